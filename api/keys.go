@@ -1,0 +1,104 @@
+// Package api holds the wire types of apikeyd's HTTP API: what goes over the network, as data and nothing else.
+//
+// The server writes these types and the Go client reads them, so the two cannot drift apart. The package imports
+// nothing of ours, and a program that talks to apikeyd in its own way can use it alone.
+//
+// Ids are positive int64, JSON integers. Times are RFC 3339 in UTC with milliseconds; see Time.
+package api
+
+import "encoding/json"
+
+// Scope is one of the five things a key may do.
+type Scope string
+
+// The five scopes, in the order in which the server always gives them. They are independent of each other:
+// MANAGE does not include READ.
+const (
+	ScopeRead   Scope = "READ"   // GET, HEAD, OPTIONS
+	ScopeCreate Scope = "CREATE" // POST
+	ScopeUpdate Scope = "UPDATE" // PUT, PATCH
+	ScopeDelete Scope = "DELETE" // DELETE
+	ScopeManage Scope = "MANAGE" // manage accounts: organizations and their members
+)
+
+// Key is what may be known about a key. The token itself is not part of it: see CreatedKey.
+type Key struct {
+	KeyID          int64           `json:"key_id"`
+	KeyName        string          `json:"key_name"`
+	KeyScope       []Scope         `json:"key_scope"`
+	OrganizationID int64           `json:"organization_id"`
+	UserID         int64           `json:"user_id"`      // whose key it is
+	KeyHint        string          `json:"key_hint"`     // enough of the token to tell keys apart: "ak_7Gx2…9fQ2"
+	Enabled        bool            `json:"enabled"`      // a disabled key is refused until it is enabled again
+	ExpiresAt      *Time           `json:"expires_at"`   // nil: never
+	LastUsedAt     *Time           `json:"last_used_at"` // nil: never; at most a minute behind
+	CreatedAt      Time            `json:"created_at"`
+	UpdatedAt      Time            `json:"updated_at"`
+	Metadata       json.RawMessage `json:"metadata"` // a JSON object
+}
+
+// CreatedKey is the answer to creating or rotating a key: the only place where the token ever appears.
+type CreatedKey struct {
+	Key
+	Token string `json:"key"` // the token, shown this once
+}
+
+// NewKey is the body of POST /v1/api-keys. The first three fields are required.
+type NewKey struct {
+	KeyName        string          `json:"key_name"`             // 1 to 100 printable characters
+	KeyScope       []Scope         `json:"key_scope"`            // at least one
+	OrganizationID int64           `json:"organization_id"`      //
+	Enabled        *bool           `json:"enabled,omitempty"`    // nil: true
+	ExpiresAt      *Time           `json:"expires_at,omitempty"` // nil: never; otherwise in the future
+	Metadata       json.RawMessage `json:"metadata,omitempty"`   // a JSON object of at most 4 KiB; nil: {}
+}
+
+// KeyPatch is the body of PATCH /v1/api-keys/{key_id}, a JSON merge patch (RFC 7396): a zero field stays as it is.
+type KeyPatch struct {
+	KeyName   string          `json:"key_name,omitempty"`
+	KeyScope  []Scope         `json:"key_scope,omitempty"`
+	Enabled   *bool           `json:"enabled,omitempty"`
+	ExpiresAt Nullable[Time]  `json:"expires_at,omitzero"` // Null clears it
+	Metadata  json.RawMessage `json:"metadata,omitempty"`  // merged; a null member is removed
+}
+
+// RotateRequest is the body of POST /v1/api-keys/{key_id}/rotate.
+type RotateRequest struct {
+	// GraceSeconds is how long the old token stays alive beside the new one: 0 to 31,536,000 (365 days).
+	GraceSeconds int64 `json:"grace_seconds"`
+}
+
+// Me is the answer of GET /v1/me: who the caller is.
+type Me struct {
+	UserID        int64        `json:"user_id"`
+	Email         string       `json:"email"`
+	InstanceAdmin bool         `json:"instance_admin"` // acts on every organization
+	Organizations []Membership `json:"organizations"`  // for a key, its own organization alone
+	Key           *CallingKey  `json:"key"`            // nil where the caller did not come with a key
+}
+
+// Membership is one organization of the caller's, and the caller's role there.
+type Membership struct {
+	OrganizationID   int64  `json:"organization_id"`
+	OrganizationName string `json:"organization_name"`
+	Role             Role   `json:"role"`
+}
+
+// Role is what a member may do in an organization.
+type Role string
+
+// The four roles, weakest first.
+const (
+	RoleViewer Role = "viewer" // may hold READ keys
+	RoleMember Role = "member" // may hold keys with any scope but MANAGE
+	RoleAdmin  Role = "admin"  // may hold any key, and sees and manages every key of the organization
+	RoleOwner  Role = "owner"  // as admin; an organization always has at least one
+)
+
+// CallingKey is the key that a request was made with.
+type CallingKey struct {
+	KeyID          int64   `json:"key_id"`
+	KeyName        string  `json:"key_name"`
+	KeyScope       []Scope `json:"key_scope"`
+	OrganizationID int64   `json:"organization_id"`
+}

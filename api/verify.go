@@ -1,0 +1,49 @@
+package api
+
+import "encoding/json"
+
+// MaxBatch is how many questions one VerifyBatch may hold.
+const MaxBatch = 1000
+
+// VerifyRequest is the body of POST /v1/verify: may this key do that? Only Key is required.
+type VerifyRequest struct {
+	Key            string `json:"key"`                       // the token as it was presented
+	Scope          Scope  `json:"scope,omitempty"`           // the scope needed
+	OrganizationID int64  `json:"organization_id,omitempty"` // the organization the key must belong to
+	IP             string `json:"ip,omitempty"`              // where the request came from
+}
+
+// VerifyCode says how a check came out.
+type VerifyCode string
+
+// The outcomes, in order of precedence: where several hold, the first is given.
+const (
+	VerifyNotFound          VerifyCode = "NOT_FOUND" // malformed, unknown, deleted, or of another organization than asked for
+	VerifyDisabled          VerifyCode = "DISABLED"
+	VerifyExpired           VerifyCode = "EXPIRED"
+	VerifyInsufficientScope VerifyCode = "INSUFFICIENT_SCOPE"
+	VerifyValid             VerifyCode = "VALID"
+)
+
+// Verification is the answer to a VerifyRequest. With VerifyNotFound only Valid and Code are given.
+type Verification struct {
+	Valid          bool            `json:"valid"`
+	Code           VerifyCode      `json:"code"`
+	KeyID          int64           `json:"key_id,omitempty"`
+	KeyName        string          `json:"key_name,omitempty"`
+	KeyScope       []Scope         `json:"key_scope,omitempty"`
+	OrganizationID int64           `json:"organization_id,omitempty"`
+	UserID         int64           `json:"user_id,omitempty"`
+	ExpiresAt      *Time           `json:"expires_at,omitempty"`
+	Metadata       json.RawMessage `json:"metadata,omitempty"`
+}
+
+// VerifyBatch is the body of POST /v1/verify/batch.
+type VerifyBatch struct {
+	Requests []VerifyRequest `json:"requests"` // at most MaxBatch
+}
+
+// VerifyBatchResult is the answer to a VerifyBatch, in the order of the requests.
+type VerifyBatchResult struct {
+	Results []Verification `json:"results"`
+}

@@ -1,0 +1,3 @@
+module github.com/apikeyd/apikeyd
+
+go 1.26

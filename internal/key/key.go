@@ -1,0 +1,190 @@
+// Package key is the domain: what a key is, what a role allows, and how a check is decided.
+//
+// It is pure. It does no I/O and has no clock of its own, so every rule in it can be read and tested as a table;
+// whoever needs the time passes it in. What stands here holds for every transport and every store.
+package key
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of the fields that a caller chooses.
+const (
+	MaxNameLength = 100  // characters, after trimming
+	MaxMetadata   = 4096 // bytes, as sent
+	// MaxGrace is how long a rotated token may at most be kept alive.
+	MaxGrace = 365 * 24 * time.Hour
+)
+
+// Resolution is the finest difference between two times that is kept; what is finer is cut off. It is what the
+// API shows, so that a time read back is the time that was stored.
+const Resolution = time.Millisecond
+
+// Digest is the SHA-256 of a token: what the database and the cache know it by.
+type Digest [32]byte
+
+// String returns the first bytes in hexadecimal, for error messages. A digest does not give the token away, but
+// the whole of it has no place in a log.
+func (d Digest) String() string { return hex.EncodeToString(d[:4]) + "…" }
+
+// Key is what is known about a key; its token is not part of it. A zero time means none: never expires, never used.
+type Key struct {
+	ID             int64
+	Name           string
+	Scopes         Scopes
+	OrganizationID int64
+	UserID         int64  // whose key it is
+	Hint           string // enough of the token to tell keys apart
+	Enabled        bool
+	ExpiresAt      time.Time
+	LastUsedAt     time.Time
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	Metadata       []byte // a JSON object without insignificant white space; nil is {}
+}
+
+// Expired reports whether the key is past its expiry.
+func (k *Key) Expired(now time.Time) bool { return expired(k.ExpiresAt, now) }
+
+func expired(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+// Draft is a key as somebody wants it, before anything about it was checked.
+type Draft struct {
+	Name           string
+	Scopes         Scopes
+	OrganizationID int64
+	Enabled        bool
+	ExpiresAt      time.Time // zero: never
+	Metadata       []byte    // a JSON object as sent; nil is {}
+}
+
+// Check returns everything that is wrong with the draft, and the draft in the form in which it is kept.
+func (d Draft) Check(now time.Time) (Draft, []Fault) {
+	var faults []Fault
+	d.Name, faults = checkName(d.Name, faults)
+	faults = checkScopes(d.Scopes, faults)
+	if d.OrganizationID <= 0 {
+		faults = append(faults, Fault{"/organization_id", "must be a positive integer"})
+	}
+	d.ExpiresAt, faults = checkExpiry(d.ExpiresAt, now, faults)
+	d.Metadata, faults = checkMetadata(d.Metadata, faults)
+	return d, faults
+}
+
+// Patch is a change to a key, as somebody wants it. A nil field stays as it is.
+type Patch struct {
+	Name      *string
+	Scopes    *Scopes
+	Enabled   *bool
+	ExpiresAt *time.Time // a zero time clears it
+	Metadata  []byte     // a JSON merge patch (RFC 7396); nil: no change; null: clears all
+}
+
+// Check returns everything that is wrong with the patch whatever key it is applied to.
+func (p Patch) Check(now time.Time) []Fault {
+	_, faults := p.apply(Key{}, now)
+	return faults
+}
+
+// Apply returns k changed as the patch wants it, or everything that is wrong with the patch.
+func (p Patch) Apply(k Key, now time.Time) (Key, []Fault) { return p.apply(k, now) }
+
+func (p Patch) apply(k Key, now time.Time) (Key, []Fault) {
+	var faults []Fault
+	if p.Name != nil {
+		k.Name, faults = checkName(*p.Name, faults)
+	}
+	if p.Scopes != nil {
+		k.Scopes = *p.Scopes
+		faults = checkScopes(k.Scopes, faults)
+	}
+	if p.Enabled != nil {
+		k.Enabled = *p.Enabled
+	}
+	if p.ExpiresAt != nil {
+		k.ExpiresAt, faults = checkExpiry(*p.ExpiresAt, now, faults)
+	}
+	if p.Metadata != nil {
+		merged, err := mergePatch(k.Metadata, p.Metadata)
+		if err != nil {
+			faults = append(faults, Fault{"/metadata", "must be a JSON object"})
+		}
+		k.Metadata, faults = checkMetadata(merged, faults)
+	}
+	k.UpdatedAt = now
+	return k, faults
+}
+
+func checkName(name string, faults []Fault) (string, []Fault) {
+	const path = "/key_name"
+	name = strings.TrimFunc(name, unicode.IsSpace)
+	switch n := utf8.RuneCountInString(name); {
+	case n == 0:
+		return name, append(faults, Fault{path, "must not be empty"})
+	case n > MaxNameLength:
+		return name, append(faults, Fault{path, fmt.Sprintf("must be at most %d characters long, not %d", MaxNameLength, n)})
+	}
+	if i := strings.IndexFunc(name, func(r rune) bool { return !printable(r) }); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(name[i:])
+		return name, append(faults, Fault{path, fmt.Sprintf("must hold printable characters only, not %U", r)})
+	}
+	return name, faults
+}
+
+// printable reports whether r may stand in a name: whatever can be seen, spaces of any width, and the joiners that
+// scripts and emoji are written with. Controls, line breaks, the overrides of text direction, which make a name
+// look like another, and code points without a meaning may not.
+func printable(r rune) bool {
+	const zeroWidthNonJoiner, zeroWidthJoiner = '\u200c', '\u200d'
+	return unicode.IsPrint(r) || unicode.Is(unicode.Zs, r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
+}
+
+func checkScopes(set Scopes, faults []Fault) []Fault {
+	if set == 0 || set&^AllScopes != 0 {
+		return append(faults, Fault{"/key_scope", "must hold at least one of " + ScopeList})
+	}
+	return faults
+}
+
+// maxExpiry is the last moment that RFC 3339 can express.
+var maxExpiry = time.Date(9999, 12, 31, 23, 59, 59, int(time.Second-Resolution), time.UTC)
+
+func checkExpiry(at, now time.Time, faults []Fault) (time.Time, []Fault) {
+	if at.IsZero() {
+		return time.Time{}, faults
+	}
+	at = at.UTC().Truncate(Resolution)
+	if !at.After(now) {
+		return at, append(faults, Fault{"/expires_at", "must be in the future"})
+	}
+	if at.After(maxExpiry) {
+		return at, append(faults, Fault{"/expires_at", "must be no later than the year 9999"})
+	}
+	return at, faults
+}
+
+func checkMetadata(m []byte, faults []Fault) ([]byte, []Fault) {
+	const path = "/metadata"
+	if m == nil {
+		return nil, faults
+	}
+	if len(m) > MaxMetadata {
+		return nil, append(faults, Fault{path, fmt.Sprintf("must be at most %d bytes long, not %d", MaxMetadata, len(m))})
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, m); err != nil || compact.Len() == 0 || compact.Bytes()[0] != '{' {
+		return nil, append(faults, Fault{path, "must be a JSON object"})
+	}
+	if compact.Len() == len(`{}`) {
+		return nil, faults
+	}
+	return slices.Clone(compact.Bytes()), faults
+}

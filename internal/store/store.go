@@ -1,0 +1,176 @@
+// Package store is the storage contract: what apikeyd asks of a database, and what each method MUST do.
+//
+// It holds interfaces and the values that cross them, and no SQL. Every MUST has a test in storetest, the one suite
+// that each store passes. A store keeps and finds; it does not decide who may do what (that is admin) nor
+// whether a token is good (that is key.Record.Decide).
+//
+// # Rules for every method
+//
+//   - A method MUST return an error that matches ErrNotFound, ErrConflict or ErrUnavailable (errors.Is) where one of
+//     them describes what happened, and MUST tell one constraint from another by the database's own code, never by
+//     the text of a message.
+//   - No error may hold a digest as a whole, a token or a password.
+//   - Times MUST come back as they were given, in UTC, to the millisecond; a zero time is none, and is stored as NULL.
+//   - A value MUST NOT share memory with the store: the caller may keep it and change it.
+//   - Methods MUST be safe for concurrent use.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+)
+
+var (
+	// ErrNotFound: there is no such row.
+	ErrNotFound = errors.New("not found")
+	// ErrUnavailable: the database could not do it now: away, locked, out of disk. Nothing was done.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrClosed is ErrUnavailable because Close was called.
+	ErrClosed = fmt.Errorf("%w: closed", ErrUnavailable)
+	// ErrSchema: the schema of the database is older or newer than this program knows.
+	ErrSchema = errors.New("schema version")
+)
+
+// ConflictError says which unique value is taken.
+type ConflictError struct {
+	Constraint Constraint
+}
+
+// Constraint names a rule that the database itself keeps.
+type Constraint string
+
+// The constraints that a caller can run into.
+const (
+	EmailTaken      Constraint = "email"       // another user has this e-mail address
+	ExternalIDTaken Constraint = "external_id" // another organization has this external id
+	DigestTaken     Constraint = "digest"      // another key has this token
+	MemberExists    Constraint = "member"      // the user is a member already
+	NoReference     Constraint = "reference"   // the organization or user referred to does not exist
+)
+
+func (e *ConflictError) Error() string { return "conflict: " + string(e.Constraint) }
+
+// Tokens is what a check needs.
+type Tokens interface {
+	// RecordByDigest returns what a check needs to know about the token with this digest.
+	//
+	// It MUST see every change whose Update has returned, MUST return ErrNotFound where no key has the token, and MUST
+	// NOT wait for an Update that is under way. A token past its grace MAY be returned, with TokenExpiresAt set.
+	RecordByDigest(ctx context.Context, digest key.Digest) (*key.Record, error)
+}
+
+// KeyQuery says which keys to list. Zero fields do not restrict.
+type KeyQuery struct {
+	OrganizationID int64
+	UserID         int64
+	NameContains   string // without regard to the case of ASCII letters
+	Enabled        *bool
+	Scope          key.Scope // keys that have it
+	Before         int64     // keys with an id below this; 0: from the newest
+	Limit          int       // at most this many; MUST be positive
+}
+
+// Reader is what can be asked, inside a transaction and outside. Outside, each call MUST see every change whose
+// Update has returned; inside, it MUST also see what the transaction has done so far.
+type Reader interface {
+	// Key returns the key with this id, or ErrNotFound.
+	Key(ctx context.Context, id int64) (key.Key, error)
+
+	// Keys returns the keys that q describes, newest (highest id) first. The cost MUST NOT grow with the number of
+	// keys in front of or behind the page, as long as neither NameContains, Enabled nor Scope is given.
+	Keys(ctx context.Context, q KeyQuery) ([]key.Key, error)
+
+	// User returns the user with this id, or ErrNotFound.
+	User(ctx context.Context, id int64) (key.User, error)
+
+	// Memberships returns the organizations that a user is a member of, in order of their ids.
+	Memberships(ctx context.Context, userID int64) ([]key.Membership, error)
+
+	// Standing returns what a user is to an organization. An organization that does not exist is no error: the answer
+	// says so. A user who does not exist is ErrNotFound.
+	Standing(ctx context.Context, userID, organizationID int64) (key.Standing, error)
+
+	// Organization returns the organization with this id, or ErrNotFound.
+	Organization(ctx context.Context, id int64) (key.Organization, error)
+
+	// Initialised reports whether the first user has been made.
+	Initialised(ctx context.Context) (bool, error)
+}
+
+// Tx changes things. Ids are given by the database, rise, and MUST never be given again, not even when the row with
+// the highest one was deleted.
+type Tx interface {
+	Reader
+
+	// InsertUser, InsertOrganization and InsertMember add a row; the ID fields of the argument are ignored where the
+	// database gives them.
+	InsertUser(ctx context.Context, u key.User) (id int64, err error)
+	InsertOrganization(ctx context.Context, o key.Organization) (id int64, err error)
+	InsertMember(ctx context.Context, m key.Membership) error
+
+	// InsertKey adds a key with its token. It MUST return a ConflictError with NoReference where the organization or
+	// the user is not there.
+	InsertKey(ctx context.Context, k key.Key, digest key.Digest) (id int64, err error)
+
+	// UpdateKey writes name, scopes, owner, enabled, expiry, metadata and UpdatedAt of the key with k.ID, and MUST
+	// record a Change for each of its tokens. ErrNotFound where there is no such key. LastUsedAt is not written.
+	UpdateKey(ctx context.Context, k key.Key) error
+
+	// ReplaceToken gives a key another token and hint and sets UpdatedAt. Each token that the key has so far MUST end
+	// at oldExpiresAt, or where it would have ended, whichever comes first; where that is not after now (a zero
+	// oldExpiresAt is: at once) it is deleted. It MUST record a Change for each of them.
+	ReplaceToken(ctx context.Context, id int64, digest key.Digest, hint string, oldExpiresAt, now time.Time) error
+
+	// DeleteKey deletes a key and its tokens for good, and MUST record a Change for each token. ErrNotFound where there is
+	// no such key.
+	DeleteKey(ctx context.Context, id int64) error
+
+	// SetLastUsed moves LastUsedAt of each key forward, never back. Keys that are gone are passed over. It MUST NOT
+	// record a Change: a check does not depend on it.
+	SetLastUsed(ctx context.Context, uses []Use) error
+}
+
+// Use says when a key was last used.
+type Use struct {
+	KeyID int64
+	At    time.Time
+}
+
+// Change says that what a check knows about a token holds no longer.
+type Change struct {
+	Digest key.Digest
+}
+
+// Store is a database.
+type Store interface {
+	Tokens
+	Reader
+
+	// Update runs fn in a transaction and returns the changes that fn's calls recorded.
+	//
+	//   - When fn returns nil, all it did MUST be on disk (or wherever a write survives the loss of power) before Update
+	//     returns nil. When fn or the commit fails, nothing of it may ever be seen, and Update returns fn's error as it
+	//     is, or ErrUnavailable.
+	//   - Transactions MUST be serializable: what fn read is still so when it commits.
+	//   - fn may run more than once, and on another goroutine: it MUST have no effect but through its Tx, save that of
+	//     its last run. Transactions that arrive together MAY be committed together; each still succeeds or fails
+	//     alone.
+	//   - ctx ends the wait for a turn. Once fn has begun, Update MUST NOT return before the outcome is known: otherwise
+	//     somebody would go on trusting what the transaction has changed.
+	//   - Where a commit fails and the outcome cannot be known, Update MUST return the changes together with the error,
+	//     so that nobody goes on trusting what they are about. In every other failure it returns none.
+	//   - A panic of fn MUST be returned to the caller as a panic, with nothing done, and MUST NOT harm other
+	//     transactions.
+	Update(ctx context.Context, fn func(Tx) error) ([]Change, error)
+
+	// Ready returns nil where the store can be read and its schema is the one this program knows, ErrSchema where it
+	// is not, ErrUnavailable otherwise.
+	Ready(ctx context.Context) error
+
+	// Close ends everything; calls under way end first. Later calls return ErrClosed, which matches ErrUnavailable.
+	Close() error
+}

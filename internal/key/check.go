@@ -2,19 +2,42 @@ package key
 
 import "time"
 
-// Record is what a check needs to know about a token. Values are shared between goroutines and never changed.
+// Record is what a check needs to know about a token. It is kept small, a million of them are held in memory, and
+// it is never changed: goroutines share it.
 type Record struct {
 	KeyID          int64
 	OrganizationID int64
 	UserID         int64
 	Name           string
-	Metadata       []byte    // a JSON object; nil is {}
-	ExpiresAt      time.Time // of the key; zero: never
-	// TokenExpiresAt is the end of a rotated token's grace; zero for the token that the key has now.
-	TokenExpiresAt time.Time
+	Metadata       string // a JSON object; "" is {}
+	ExpiresAt      Millis // of the key
+	// TokenExpiresAt is the end of a rotated token's grace, and zero for the token that the key has now.
+	TokenExpiresAt Millis
 	Scopes         Scopes
 	Enabled        bool
 }
+
+// Millis is a time in milliseconds since 1970 in UTC; 0 is none. It takes a third of the space of a time.Time and
+// has nothing for a garbage collector to follow.
+type Millis int64
+
+// MillisOf returns t as Millis; what is finer is cut off.
+func MillisOf(t time.Time) Millis {
+	if t.IsZero() {
+		return 0
+	}
+	return Millis(t.UnixMilli())
+}
+
+// Time returns m as a time.Time in UTC, the zero time for none.
+func (m Millis) Time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(m)).UTC()
+}
+
+func (m Millis) passed(now Millis) bool { return m != 0 && now >= m }
 
 // Question is what a check asks of a token.
 type Question struct {
@@ -32,6 +55,9 @@ const (
 	CheckExpired
 	CheckInsufficientScope
 	CheckValid
+
+	// OutcomeCount is the number of outcomes.
+	OutcomeCount = iota
 )
 
 var outcomeNames = [...]string{
@@ -51,15 +77,15 @@ func Outcomes() []Outcome {
 }
 
 // Decide answers q for the token that r is about, at the time now.
-func (r *Record) Decide(q Question, now time.Time) Outcome {
+func (r *Record) Decide(q Question, now Millis) Outcome {
 	switch {
 	case r == nil,
-		expired(r.TokenExpiresAt, now),
+		r.TokenExpiresAt.passed(now),
 		q.OrganizationID != 0 && q.OrganizationID != r.OrganizationID:
 		return CheckNotFound
 	case !r.Enabled:
 		return CheckDisabled
-	case expired(r.ExpiresAt, now):
+	case r.ExpiresAt.passed(now):
 		return CheckExpired
 	case q.Scope != 0 && !r.Scopes.Has(q.Scope):
 		return CheckInsufficientScope

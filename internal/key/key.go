@@ -52,9 +52,7 @@ type Key struct {
 }
 
 // Expired reports whether the key is past its expiry.
-func (k *Key) Expired(now time.Time) bool { return expired(k.ExpiresAt, now) }
-
-func expired(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+func (k *Key) Expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) }
 
 // Draft is a key as somebody wants it, before anything about it was checked.
 type Draft struct {
@@ -124,19 +122,28 @@ func (p Patch) apply(k Key, now time.Time) (Key, []Fault) {
 }
 
 func checkName(name string, faults []Fault) (string, []Fault) {
-	const path = "/key_name"
 	name = strings.TrimFunc(name, unicode.IsSpace)
-	switch n := utf8.RuneCountInString(name); {
-	case n == 0:
-		return name, append(faults, Fault{path, "must not be empty"})
-	case n > MaxNameLength:
-		return name, append(faults, Fault{path, fmt.Sprintf("must be at most %d characters long, not %d", MaxNameLength, n)})
-	}
-	if i := strings.IndexFunc(name, func(r rune) bool { return !printable(r) }); i >= 0 {
-		r, _ := utf8.DecodeRuneInString(name[i:])
-		return name, append(faults, Fault{path, fmt.Sprintf("must hold printable characters only, not %U", r)})
+	if detail := CheckName(name); detail != "" {
+		faults = append(faults, Fault{"/key_name", detail})
 	}
 	return name, faults
+}
+
+// CheckName says what is wrong with the name of a key or an organization, "" where nothing is. White space around the
+// name is to be trimmed before.
+func CheckName(name string) string {
+	switch n := utf8.RuneCountInString(name); {
+	case n == 0:
+		return "must not be empty"
+	case n > MaxNameLength:
+		return fmt.Sprintf("must be at most %d characters long, not %d", MaxNameLength, n)
+	}
+	for _, r := range name {
+		if !printable(r) {
+			return fmt.Sprintf("must hold printable characters only, not %U", r)
+		}
+	}
+	return ""
 }
 
 // printable reports whether r may stand in a name: whatever can be seen, spaces of any width, and the joiners that

@@ -1,0 +1,215 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/token"
+)
+
+// CreateKey makes a key for the caller and returns it with its token, which is known to nobody afterwards.
+func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key.Key, token.Token, error) {
+	secret := token.New(s.prefix)
+	now := s.now()
+	draft, faults := draft.Check(now)
+	created := key.Key{
+		Name:           draft.Name,
+		Scopes:         draft.Scopes,
+		OrganizationID: draft.OrganizationID,
+		UserID:         c.UserID,
+		Hint:           secret.Hint(),
+		Enabled:        draft.Enabled,
+		ExpiresAt:      draft.ExpiresAt,
+		Metadata:       draft.Metadata,
+		CreatedAt:      now,
+		UpdatedAt:      now,
+	}
+	err := s.update(ctx, func(tx store.Tx) error {
+		faults := faults // fn may run more than once
+		g, err := s.authorize(ctx, tx, c, createKey, draft.OrganizationID)
+		switch {
+		case isNotFound(err):
+			// What is wrong is a field of the body, not the address that was called.
+			if draft.OrganizationID > 0 {
+				faults = append(faults[:len(faults):len(faults)], key.Fault{Pointer: "/organization_id", Detail: "must be an organization of yours"})
+			}
+		case err != nil:
+			return err
+		}
+		if len(faults) > 0 {
+			return invalid(faults)
+		}
+		if err := g.grant(draft.Scopes, g.standing); err != nil {
+			return err
+		}
+		created.ID, err = tx.InsertKey(ctx, created, secret.Digest())
+		if err != nil {
+			return fmt.Errorf("insert key: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return key.Key{}, token.Token{}, err
+	}
+	return created, secret, nil
+}
+
+// KeyList says which keys to list; zero fields do not restrict.
+type KeyList struct {
+	// OrganizationID restricts the list to an organization, and widens it to everybody's keys there where the caller
+	// may see them. Without it the list is that of the caller's own keys.
+	OrganizationID int64
+	NameContains   string
+	Enabled        *bool
+	Scope          key.Scope
+	Before         int64 // the id of the last key on the page before
+	Limit          int   // 1 to 1000
+}
+
+// Keys returns a page of keys, newest first, and whether there are more behind it.
+func (s *Service) Keys(ctx context.Context, c Caller, list KeyList) (page []key.Key, more bool, err error) {
+	q := store.KeyQuery{
+		OrganizationID: list.OrganizationID,
+		UserID:         c.UserID,
+		NameContains:   list.NameContains,
+		Enabled:        list.Enabled,
+		Scope:          list.Scope,
+		Before:         list.Before,
+		Limit:          list.Limit + 1, // one more tells whether there is another page
+	}
+	if list.OrganizationID == 0 {
+		who, err := s.permit(ctx, s.store, c, readKeys)
+		if err != nil {
+			return nil, false, wrap(err)
+		}
+		if who.key != nil && !who.actsEverywhere() {
+			q.OrganizationID = who.key.OrganizationID
+		}
+	} else {
+		g, err := s.authorize(ctx, s.store, c, readKeys, list.OrganizationID)
+		if err != nil {
+			return nil, false, wrap(err)
+		}
+		if g.seesAllKeys() {
+			q.UserID = 0
+		}
+	}
+	page, err = s.store.Keys(ctx, q)
+	if err != nil {
+		return nil, false, wrap(fmt.Errorf("list keys: %w", err))
+	}
+	if len(page) > list.Limit {
+		return page[:list.Limit], true, nil
+	}
+	return page, false, nil
+}
+
+// Key returns one key.
+func (s *Service) Key(ctx context.Context, c Caller, id int64) (key.Key, error) {
+	k, _, err := s.findKey(ctx, s.store, c, readKeys, id)
+	return k, wrap(err)
+}
+
+// UpdateKey changes a key as patch says and returns what it is then.
+func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.Patch) (key.Key, error) {
+	var updated key.Key
+	err := s.update(ctx, func(tx store.Tx) error {
+		old, g, err := s.findKey(ctx, tx, c, updateKey, id)
+		if err != nil {
+			return err
+		}
+		var faults []key.Fault
+		if updated, faults = patch.Apply(old, s.now()); len(faults) > 0 {
+			return invalid(faults)
+		}
+		if given := grantedBy(&old, &updated); given != 0 {
+			holder, err := tx.Standing(ctx, old.UserID, old.OrganizationID)
+			if err != nil {
+				return fmt.Errorf("standing of the key's user %d: %w", old.UserID, err)
+			}
+			if err := g.grant(given, holder); err != nil {
+				return err
+			}
+		}
+		return tx.UpdateKey(ctx, updated)
+	})
+	if err != nil {
+		return key.Key{}, err
+	}
+	return updated, nil
+}
+
+// grantedBy returns the scopes that a change gives to a key: those that it adds and, where the change brings the key
+// to life or lengthens it, all of them.
+func grantedBy(old, updated *key.Key) key.Scopes {
+	longer := !old.ExpiresAt.IsZero() && (updated.ExpiresAt.IsZero() || updated.ExpiresAt.After(old.ExpiresAt))
+	if longer || !old.Enabled && updated.Enabled {
+		return updated.Scopes
+	}
+	return updated.Scopes.Without(old.Scopes)
+}
+
+// RotateKey gives a key a new token. The old one stays good for the grace beside it; 0 ends it at once.
+func (s *Service) RotateKey(ctx context.Context, c Caller, id int64, grace time.Duration) (key.Key, token.Token, error) {
+	if grace < 0 || grace > key.MaxGrace {
+		return key.Key{}, token.Token{}, invalid([]key.Fault{{Pointer: "/grace_seconds",
+			Detail: fmt.Sprintf("must be from 0 to %d", int64(key.MaxGrace.Seconds()))}})
+	}
+	secret := token.New(s.prefix)
+	var rotated key.Key
+	err := s.update(ctx, func(tx store.Tx) error {
+		k, g, err := s.findKey(ctx, tx, c, updateKey, id)
+		if err != nil {
+			return err
+		}
+		// The caller learns the token, so it would otherwise get a key that is stronger than its own.
+		holder, err := tx.Standing(ctx, k.UserID, k.OrganizationID)
+		if err != nil {
+			return fmt.Errorf("standing of the key's user %d: %w", k.UserID, err)
+		}
+		if err := g.grant(k.Scopes, holder); err != nil {
+			return err
+		}
+		now := s.now()
+		rotated = k
+		rotated.Hint, rotated.UpdatedAt = secret.Hint(), now
+		return tx.ReplaceToken(ctx, id, secret.Digest(), secret.Hint(), now.Add(grace), now)
+	})
+	if err != nil {
+		return key.Key{}, token.Token{}, err
+	}
+	return rotated, secret, nil
+}
+
+// DeleteKey deletes a key for good. When it returns, the key is dead.
+func (s *Service) DeleteKey(ctx context.Context, c Caller, id int64) error {
+	return s.update(ctx, func(tx store.Tx) error {
+		if _, _, err := s.findKey(ctx, tx, c, deleteKeys, id); err != nil {
+			return err
+		}
+		return tx.DeleteKey(ctx, id)
+	})
+}
+
+// findKey returns a key that the caller may do a to, and the caller's rights in its organization.
+func (s *Service) findKey(ctx context.Context, r store.Reader, c Caller, a action, id int64) (key.Key, rights, error) {
+	// The scope comes first: a key that lacks it learns nothing about which keys there are.
+	if _, err := s.permit(ctx, r, c, a); err != nil {
+		return key.Key{}, rights{}, err
+	}
+	k, err := r.Key(ctx, id)
+	if err != nil {
+		return key.Key{}, rights{}, fmt.Errorf("key %d: %w", id, err)
+	}
+	g, err := s.authorize(ctx, r, c, a, k.OrganizationID)
+	if err != nil {
+		return key.Key{}, rights{}, err
+	}
+	if !g.seesKey(&k) {
+		return key.Key{}, rights{}, notFound(nil)
+	}
+	return k, g, nil
+}

@@ -1,0 +1,150 @@
+// Package verify answers the question that apikeyd exists for: may this token do that?
+//
+// It is the hot path. A token that was seen before is answered from memory, without a lock, an allocation or the
+// database; a malformed one never gets that far. Nevertheless a deleted key is dead: whoever changes what a
+// check depends on calls Invalidate after the commit and before the answer, and no check that begins after that sees
+// what was cached or is being fetched.
+//
+// The package knows no transport and decides nothing itself: the rules are key.Record.Decide.
+package verify
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/token"
+	"github.com/apikeyd/apikeyd/internal/usage"
+)
+
+// Options are what a Checker is made of. Every field is required.
+type Options struct {
+	Tokens   store.Tokens
+	LastUsed *usage.Recorder
+	Now      func() time.Time
+
+	// CacheBytes bounds the memory of known keys, NegativeCacheBytes that of well-formed tokens that belong to no
+	// key. They are apart so that a flood of invented tokens cannot evict a key that is in use.
+	CacheBytes         int64
+	NegativeCacheBytes int64
+}
+
+// Checker checks tokens. Its methods are safe for concurrent use.
+type Checker struct {
+	tokens   store.Tokens
+	lastUsed *usage.Recorder
+	now      func() time.Time
+
+	known   *cache[known]
+	unknown *cache[struct{}]
+	fetches [fetchShards]fetchShard
+
+	outcomes [key.OutcomeCount]counter
+	// What did not come out of the cache is counted, so that a hit has one thing less to do.
+	malformed, misses, failures counter
+}
+
+// counter is padded so that counters do not share cache lines.
+type counter struct {
+	atomic.Int64
+	_ [56]byte
+}
+
+// known is what the cache holds of a key.
+type known struct {
+	record key.Record
+	mark   usage.Mark
+}
+
+// Decision is the answer to a check.
+type Decision struct {
+	Outcome key.Outcome
+	// Record is what the decision was made from; nil with CheckNotFound. It is shared and must not be changed.
+	Record *key.Record
+}
+
+// New returns a Checker with an empty cache.
+func New(o Options) *Checker {
+	return &Checker{
+		tokens:   o.Tokens,
+		lastUsed: o.LastUsed,
+		now:      o.Now,
+		known:    newCache[known](o.CacheBytes),
+		unknown:  newCache[struct{}](o.NegativeCacheBytes),
+	}
+}
+
+// Check answers q for a token. The error matches store.ErrUnavailable, or is ctx's, where the question could not be
+// answered; a caller must then refuse. Where the token is cached it allocates nothing.
+func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decision, error) {
+	digest, ok := token.Digest(text)
+	if !ok {
+		c.malformed.Add(1)
+		return c.decide(nil, q), nil
+	}
+	k := c.known.get(&digest)
+	if k == nil && c.unknown.get(&digest) == nil {
+		c.misses.Add(1)
+		var err error
+		if k, err = c.fetch(ctx, digest); err != nil {
+			c.failures.Add(1)
+			return Decision{}, err
+		}
+	}
+	return c.decide(k, q), nil
+}
+
+// decide answers q from what is known; nil is an unknown token.
+func (c *Checker) decide(k *known, q key.Question) Decision {
+	d := Decision{Outcome: key.CheckNotFound}
+	if k != nil {
+		now := key.MillisOf(c.now())
+		d.Outcome = k.record.Decide(q, now)
+		if d.Outcome != key.CheckNotFound {
+			d.Record = &k.record
+		}
+		if d.Outcome == key.CheckValid {
+			c.lastUsed.Touch(&k.mark, k.record.KeyID, now)
+		}
+	}
+	c.outcomes[d.Outcome].Add(1)
+	return d
+}
+
+// Invalidate forgets what is known about the tokens that changed. A check that begins after it returned sees the
+// change, given that the change is committed.
+func (c *Checker) Invalidate(changes []store.Change) {
+	for i := range changes {
+		d := &changes[i].Digest
+		s := c.fetchShard(d)
+		s.mu.Lock()
+		delete(s.underWay, *d) // what it fetches may be older than the change: see fetch
+		c.known.remove(d)
+		c.unknown.remove(d)
+		s.mu.Unlock()
+	}
+}
+
+// Stats are counts since the start, but for the caches' entries and bytes.
+type Stats struct {
+	Outcomes [key.OutcomeCount]int64 // checks answered, by key.Outcome
+	Hits     int64                   // answered from the cache
+	Misses   int64                   // looked up in the store
+	Failures int64                   // of the misses, those that the store could not answer
+	Known    CacheStats
+	Unknown  CacheStats
+}
+
+// Stats returns the counts. They are read one after another and may be apart by a few checks.
+func (c *Checker) Stats() Stats {
+	s := Stats{Misses: c.misses.Load(), Failures: c.failures.Load(), Known: c.known.stats(), Unknown: c.unknown.stats()}
+	answered := -c.malformed.Load()
+	for i := range c.outcomes {
+		s.Outcomes[i] = c.outcomes[i].Load()
+		answered += s.Outcomes[i]
+	}
+	s.Hits = max(0, answered-(s.Misses-s.Failures))
+	return s
+}

@@ -84,12 +84,6 @@ func invalid(faults []key.Fault) *key.Error {
 	return &key.Error{Code: key.Invalid, Detail: "the request cannot be carried out as it stands; see errors", Faults: faults}
 }
 
-// conflict reports whether err says that a constraint was broken.
-func conflict(err error, c store.Constraint) bool {
-	var e *store.ConflictError
-	return errors.As(err, &e) && e.Constraint == c
-}
-
 // Me says who the caller is.
 type Me struct {
 	User        key.User

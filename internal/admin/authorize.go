@@ -71,15 +71,7 @@ func (s *Service) authorize(ctx context.Context, r store.Reader, c Caller, a act
 	if err != nil {
 		return rights{}, err
 	}
-	standing, err := r.Standing(ctx, c.UserID, organizationID)
-	if err != nil {
-		return rights{}, fmt.Errorf("standing of user %d in organization %d: %w", c.UserID, organizationID, err)
-	}
-	g := rights{who, standing}
-	if !g.sees(organizationID) {
-		return rights{}, notFound(nil)
-	}
-	return g, nil
+	return who.in(ctx, r, organizationID)
 }
 
 // permit is the part of authorize that does not depend on an organization.
@@ -92,6 +84,19 @@ func (s *Service) permit(ctx context.Context, r store.Reader, c Caller, a action
 		return identity{}, lacking(key.ScopesOf(a.needs), "to "+a.name)
 	}
 	return who, nil
+}
+
+// in is the part of authorize that depends on the organization.
+func (who identity) in(ctx context.Context, r store.Reader, organizationID int64) (rights, error) {
+	standing, err := r.Standing(ctx, who.user.ID, organizationID)
+	if err != nil {
+		return rights{}, fmt.Errorf("standing of user %d in organization %d: %w", who.user.ID, organizationID, err)
+	}
+	g := rights{who, standing}
+	if !g.sees(organizationID) {
+		return rights{}, notFound(nil)
+	}
+	return g, nil
 }
 
 // sees reports whether the organization exists for the caller.

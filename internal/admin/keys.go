@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -34,7 +35,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 		case isNotFound(err):
 			// What is wrong is a field of the body, not the address that was called.
 			if draft.OrganizationID > 0 {
-				faults = append(faults[:len(faults):len(faults)], key.Fault{Pointer: "/organization_id", Detail: "must be an organization of yours"})
+				faults = append(slices.Clip(faults), key.Fault{Pointer: "/organization_id", Detail: "must be an organization of yours"})
 			}
 		case err != nil:
 			return err
@@ -197,14 +198,15 @@ func (s *Service) DeleteKey(ctx context.Context, c Caller, id int64) error {
 // findKey returns a key that the caller may do a to, and the caller's rights in its organization.
 func (s *Service) findKey(ctx context.Context, r store.Reader, c Caller, a action, id int64) (key.Key, rights, error) {
 	// The scope comes first: a key that lacks it learns nothing about which keys there are.
-	if _, err := s.permit(ctx, r, c, a); err != nil {
+	who, err := s.permit(ctx, r, c, a)
+	if err != nil {
 		return key.Key{}, rights{}, err
 	}
 	k, err := r.Key(ctx, id)
 	if err != nil {
 		return key.Key{}, rights{}, fmt.Errorf("key %d: %w", id, err)
 	}
-	g, err := s.authorize(ctx, r, c, a, k.OrganizationID)
+	g, err := who.in(ctx, r, k.OrganizationID)
 	if err != nil {
 		return key.Key{}, rights{}, err
 	}

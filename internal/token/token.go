@@ -92,33 +92,40 @@ func validPrefix(p []byte) bool {
 	return true
 }
 
-// Digest returns the digest of text, and false where text is not a token: wrong shape, wrong checksum, more than
-// one spelling. It allocates nothing.
+// Digest returns the digest of text, and false where text is not a token. It allocates nothing.
 func Digest(text []byte) (key.Digest, bool) {
-	if len(text) < MinLength || len(text) > MaxLength || !wellFormed(text) {
+	if !WellFormed(text) {
 		return key.Digest{}, false
 	}
-	return sha256.Sum256(text), true
+	return Hash(text), true
 }
 
-func wellFormed(b []byte) bool {
-	check := len(b) - checkDigits
-	body := check - bodyDigits
-	if b[body-1] != '_' || !validPrefix(b[:body-1]) {
+// Hash returns the digest that text would have if it were a token. Where a digest is known to be that of a token,
+// so is the text, and that is cheaper than to look at its form first.
+func Hash(text []byte) key.Digest { return sha256.Sum256(text) }
+
+// WellFormed reports whether text is a token: right shape, right checksum, the one spelling.
+func WellFormed(text []byte) bool {
+	if len(text) < MinLength || len(text) > MaxLength {
 		return false
 	}
-	for _, c := range b[body:] {
+	check := len(text) - checkDigits
+	body := check - bodyDigits
+	if text[body-1] != '_' || !validPrefix(text[:body-1]) {
+		return false
+	}
+	for _, c := range text[body:] {
 		if !isDigit[c] {
 			return false
 		}
 	}
-	if string(b[body:check]) > string(maxBody[:]) {
+	if string(text[body:check]) > string(maxBody[:]) {
 		return false
 	}
 	// The checksum is no secret: it is computed from what the sender wrote, so comparing it in constant time
 	// would protect nothing.
-	want := encodeCheck(crc32.ChecksumIEEE(b[:check]))
-	return string(b[check:]) == string(want[:])
+	want := encodeCheck(crc32.ChecksumIEEE(text[:check]))
+	return string(text[check:]) == string(want[:])
 }
 
 var isDigit = func() (is [256]bool) {

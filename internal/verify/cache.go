@@ -24,79 +24,131 @@ type cache[V any] struct {
 	overhead int64 // bytes that an entry takes beside what its value refers to
 }
 
-const (
-	cacheShards = 64
-	minSlots    = 8
-)
+const cacheShards = 64
 
 type cacheShard[V any] struct {
-	slots atomic.Pointer[[]slot[V]] // open addressing, a power of two; linear probing
+	buckets atomic.Pointer[[]bucket[V]] // a power of two of them; linear probing
 
-	mu     sync.Mutex // held by whoever changes anything below, or the slots
-	used   int        // slots that are not nil: entries and tombstones
+	mu     sync.Mutex // held by whoever changes anything
+	used   int        // tags that are not empty: entries and tombstones
 	live   int        // entries
 	bytes  int64
 	budget int64
 	newest *entry[V] // the list in order of arrival
 	oldest *entry[V]
 	hand   *entry[V] // where the next search for a victim begins; nil: at the oldest
-	tomb   *entry[V] // stands where an entry was removed, so that probing goes on behind it
 
 	evictions atomic.Int64
 	// Shards are changed by different processors; without the gap they would share cache lines.
 	_ [64]byte
 }
 
-type slot[V any] = atomic.Pointer[entry[V]]
+// bucket is one cache line: the tags tell, without a look at the entries, which of them may be the one. A tag stands
+// for the entry of the same index; the eighth byte is not used.
+type bucket[V any] struct {
+	tags    atomic.Uint64
+	entries [bucketSize]atomic.Pointer[entry[V]]
+}
 
-// entry is one cached value. Digest and value are set before it is put, and never change afterwards.
+const (
+	bucketSize = 7
+
+	tagEmpty  = 0 // nothing here, and nothing behind this bucket that began before it
+	tagTomb   = 1 // an entry was removed, but probing goes on behind this bucket
+	firstTag  = 2 // tags of entries are from here to 255
+	minBucket = 2
+)
+
+// entry is one cached value. Digest and value are set before it is put, and never change afterwards. What every hit
+// reads stands in front, in as few cache lines as possible.
 type entry[V any] struct {
-	digest key.Digest
-	value  V
-
+	digest  key.Digest
 	visited atomic.Bool
 	size    int32
-	newer   *entry[V]
-	older   *entry[V]
+	value   V
+
+	newer *entry[V]
+	older *entry[V]
 }
 
 // newCache returns a cache of at most budget bytes.
 func newCache[V any](budget int64) *cache[V] {
-	// An entry takes 8 bytes in a table that is between a quarter and three quarters full.
-	const slots = 24
-	c := &cache[V]{overhead: int64(unsafe.Sizeof(entry[V]{})) + slots}
+	// A bucket of 64 bytes holds 5 entries when its table is full and half of that after it has grown.
+	const share = 16
+	c := &cache[V]{overhead: int64(unsafe.Sizeof(entry[V]{})) + share}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.budget = budget / cacheShards
-		s.tomb = new(entry[V])
-		slots := make([]slot[V], minSlots)
-		s.slots.Store(&slots)
+		s.reset()
 	}
 	return c
 }
 
+func (s *cacheShard[V]) reset() {
+	buckets := make([]bucket[V], minBucket)
+	s.buckets.Store(&buckets)
+	s.used, s.live, s.bytes = 0, 0, 0
+	s.newest, s.oldest, s.hand = nil, nil, nil
+}
+
+// Different bits of a digest choose the shard, the first bucket and the tag.
 func (c *cache[V]) shard(d *key.Digest) *cacheShard[V] { return &c.shards[d[0]%cacheShards] }
 
-// position returns the bits of d that slots are chosen by: others than those that choose the shard.
-func position(d *key.Digest) uint64 { return binary.LittleEndian.Uint64(d[8:]) }
+func firstBucket(d *key.Digest) uint64 { return binary.LittleEndian.Uint64(d[8:]) }
+
+func tagOf(d *key.Digest) byte { return max(d[1], firstTag) }
+
+func tagAt(tags uint64, i int) byte { return byte(tags >> (8 * i)) }
+
+// setTag changes one tag. Only the holder of the shard's lock writes tags.
+func (b *bucket[V]) setTag(i int, tag byte) {
+	shift := 8 * i
+	b.tags.Store(b.tags.Load()&^(0xff<<shift) | uint64(tag)<<shift)
+}
+
+// full reports whether probing goes on behind a bucket with these tags.
+func full(tags uint64) bool {
+	for i := range bucketSize {
+		if tagAt(tags, i) == tagEmpty {
+			return false
+		}
+	}
+	return true
+}
+
+// find returns the entry of d and where it stands, or nil.
+func (s *cacheShard[V]) find(d *key.Digest) (e *entry[V], in *bucket[V], at int) {
+	buckets := *s.buckets.Load()
+	mask := uint64(len(buckets) - 1)
+	tag := tagOf(d)
+	for n := firstBucket(d); ; n++ {
+		b := &buckets[n&mask]
+		tags := b.tags.Load()
+		for i := range bucketSize {
+			if tagAt(tags, i) != tag {
+				continue
+			}
+			// The entry may have been exchanged since its tag was read; its digest decides.
+			if e := b.entries[i].Load(); e != nil && e.digest == *d {
+				return e, b, i
+			}
+		}
+		if !full(tags) {
+			return nil, nil, 0
+		}
+	}
+}
 
 // get returns the value for d, or nil.
 func (c *cache[V]) get(d *key.Digest) *V {
-	s := c.shard(d)
-	slots := *s.slots.Load()
-	mask := uint64(len(slots) - 1)
-	for i := position(d); ; i++ {
-		e := slots[i&mask].Load()
-		if e == nil {
-			return nil
-		}
-		if e.digest == *d && e != s.tomb {
-			if !e.visited.Load() { // read first: a store would take the cache line from the other processors
-				e.visited.Store(true)
-			}
-			return &e.value
-		}
+	e, _, _ := c.shard(d).find(d)
+	if e == nil {
+		return nil
 	}
+	if !e.visited.Load() { // read first: a store would take the cache line from the other processors
+		e.visited.Store(true)
+	}
+	return &e.value
 }
 
 // put adds e in place of any other entry of the same digest, and evicts what it must to stay within the budget. extra
@@ -126,38 +178,43 @@ func (c *cache[V]) put(e *entry[V], extra int) {
 	s.insert(e)
 }
 
-// insert puts e, which is in the list already, into a slot.
+// insert puts e, which is in the list already, into a bucket.
 func (s *cacheShard[V]) insert(e *entry[V]) {
-	slots := *s.slots.Load()
-	if (s.used+1)*4 > len(slots)*3 {
+	buckets := *s.buckets.Load()
+	if (s.used+1)*5 > len(buckets)*bucketSize*4 { // one in five stays empty, so that probing ends soon
 		s.rebuild()
 		return
 	}
-	place(slots, e)
+	place(buckets, e)
 	s.used++
 }
 
-func place[V any](slots []slot[V], e *entry[V]) {
-	mask := uint64(len(slots) - 1)
-	i := position(&e.digest)
-	for slots[i&mask].Load() != nil {
-		i++
+func place[V any](buckets []bucket[V], e *entry[V]) {
+	mask := uint64(len(buckets) - 1)
+	for n := firstBucket(&e.digest); ; n++ {
+		b := &buckets[n&mask]
+		for i := range bucketSize {
+			if tagAt(b.tags.Load(), i) == tagEmpty {
+				b.entries[i].Store(e) // before its tag, or a reader would find nothing behind it
+				b.setTag(i, tagOf(&e.digest))
+				return
+			}
+		}
 	}
-	slots[i&mask].Store(e)
 }
 
-// rebuild makes a table of the whole list, with no tombstones, between a quarter and half full.
+// rebuild makes a table of the whole list, with no tombstones, at most 40 % full.
 func (s *cacheShard[V]) rebuild() {
-	n := minSlots
-	for n < 2*s.live {
+	n := minBucket
+	for n*bucketSize*2 < s.live*5 {
 		n *= 2
 	}
-	slots := make([]slot[V], n)
+	buckets := make([]bucket[V], n)
 	for e := s.oldest; e != nil; e = e.newer {
-		place(slots, e)
+		place(buckets, e)
 	}
 	s.used = s.live
-	s.slots.Store(&slots)
+	s.buckets.Store(&buckets)
 }
 
 // remove takes d out. What a reader has already found it may go on using: it asked before the removal.
@@ -169,19 +226,18 @@ func (c *cache[V]) remove(d *key.Digest) {
 }
 
 func (s *cacheShard[V]) remove(d *key.Digest) {
-	slots := *s.slots.Load()
-	mask := uint64(len(slots) - 1)
-	for i := position(d); ; i++ {
-		e := slots[i&mask].Load()
-		if e == nil {
-			return
-		}
-		if e.digest == *d && e != s.tomb {
-			slots[i&mask].Store(s.tomb)
-			s.unlink(e)
-			return
-		}
+	e, b, i := s.find(d)
+	if e == nil {
+		return
 	}
+	if full(b.tags.Load()) {
+		b.setTag(i, tagTomb)
+	} else {
+		b.setTag(i, tagEmpty)
+		s.used--
+	}
+	b.entries[i].Store(nil)
+	s.unlink(e)
 }
 
 // unlink takes e out of the list.
@@ -225,10 +281,7 @@ func (c *cache[V]) clear() {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		slots := make([]slot[V], minSlots)
-		s.slots.Store(&slots)
-		s.used, s.live, s.bytes = 0, 0, 0
-		s.newest, s.oldest, s.hand = nil, nil, nil
+		s.reset()
 		s.mu.Unlock()
 	}
 }

@@ -54,8 +54,8 @@ type counter struct {
 
 // known is what the cache holds of a key.
 type known struct {
+	mark   usage.Mark // in front: every check reads it
 	record key.Record
-	mark   usage.Mark
 }
 
 // Decision is the answer to a check.
@@ -79,13 +79,18 @@ func New(o Options) *Checker {
 // Check answers q for a token. The error matches store.ErrUnavailable, or is ctx's, where the question could not be
 // answered; a caller must then refuse. Where the token is cached it allocates nothing.
 func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decision, error) {
-	digest, ok := token.Digest(text)
-	if !ok {
+	if len(text) > token.MaxLength { // spares the hashing of what is no token anyway
 		c.malformed.Add(1)
 		return c.decide(nil, q), nil
 	}
+	// What is cached under the digest was well-formed when it came in, so a hit need not look at the form again.
+	digest := token.Hash(text)
 	k := c.known.get(&digest)
 	if k == nil && c.unknown.get(&digest) == nil {
+		if !token.WellFormed(text) {
+			c.malformed.Add(1)
+			return c.decide(nil, q), nil
+		}
 		c.misses.Add(1)
 		var err error
 		if k, err = c.fetch(ctx, digest); err != nil {

@@ -1,0 +1,145 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/token"
+)
+
+// The headings, in the order in which they are shown.
+const (
+	groupGeneral  group = "General"
+	groupAPI      group = "Management API"
+	groupVerify   group = "Verification listener"
+	groupKeys     group = "Keys and caches"
+	groupLog      group = "Logging"
+	groupShutdown group = "Shutting down"
+)
+
+// The values of log-format.
+const (
+	LogText = "text" // key=value, for people
+	LogJSON = "json" // one JSON object a line, for programs
+)
+
+// configFlag is the name of the one setting that is read before the others.
+const configFlag = "config"
+
+// settings is the table. Everything that is said about a setting anywhere comes from here.
+var settings = []setting{
+	{
+		name: configFlag, group: groupGeneral, placeholder: "FILE", noFile: true,
+		help:  "read settings from this TOML file; its keys are the names of these flags without the dashes in front",
+		parse: optional(func(c *Config) *string { return &c.File }, parsePath),
+	},
+	{
+		name: "database", group: groupGeneral, placeholder: "DSN", preset: "sqlite:apikeyd.db",
+		help:  "where everything is kept: sqlite:PATH. The file is made where there is none",
+		parse: to(func(c *Config) *Database { return &c.Database }, ParseDatabase),
+	},
+
+	{
+		name: "listen", group: groupAPI, placeholder: "ADDRESS", preset: ":8080",
+		help:  "address of the management API: HOST:PORT, :PORT for every interface, or unix:/path/to.sock",
+		parse: to(func(c *Config) *Address { return &c.Listen }, ParseAddress),
+	},
+	{
+		name: "tls-cert-file", group: groupAPI, placeholder: "FILE", sample: "/etc/apikeyd/tls.crt",
+		help:  "certificate of the management API, in PEM, with its intermediate certificates behind it; makes it speak HTTPS",
+		parse: optional(func(c *Config) *string { return &c.TLS.CertFile }, parsePath),
+	},
+	{
+		name: "tls-key-file", group: groupAPI, placeholder: "FILE", sample: "/etc/apikeyd/tls.key",
+		help:  "private key to --tls-cert-file, in PEM",
+		parse: optional(func(c *Config) *string { return &c.TLS.KeyFile }, parsePath),
+	},
+	{
+		name: "public-url", group: groupAPI, placeholder: "URL", sample: "https://keys.example.com",
+		help:  "URL under which clients reach the management API, for example through a proxy; used in what is printed",
+		parse: optional(func(c *Config) *string { return &c.PublicURL }, parsePublicURL),
+	},
+
+	{
+		name: "verify-listen", group: groupVerify, placeholder: "ADDRESS", preset: "127.0.0.1:8081",
+		help: "address of the verification listener, for your own services, with /livez, /readyz and /metrics: " +
+			"HOST:PORT or unix:/path/to.sock. Beyond loopback it needs --verify-token-file, mutual TLS or --verify-insecure",
+		parse: to(func(c *Config) *Address { return &c.VerifyListen }, ParseAddress),
+	},
+	{
+		name: "verify-token-file", group: groupVerify, placeholder: "FILE", sample: "/etc/apikeyd/verify-token",
+		help: "file with the bearer token that requests on the verification listener must carry: at least 32 " +
+			"characters of visible ASCII. Each line is a valid token, so that one can be rotated",
+		parse: optional(func(c *Config) *string { return &c.VerifyTokenFile }, parsePath),
+	},
+	{
+		name: "verify-tls-cert-file", group: groupVerify, placeholder: "FILE", sample: "/etc/apikeyd/verify-tls.crt",
+		help:  "certificate of the verification listener, in PEM; makes it speak HTTPS",
+		parse: optional(func(c *Config) *string { return &c.VerifyTLS.CertFile }, parsePath),
+	},
+	{
+		name: "verify-tls-key-file", group: groupVerify, placeholder: "FILE", sample: "/etc/apikeyd/verify-tls.key",
+		help:  "private key to --verify-tls-cert-file, in PEM",
+		parse: optional(func(c *Config) *string { return &c.VerifyTLS.KeyFile }, parsePath),
+	},
+	{
+		name: "verify-tls-client-ca-file", group: groupVerify, placeholder: "FILE", sample: "/etc/apikeyd/clients-ca.crt",
+		help: "certificates of the authorities, in PEM, one of which must have signed the client's certificate " +
+			"(mutual TLS)",
+		parse: optional(func(c *Config) *string { return &c.VerifyTLS.ClientCAFile }, parsePath),
+	},
+	{
+		name: "verify-insecure", group: groupVerify, kind: boolean, preset: "false",
+		help: "let other machines reach the verification listener without a credential. Only where the network " +
+			"itself keeps everybody else out",
+		parse: to(func(c *Config) *bool { return &c.VerifyInsecure }, parseBool),
+	},
+
+	{
+		name: "token-prefix", group: groupKeys, placeholder: "PREFIX", preset: token.DefaultPrefix,
+		help:  "what the tokens of new keys begin with. Tokens made under another prefix go on working",
+		parse: to(func(c *Config) *string { return &c.TokenPrefix }, parseTokenPrefix),
+	},
+	{
+		name: "cache-size", group: groupKeys, kind: byteSize, placeholder: "SIZE", preset: "256MiB",
+		help:  "memory for the cache of keys, at least 1MiB",
+		parse: to(func(c *Config) *Size { return &c.CacheSize }, atLeast(1*MiB)),
+	},
+	{
+		name: "negative-cache-size", group: groupKeys, kind: byteSize, placeholder: "SIZE", preset: "16MiB",
+		help: "memory for the cache of tokens known to be unknown, at least 64KiB. It is apart from --cache-size, so " +
+			"that a flood of unknown tokens drives out no key",
+		parse: to(func(c *Config) *Size { return &c.NegativeCacheSize }, atLeast(64*KiB)),
+	},
+
+	{
+		name: "log-format", group: groupLog, placeholder: "text|json", presetText: "text on a terminal, else json",
+		sample: LogJSON,
+		help:   "how log lines are written to standard error",
+		parse:  optional(func(c *Config) *string { return &c.LogFormat }, oneOf(LogText, LogJSON)),
+	},
+	{
+		name: "log-level", group: groupLog, placeholder: "debug|info|warn|error", preset: "info",
+		help:  "the lowest level that is logged",
+		parse: to(func(c *Config) *slog.Level { return &c.LogLevel }, parseLevel),
+	},
+	{
+		name: "log-checks", group: groupLog, kind: boolean, preset: "true",
+		help: "log every request that succeeds on the verification listener. A busy installation may switch this " +
+			"off (--log-checks=false): failed requests are logged all the same, and /metrics counts every outcome " +
+			"and times every request, slow ones included",
+		parse: to(func(c *Config) *bool { return &c.LogChecks }, parseBool),
+	},
+
+	{
+		name: "shutdown-delay", group: groupShutdown, placeholder: "DURATION", preset: "0s",
+		help: "how long /readyz says no before the listeners close, so that a load balancer can look elsewhere " +
+			"first",
+		parse: to(func(c *Config) *time.Duration { return &c.ShutdownDelay }, parseDuration),
+	},
+	{
+		name: "shutdown-timeout", group: groupShutdown, placeholder: "DURATION", preset: "30s",
+		help:  "how long requests under way have to end once the listeners have closed; then they are cut off",
+		parse: to(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, parseDuration),
+	},
+}

@@ -1,0 +1,256 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]Size{
+		"0": 0, "1": 1, "1KiB": 1 << 10, "256MiB": 256 << 20, "3GiB": 3 << 30, "9223372036854775807": 1<<63 - 1,
+		"8589934591GiB": 8589934591 << 30, "0GiB": 0,
+	} {
+		if got, err := ParseSize(text); err != nil || got != want {
+			t.Errorf("ParseSize(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{
+		"", "MiB", "-1", "+1", "1.5GiB", "256MB", "256M", "256 MiB", "256mib", "256MiBKiB", " 1", "1 ", "0x10", "1_000",
+		"9223372036854775808", "8589934592GiB", "18446744073709551615", "99999999999999999999MiB", "1e9",
+	} {
+		if got, err := ParseSize(text); err == nil {
+			t.Errorf("ParseSize(%q) = %d", text, got)
+		}
+	}
+}
+
+func TestSizeString(t *testing.T) {
+	for size, want := range map[Size]string{0: "0", 1: "1", 1023: "1023", 1 << 10: "1KiB", 1536: "1536", 256 << 20: "256MiB",
+		1 << 40: "1024GiB"} {
+		if got := size.String(); got != want {
+			t.Errorf("%d = %s, want %s", int64(size), got, want)
+		}
+	}
+}
+
+func FuzzSize(f *testing.F) {
+	for _, s := range []string{"256MiB", "0", "8589934592GiB", "1KiBKiB", "-1GiB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		size, err := ParseSize(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseSize(size.String()); size < 0 || err != nil || again != size {
+			t.Fatalf("%q is %d, which is written %s and read as %d, %v", text, int64(size), size, int64(again), err)
+		}
+	})
+}
+
+func TestParseAddress(t *testing.T) {
+	for _, tt := range []struct {
+		text    string
+		network string
+		address string
+		local   bool
+	}{
+		{":8080", "tcp", ":8080", false},
+		{"0.0.0.0:8080", "tcp", "0.0.0.0:8080", false},
+		{"[::]:8080", "tcp", "[::]:8080", false},
+		{"[0:0::0]:8080", "tcp", "[::]:8080", false},
+		{"[::ffff:0.0.0.0]:8080", "tcp", "[::ffff:0.0.0.0]:8080", false},
+		{"192.0.2.1:80", "tcp", "192.0.2.1:80", false},
+		{"[fe80::1%eth0]:80", "tcp", "[fe80::1%eth0]:80", false},
+		{"keys.example.com:80", "tcp", "keys.example.com:80", false},
+		{"localhost.example.com:80", "tcp", "localhost.example.com:80", false},
+		{"api.localhost:80", "tcp", "api.localhost:80", false}, // a resolver would have to be believed
+		{"my_host:080", "tcp", "my_host:80", false},
+		{"127.0.0.1:0", "tcp", "127.0.0.1:0", true},
+		{"127.8.9.10:65535", "tcp", "127.8.9.10:65535", true},
+		{"[::1]:80", "tcp", "[::1]:80", true},
+		{"[::ffff:127.0.0.1]:80", "tcp", "[::ffff:127.0.0.1]:80", true},
+		{"localhost:80", "tcp", "127.0.0.1:80", true}, // never looked up
+		{"LOCALHOST.:80", "tcp", "127.0.0.1:80", true},
+		{"unix:/run/apikeyd.sock", "unix", "/run/apikeyd.sock", true},
+		{"unix:rel.sock", "unix", "rel.sock", true},
+		{"unix:" + strings.Repeat("x", 103), "unix", strings.Repeat("x", 103), true},
+	} {
+		a, err := ParseAddress(tt.text)
+		if err != nil || a.Network != tt.network || a.Address != tt.address || a.Local() != tt.local {
+			t.Errorf("ParseAddress(%q) = %+v local %v, %v", tt.text, a, a.Local(), err)
+		}
+	}
+	for _, text := range []string{
+		"", ":", "8080", "127.0.0.1", "localhost", "::1:80", "[::1]", "[::1]80", "1.2.3.4:http", ":-1", ":+1", ":65536", ": 80",
+		":80 ", " :80", "127.1:80", "0x7f.0.0.1:80", "2130706433:80", "127.0.0.01:80", "1.2.3:80", "*:80", "a b:80", "-a:80",
+		"a..b:80", "ä:80", "[localhost%x]:80", "http://127.0.0.1:80", "tcp:127.0.0.1:80", "\x00:80", "a\n:80",
+		strings.Repeat("a.", 127) + "aa:80",
+		"unix:", "unix://run/x.sock", "unix:///run/x.sock", "unix:@abstract", "unix:\x00abstract", "unix:/run/",
+		"unix:" + strings.Repeat("x", 104), "UNIX:/x",
+	} {
+		if a, err := ParseAddress(text); err == nil {
+			t.Errorf("ParseAddress(%q) = %+v", text, a)
+		}
+	}
+}
+
+func FuzzAddress(f *testing.F) {
+	for _, s := range []string{":80", "localhost:0", "[::ffff:127.0.0.1]:80", "[fe80::1%a:b]:1", "unix:/x", "unix:\xff", "a.b.:1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := ParseAddress(text)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\n\x00\x1b") {
+				t.Fatalf("%q: error %q would break a line", text, err)
+			}
+			return
+		}
+		if again, err := ParseAddress(a.String()); err != nil || again != a {
+			t.Fatalf("%q is %+v, which is written %s and read as %+v, %v", text, a, a, again, err)
+		}
+		if !a.Overlaps(a) && !strings.HasSuffix(a.Address, ":0") {
+			t.Fatalf("%s does not overlap itself", a)
+		}
+	})
+}
+
+func TestOverlaps(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{":80", ":80", true},
+		{":80", ":81", false},
+		{":0", ":0", false},
+		{"127.0.0.1:0", "127.0.0.1:0", false},
+		{":80", "127.0.0.1:80", true},
+		{":80", "keys.example.com:80", true},
+		{"[::]:80", "192.0.2.1:80", true},
+		{"[::]:80", "0.0.0.0:80", true},
+		{"0.0.0.0:80", "127.0.0.1:80", true},
+		{"0.0.0.0:80", "[::1]:80", false},
+		{"0.0.0.0:80", "[::ffff:127.0.0.1]:80", true},
+		{"0.0.0.0:80", "keys.example.com:80", true},
+		{"127.0.0.1:80", "127.0.0.2:80", false},
+		{"127.0.0.1:80", "[::1]:80", false},
+		{"127.0.0.1:80", "[::ffff:127.0.0.1]:80", true},
+		{"127.0.0.1:80", "localhost:80", true},
+		{"a.example.com:80", "b.example.com:80", false},
+		{"unix:/x", "unix:/x", true},
+		{"unix:/run/../x", "unix:/x", true},
+		{"unix:/x", "unix:/y", false},
+		{"unix:/x", ":80", false},
+	} {
+		a, errA := ParseAddress(tt.a)
+		b, errB := ParseAddress(tt.b)
+		if errA != nil || errB != nil {
+			t.Fatal(errA, errB)
+		}
+		if a.Overlaps(b) != tt.want || b.Overlaps(a) != tt.want {
+			t.Errorf("%s and %s: %v, %v, want %v", a, b, a.Overlaps(b), b.Overlaps(a), tt.want)
+		}
+	}
+}
+
+func TestParseDatabase(t *testing.T) {
+	for text, path := range map[string]string{
+		"sqlite:apikeyd.db": "apikeyd.db", "sqlite:/var/lib/a b.db": "/var/lib/a b.db", "sqlite:x?y#z": "x?y#z", "sqlite:./x": "./x",
+	} {
+		d, err := ParseDatabase(text)
+		if err != nil || d.Path != path || d.String() != text {
+			t.Errorf("ParseDatabase(%q) = %+v, %v", text, d, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                        "does not say what kind of database",
+		"apikeyd.db":              "does not say what kind of database",
+		"/var/lib/apikeyd.db":     "does not say what kind of database",
+		"postgres://u:p@h/db":     "this version keeps its data in SQLite only, not in PostgreSQL; write sqlite:PATH",
+		"PostgreSQL://h/db":       "this version keeps its data in SQLite only",
+		"mysql://h/db":            "mysql: is no database that apikeyd knows; write sqlite:PATH, like sqlite:apikeyd.db",
+		"SQLite:x":                "is no database that apikeyd knows; write sqlite:PATH",
+		"sqlite3:x":               "is no database that apikeyd knows; write sqlite:PATH",
+		"file:x.db":               "is no database that apikeyd knows",
+		"sqlite:":                 "names no file",
+		"sqlite:///x.db":          "a path begins right behind sqlite:",
+		"sqlite::memory:":         "would forget every key",
+		"sqlite::memory:?cache=x": "would forget every key",
+		"sqlite:file:x.db?mode=r": "is no place for SQLite's own options",
+		"sqlite:/var/lib/":        "names a folder",
+		"sqlite:a\x00b":           "zero byte",
+	} {
+		if d, err := ParseDatabase(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseDatabase(%q) = %+v, %v, want %q", text, d, err, want)
+		}
+	}
+}
+
+func TestParsePublicURL(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://keys.example.com":        "https://keys.example.com",
+		"https://keys.example.com/":       "https://keys.example.com",
+		"http://[::1]:8080/apikeyd//":     "http://[::1]:8080/apikeyd",
+		"HTTPS://keys.example.com/a%2Fb/": "https://keys.example.com/a%2Fb",
+	} {
+		if got, err := parsePublicURL(text); err != nil || got != want {
+			t.Errorf("parsePublicURL(%q) = %q, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"keys.example.com":        "no absolute URL",
+		"/x":                      "no absolute URL",
+		"ftp://keys.example.com":  "no absolute URL",
+		"https://":                "no absolute URL",
+		"https://:80":             "no absolute URL",
+		"https:keys.example.com":  "no absolute URL",
+		"https://k.example:x":     "no absolute URL",
+		"https://k.example:99999": "not a number up to 65535",
+		"https://k.example/?":     "holds a query",
+		"https://k.example/?a=b":  "holds a query",
+		"https://k.example/#":     "holds a fragment",
+		"https://u@k.example":     "holds a user name",
+		"https://k.example/\n":    "no absolute URL",
+	} {
+		if got, err := parsePublicURL(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("parsePublicURL(%q) = %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0": 0, "0s": 0, "30s": 30 * time.Second, "1h2m": 62 * time.Minute, "1.5s": 1500 * time.Millisecond} {
+		if got, err := parseDuration(text); err != nil || got != want {
+			t.Errorf("parseDuration(%q) = %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "30", "-1s", "1d", "forever", "9999999h"} {
+		if got, err := parseDuration(text); err == nil {
+			t.Errorf("parseDuration(%q) = %v", text, got)
+		}
+	}
+}
+
+func TestTokenPrefixIsOneThatTokensTake(t *testing.T) {
+	if got, err := parseTokenPrefix("acme_live"); err != nil || got != "acme_live" {
+		t.Errorf("parseTokenPrefix = %q, %v", got, err)
+	}
+	if _, err := parseTokenPrefix("AK"); err == nil {
+		t.Error("AK is accepted")
+	}
+}
+
+func TestQuoteIsShortAndHidesPasswords(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\nb":                        `"a\nb"`,
+		"x://u:p@h/":                  `"x://…@h/"`,
+		strings.Repeat("é", 40):       `"` + strings.Repeat("é", 32) + `…"`,
+		"a" + strings.Repeat("é", 40): `"a` + strings.Repeat("é", 31) + `…"`,
+	} {
+		if got := quote(in); got != want {
+			t.Errorf("quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+}

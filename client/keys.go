@@ -1,0 +1,179 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/apikeyd/apikeyd/api"
+)
+
+// ListOptions says which keys to list. Its zero value lists the caller's own, newest first.
+type ListOptions struct {
+	OrganizationID int64     // keys of this organization; for an admin or owner every member's
+	Query          string    // keys whose name holds this
+	Enabled        *bool     // keys that are enabled, or that are not
+	Scope          api.Scope // keys that have this scope
+
+	Limit  int    // keys on a page, 1 to 1000; 0: the server's default, 100
+	Cursor string // where to begin: KeyPage.Next of the page before; "": with the newest key
+}
+
+func (o ListOptions) query() url.Values {
+	q := url.Values{}
+	if o.OrganizationID != 0 {
+		q.Set("organization_id", strconv.FormatInt(o.OrganizationID, 10))
+	}
+	if o.Query != "" {
+		q.Set("q", o.Query)
+	}
+	if o.Enabled != nil {
+		q.Set("enabled", strconv.FormatBool(*o.Enabled))
+	}
+	if o.Scope != "" {
+		q.Set("scope", string(o.Scope))
+	}
+	if o.Limit != 0 {
+		q.Set("limit", strconv.Itoa(o.Limit))
+	}
+	if o.Cursor != "" {
+		q.Set("cursor", o.Cursor)
+	}
+	return q
+}
+
+// KeyPage is one page of a list of keys.
+type KeyPage struct {
+	Keys []api.Key
+	Next string // the cursor of the next page; "" on the last one
+}
+
+func keyPath(segments ...string) []string { return append([]string{"v1", "api-keys"}, segments...) }
+
+func idSegment(keyID int64) string { return strconv.FormatInt(keyID, 10) }
+
+// CreateKey creates a key. The token is in the answer, and nowhere else ever after.
+//
+// An error that does not come from the server (see Retry) leaves open whether the key was made. Such a key does no
+// harm, since nobody has its token; ListKeys finds it by its name.
+func (c *Client) CreateKey(ctx context.Context, k api.NewKey) (api.CreatedKey, error) {
+	created, _, err := send(ctx, c.conn, request{
+		method: http.MethodPost, path: keyPath(), body: k, success: http.StatusCreated,
+	}, hasToken)
+	return created, err
+}
+
+// ListKeys returns one page of keys, newest first. AllKeys goes on to the pages after it.
+func (c *Client) ListKeys(ctx context.Context, o ListOptions) (KeyPage, error) {
+	r := request{method: http.MethodGet, path: keyPath(), query: o.query(), success: http.StatusOK, idempotent: true}
+	keys, header, err := send(ctx, c.conn, r, func(keys []api.Key) error {
+		if keys == nil {
+			return errors.New("it is not an array")
+		}
+		for _, k := range keys {
+			if err := hasID(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return KeyPage{}, err
+	}
+	next, err := nextCursor(header)
+	if err == nil && next != "" && next == o.Cursor {
+		err = errors.New("its link to the next page leads back to itself")
+	}
+	if err != nil {
+		return KeyPage{}, c.conn.foreign(r, answer{status: http.StatusOK, mediaType: "application/json"}, err.Error())
+	}
+	return KeyPage{keys, next}, nil
+}
+
+// AllKeys returns the keys from o.Cursor to the last, newest first, and fetches a page of o.Limit when it is needed.
+// An error comes with a zero key and ends the sequence. Every range over it starts anew.
+func (c *Client) AllKeys(ctx context.Context, o ListOptions) iter.Seq2[api.Key, error] {
+	return func(yield func(api.Key, error) bool) {
+		for o := o; ; {
+			page, err := c.ListKeys(ctx, o)
+			if err != nil {
+				yield(api.Key{}, err)
+				return
+			}
+			for _, k := range page.Keys {
+				if !yield(k, nil) {
+					return
+				}
+			}
+			if page.Next == "" {
+				return
+			}
+			o.Cursor = page.Next
+		}
+	}
+}
+
+// GetKey returns what may be known about a key.
+func (c *Client) GetKey(ctx context.Context, keyID int64) (api.Key, error) {
+	k, _, err := send(ctx, c.conn, request{
+		method: http.MethodGet, path: keyPath(idSegment(keyID)), success: http.StatusOK, idempotent: true,
+	}, hasID)
+	return k, err
+}
+
+// UpdateKey changes the fields that p sets, and returns the key as it is now.
+func (c *Client) UpdateKey(ctx context.Context, keyID int64, p api.KeyPatch) (api.Key, error) {
+	k, _, err := send(ctx, c.conn, request{
+		method: http.MethodPatch, path: keyPath(idSegment(keyID)), body: p, success: http.StatusOK,
+	}, hasID)
+	return k, err
+}
+
+// DeleteKey deletes a key for good. Once it has returned nil, no node of the server takes the key for valid.
+//
+// Where the connection breaks while a key deletes itself, the answer to the second attempt is api.ErrUnauthenticated.
+func (c *Client) DeleteKey(ctx context.Context, keyID int64) error {
+	_, err := c.conn.try(ctx, request{
+		method: http.MethodDelete, path: keyPath(idSegment(keyID)), success: http.StatusNoContent, idempotent: true,
+	}, nil)
+	return err
+}
+
+// RotateKey gives a key a new token, which is in the answer and nowhere else ever after. The old token is dead at once,
+// or after grace, which the server counts in seconds: a part of a second counts as a whole one.
+//
+// An error that does not come from the server (see Retry) leaves open whether the token was changed; rotate again
+// to have one for certain.
+func (c *Client) RotateKey(ctx context.Context, keyID int64, grace time.Duration) (api.CreatedKey, error) {
+	if grace < 0 {
+		return api.CreatedKey{}, fmt.Errorf("rotate key %d: grace must not be negative", keyID)
+	}
+	seconds := int64(grace / time.Second)
+	if grace%time.Second > 0 {
+		seconds++
+	}
+	k, _, err := send(ctx, c.conn, request{
+		method: http.MethodPost, path: keyPath(idSegment(keyID), "rotate"),
+		body: api.RotateRequest{GraceSeconds: seconds}, success: http.StatusOK,
+	}, hasToken)
+	return k, err
+}
+
+func hasID(k api.Key) error {
+	if k.KeyID <= 0 {
+		return errors.New("it holds a key without an id")
+	}
+	return nil
+}
+
+func hasToken(k api.CreatedKey) error {
+	if k.Token == "" {
+		return errors.New("it holds no token")
+	}
+	return hasID(k.Key)
+}

@@ -1,0 +1,135 @@
+// Package doors keeps the import rules of ARCHITECTURE.md: which room may not know of which.
+package doors
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/apikeyd/apikeyd"
+
+// rules say what a package must not depend on, directly or through others, tests aside. A pattern that ends in /...
+// stands for the package and everything below it.
+var rules = []struct {
+	pkg       string
+	forbidden []string
+	why       string
+}{
+	{"api", []string{module + "/..."}, "wire types are data; whoever uses them gets nothing else of ours"},
+	{"client", []string{module + "/internal/..."}, "users import it, and internal packages may change at any time"},
+	{"internal/cli", []string{module + "/internal/..."}, "client commands do what any client can, by the same door"},
+	{"internal/key", []string{module + "/...", "net/http", "database/sql", "os", "log", "log/slog"}, "the domain is pure"},
+	{"internal/token", []string{"net/http", "database/sql", "os/exec", module + "/internal/store/..."}, "tokens are text and arithmetic"},
+	{"internal/store", append(drivers, "database/sql", "net/http", "log/slog"), "a contract knows none of those who keep it"},
+	{"internal/store/sqlstore", append(drivers, module+"/internal/store/sqlite"), "shared SQL knows no database"},
+	{"internal/store/sqlite", []string{"net/http", module + "/internal/admin", module + "/internal/verify"}, "a store keeps and finds, and decides nothing"},
+	{"internal/verify", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
+	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
+	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
+	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi"), "settings open nothing"},
+	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
+}
+
+// drivers are what only the package of a database may see.
+var drivers = []string{"modernc.org/sqlite/..."}
+
+// direct are rules about what a package names itself; what it depends on through others is their affair. httpapi
+// depends on store through admin, but must not call it.
+var direct = []struct {
+	pkg       string
+	forbidden []string
+	why       string
+}{
+	{"internal/httpapi", append(drivers, module+"/internal/store/...", "database/sql"), "a transport asks use cases, never a store"},
+	{"internal/token", []string{module + "/internal/admin", module + "/internal/verify"}, "tokens are below them"},
+	{"cmd/apikeyd", append(drivers, "database/sql", "net/http"), "main is wiring"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func TestDoors(t *testing.T) {
+	packages := list(t)
+	for _, rule := range rules {
+		p, ok := packages[path.Join(module, rule.pkg)]
+		if !ok {
+			t.Errorf("%s has a rule and is gone", rule.pkg)
+			continue
+		}
+		report(t, rule.pkg, p.Deps, rule.forbidden, rule.why)
+	}
+	for _, rule := range direct {
+		p, ok := packages[path.Join(module, rule.pkg)]
+		if !ok {
+			t.Errorf("%s has a rule and is gone", rule.pkg)
+			continue
+		}
+		report(t, rule.pkg, p.Imports, rule.forbidden, rule.why)
+	}
+}
+
+func report(t *testing.T, pkg string, imports, forbidden []string, why string) {
+	t.Helper()
+	for _, imported := range imports {
+		if slices.ContainsFunc(forbidden, func(pattern string) bool { return matches(pattern, imported) }) {
+			t.Errorf("%s imports %s: %s", pkg, imported, why)
+		}
+	}
+}
+
+func matches(pattern, imported string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return imported == prefix || strings.HasPrefix(imported, prefix+"/")
+	}
+	return imported == pattern
+}
+
+func list(t *testing.T) map[string]listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps", module+"/...")
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	packages := map[string]listed{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[p.ImportPath] = p
+	}
+}
+
+// The checker itself must be able to fail.
+func TestMatches(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, imported string
+		want              bool
+	}{
+		{"net/http", "net/http", true},
+		{"net/http", "net/http/httptest", false},
+		{"a/...", "a", true},
+		{"a/...", "a/b/c", true},
+		{"a/...", "ab", false},
+	} {
+		if got := matches(tt.pattern, tt.imported); got != tt.want {
+			t.Errorf("matches(%q, %q) = %v", tt.pattern, tt.imported, got)
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/apikeyd/apikeyd/internal/store"
+)
+
+//go:embed migrations/*.sql
+var files embed.FS
+
+// embedded returns the migrations of this program.
+func embedded() fs.FS {
+	dir, err := fs.Sub(files, "migrations")
+	if err != nil { // the name is right
+		panic(err)
+	}
+	return dir
+}
+
+// history is the table that says which migrations were applied.
+const history = "schema_migrations"
+
+// Migration is one step of the schema. Numbers and names are the same for every database.
+type Migration struct {
+	Number    int64
+	Name      string    // "" for one that this program does not know
+	AppliedAt time.Time // zero: not yet
+}
+
+// Migrate brings the schema up to date and returns the migrations that were applied, none where it was. Each is
+// one transaction: an interrupted Migrate left some of them undone and none half done, and the next one goes on.
+//
+// It returns store.ErrSchema where the schema is newer than this program knows.
+func Migrate(ctx context.Context, opts Options) (applied []Migration, err error) {
+	opts.ReadOnly = false
+	f, err := openFile(opts)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+
+	state, err := f.inspect(ctx)
+	if err != nil {
+		return nil, f.explain(err)
+	}
+	if state.version < f.newest() {
+		applied, err = f.migrate(ctx)
+	} else {
+		err = f.checkVersion(state.version)
+	}
+	if err != nil {
+		return applied, f.explain(err)
+	}
+	return applied, nil
+}
+
+// Migrations returns the migrations that this program knows and those that the database has, in the order of their
+// numbers. It changes nothing and needs no lock.
+func Migrations(ctx context.Context, opts Options) ([]Migration, error) {
+	opts.ReadOnly, opts.Migrate = true, false
+	f, err := openFile(opts)
+	if err != nil {
+		return nil, err
+	}
+	state, err := f.inspect(ctx)
+	if err != nil {
+		return nil, f.explain(err)
+	}
+	return state.migrations, nil
+}
+
+// migrateEmpty creates the schema where the database holds no data: it is empty, or was left unfinished by
+// somebody who was about to create it.
+func (f *file) migrateEmpty(ctx context.Context) error {
+	state, err := f.inspect(ctx)
+	if err != nil {
+		return err
+	}
+	if state.version >= f.newest() || state.users {
+		return nil
+	}
+	_, err = f.migrate(ctx)
+	return err
+}
+
+// migrate applies what was not applied yet.
+func (f *file) migrate(ctx context.Context) (applied []Migration, err error) {
+	db, err := f.connect(writing, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	steps, err := goose.NewProvider(goose.DialectSQLite3, db, f.migrations,
+		goose.WithTableName(history), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return nil, err
+	}
+	results, err := steps.Up(ctx)
+	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+		results = partial.Applied
+	}
+	for _, r := range results {
+		m, err := parseMigration(r.Source.Path)
+		if err != nil {
+			return applied, err
+		}
+		m.AppliedAt = time.Now().UTC()
+		applied = append(applied, m)
+		f.log.Info("schema migrated", "database", f.path, "number", m.Number, "name", m.Name, "duration", r.Duration)
+	}
+	if err != nil {
+		return applied, failure(ctx, err)
+	}
+	return applied, nil
+}
+
+// newest returns the number of the last migration that this program knows.
+func (f *file) newest() int64 { return f.known[len(f.known)-1].Number }
+
+// checkVersion returns store.ErrSchema where version is not the one that this program knows.
+func (f *file) checkVersion(version int64) error {
+	switch newest := f.newest(); {
+	case version < newest:
+		return fmt.Errorf("%w %d is older than %d, which this program needs: run apikeyd migrate",
+			store.ErrSchema, version, newest)
+	case version > newest:
+		return fmt.Errorf("%w %d is newer than %d, the newest that this program knows: run a newer apikeyd",
+			store.ErrSchema, version, newest)
+	}
+	return nil
+}
+
+// schema is what a database says about its migrations.
+type schema struct {
+	migrations []Migration // the known ones and those that were applied
+	version    int64       // the number of the last one that was applied; 0: none
+	users      bool        // there is a user, and so data
+}
+
+// inspect reads what a database says about its migrations, and refuses the database of another program.
+func (f *file) inspect(ctx context.Context) (s schema, err error) {
+	s.migrations = slices.Clone(f.known)
+	db, err := f.connect(reading, 1)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	tables := map[string]bool{}
+	err = list(ctx, db, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`,
+		func(rows *sql.Rows) error {
+			var name string
+			err := rows.Scan(&name)
+			tables[name] = true
+			return err
+		})
+	switch {
+	case err != nil:
+		return s, err
+	case len(tables) == 0:
+		return s, nil
+	case !tables[history]:
+		return s, fmt.Errorf("belongs to another program: it has tables, but no %s", history)
+	}
+
+	err = list(ctx, db, `SELECT version_id, tstamp FROM `+history+` WHERE is_applied AND version_id > 0 ORDER BY version_id`,
+		func(rows *sql.Rows) error {
+			var number int64
+			var at time.Time
+			if err := rows.Scan(&number, &at); err != nil {
+				return err
+			}
+			s.version = number
+			for i := range s.migrations {
+				if s.migrations[i].Number == number {
+					s.migrations[i].AppliedAt = at.UTC()
+					return nil
+				}
+			}
+			s.migrations = append(s.migrations, Migration{Number: number, AppliedAt: at.UTC()})
+			return nil
+		})
+	if err != nil {
+		return s, err
+	}
+	if tables["users"] {
+		err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM users)`).Scan(&s.users)
+	}
+	return s, err
+}
+
+// list gives every row of an answer to scan.
+func list(ctx context.Context, db *sql.DB, query string, scan func(*sql.Rows) error) error {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// knownMigrations lists the migrations in dir, in the order of their numbers.
+func knownMigrations(dir fs.FS) ([]Migration, error) {
+	names, err := fs.Glob(dir, "*.sql") // sorted
+	if err != nil {
+		return nil, err
+	}
+	var known []Migration
+	for _, name := range names {
+		m, err := parseMigration(name)
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, m)
+	}
+	return known, nil
+}
+
+// parseMigration returns the migration that a file such as "00001_accounts_and_keys.sql" holds.
+func parseMigration(name string) (Migration, error) {
+	number, err := goose.NumericComponent(name)
+	if err != nil {
+		return Migration{}, fmt.Errorf("migration %s: %w", name, err)
+	}
+	_, label, _ := strings.Cut(strings.TrimSuffix(path.Base(name), ".sql"), "_")
+	return Migration{Number: number, Name: label}, nil
+}

@@ -1,0 +1,101 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"runtime"
+
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
+)
+
+// reads runs queries outside of transactions. It is a sqlstore.Runner that changes nothing.
+type reads struct {
+	file *file
+	gate *gate
+	// Single rows and lists have connections of their own: a list may take seconds, and a check must not wait for it.
+	points, lists pool
+}
+
+// pool is a number of connections with prepared statements.
+type pool struct {
+	db *sql.DB
+	prepared
+}
+
+const listConnections = 2
+
+func openReads(f *file, g *gate) (_ *reads, err error) {
+	r := &reads{file: f, gate: g}
+	if r.points.db, err = f.connect(reading, max(2, runtime.GOMAXPROCS(0))); err != nil {
+		return nil, err
+	}
+	if r.lists.db, err = f.connect(reading, listConnections); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+// checkSchema returns store.ErrSchema where the schema is not the one that this program knows.
+func (r *reads) checkSchema(ctx context.Context) error {
+	var exists, version int64
+	err := r.points.db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = '`+history+`'`).Scan(&exists)
+	if err == nil && exists != 0 {
+		err = r.points.db.QueryRowContext(ctx,
+			`SELECT coalesce(max(version_id), 0) FROM `+history+` WHERE is_applied`).Scan(&version)
+	}
+	if err != nil {
+		return failure(ctx, err)
+	}
+	return r.file.checkVersion(version)
+}
+
+func (r *reads) prepare(ctx context.Context) error {
+	queries := func(s sqlstore.Statement) bool { return !s.Writes() }
+	for _, p := range []*pool{&r.points, &r.lists} {
+		if err := p.prepare(ctx, p.db, queries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reads) close() error {
+	var errs []error
+	for _, p := range []*pool{&r.points, &r.lists} {
+		if p.db != nil {
+			errs = append(errs, p.prepared.close(), p.db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// One gives the first row of the answer to scan. A query for one row ends within microseconds, and watching a context
+// would cost the driver more than that: ctx is looked at once.
+func (r *reads) One(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	if ctx.Err() != nil {
+		return gaveUp(ctx)
+	}
+	if err := r.gate.enter(); err != nil {
+		return err
+	}
+	defer r.gate.leave()
+	return r.points.one(context.Background(), s, scan, args)
+}
+
+// Each gives every row of the answer to scan, until ctx ends.
+func (r *reads) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	if err := r.gate.enter(); err != nil {
+		return err
+	}
+	defer r.gate.leave()
+	return r.lists.each(ctx, s, scan, args)
+}
+
+// Exec returns ErrReadOnly.
+func (*reads) Exec(context.Context, sqlstore.Statement, ...any) (int64, error) { return 0, ErrReadOnly }
+
+// Insert returns ErrReadOnly.
+func (*reads) Insert(context.Context, sqlstore.Statement, ...any) (int64, error) {
+	return 0, ErrReadOnly
+}

@@ -1,0 +1,124 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+
+	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
+)
+
+// turn is one call's part of a transaction of the database. It is the sqlstore.Runner of that call's Tx.
+//
+// It sets a savepoint before it writes for the first time, so that one that only reads, or fails before it writes,
+// costs nothing to undo. Its statements do not watch contexts: a turn lasts as long as its statements, and its end
+// has to be known.
+type turn struct {
+	writer *writer
+	call   *call
+	tx     *sqlstore.Tx
+
+	err    error // how the function ended
+	wrote  bool  // there is a savepoint
+	failed error // what a statement failed on, after which nothing that was done can be kept
+	lost   bool  // SQLite may have undone the whole transaction
+	over   bool
+}
+
+var errOver = errors.New("transaction is over")
+
+// may returns why s cannot run, and sets the savepoint where s is the first statement that writes.
+func (t *turn) may(s sqlstore.Statement) error {
+	switch {
+	case t.over:
+		return errOver
+	case t.failed != nil:
+		return t.failed
+	case !s.Writes() || t.wrote:
+		return nil
+	}
+	if err := t.writer.do(t.writer.savepoint); err != nil {
+		return t.fail(err)
+	}
+	t.wrote = true
+	return nil
+}
+
+// fail notes that nothing of the turn can be kept.
+func (t *turn) fail(err error) error {
+	t.failed = err
+	t.lost = t.lost || errors.Is(err, store.ErrUnavailable)
+	return err
+}
+
+// end keeps or undoes what was done.
+func (t *turn) end() {
+	t.over = true
+	if t.err == nil {
+		t.err = t.failed
+	}
+	if !t.wrote || t.lost {
+		return
+	}
+	var err error
+	if t.err != nil {
+		err = t.writer.do(t.writer.undo)
+	}
+	if err == nil {
+		err = t.writer.do(t.writer.release)
+	}
+	if err != nil {
+		t.lost = true
+		if t.err == nil {
+			t.err = err
+		}
+	}
+}
+
+// One gives the first row of the answer to scan.
+func (t *turn) One(_ context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	if err := t.may(s); err != nil {
+		return err
+	}
+	return t.read(t.writer.one(context.Background(), s, scan, args))
+}
+
+// Each gives every row of the answer to scan.
+func (t *turn) Each(_ context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	if err := t.may(s); err != nil {
+		return err
+	}
+	return t.read(t.writer.each(context.Background(), s, scan, args))
+}
+
+// read notes the failure of a query where it is one of the database.
+func (t *turn) read(err error) error {
+	if errors.Is(err, store.ErrUnavailable) {
+		return t.fail(err)
+	}
+	return err
+}
+
+// Exec returns how many rows were changed.
+func (t *turn) Exec(_ context.Context, s sqlstore.Statement, args ...any) (int64, error) {
+	if err := t.may(s); err != nil {
+		return 0, err
+	}
+	result, err := t.writer.prepared[s].ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, t.fail(statementFailure(context.Background(), s, err))
+	}
+	return result.RowsAffected()
+}
+
+// Insert returns the id of the new row.
+func (t *turn) Insert(_ context.Context, s sqlstore.Statement, args ...any) (int64, error) {
+	if err := t.may(s); err != nil {
+		return 0, err
+	}
+	result, err := t.writer.prepared[s].ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, t.fail(statementFailure(context.Background(), s, err))
+	}
+	return result.LastInsertId()
+}

@@ -1,0 +1,251 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
+)
+
+// maxBatch is how many transactions are committed together at most. It bounds how long the first one waits for the
+// others, to some 20 ms of work.
+const maxBatch = 256
+
+// writer owns the connection that writes.
+//
+// Whoever wants a transaction queues for a turn. The writer's goroutine begins a transaction of the database, gives
+// each in the queue a turn in it, one after the other, until nobody is left, commits, and tells all of them. So those
+// that arrive while others wait for the disk share the next commit, and nobody ever waits for company.
+//
+// A turn is taken on the goroutine of the caller of Update, so that whatever ends it, a panic or runtime.Goexit, ends
+// the goroutine where it belongs.
+type writer struct {
+	db   *sql.DB
+	conn *sql.Conn
+	prepared
+	begin, commit, rollback, savepoint, release, undo *sql.Stmt
+
+	queue   chan *call
+	stopped chan struct{}
+}
+
+func openWriter(ctx context.Context, f *file) (_ *writer, err error) {
+	w := &writer{queue: make(chan *call, maxBatch), stopped: make(chan struct{})}
+	if w.db, err = f.connect(writing, 1); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.disconnect())
+		}
+	}()
+	if w.conn, err = w.db.Conn(ctx); err != nil {
+		return nil, err
+	}
+	var journal string
+	if err := w.conn.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&journal); err != nil {
+		return nil, err
+	}
+	if journal != "wal" {
+		return nil, fmt.Errorf("the folder of %s does not allow a write-ahead log (journal mode %s): is it on a network?",
+			f.path, journal)
+	}
+	for _, s := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{
+		{&w.begin, `BEGIN IMMEDIATE`},
+		{&w.commit, `COMMIT`},
+		{&w.rollback, `ROLLBACK`},
+		{&w.savepoint, `SAVEPOINT turn`},
+		{&w.release, `RELEASE turn`},
+		{&w.undo, `ROLLBACK TO turn`},
+	} {
+		if *s.stmt, err = w.conn.PrepareContext(ctx, s.text); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.prepare(ctx, w.conn, func(sqlstore.Statement) bool { return true }); err != nil {
+		return nil, err
+	}
+	go w.loop()
+	return w, nil
+}
+
+// close ends the goroutine when the queue is empty. Nobody may be in update any more.
+func (w *writer) close() error {
+	close(w.queue)
+	<-w.stopped
+	return w.disconnect()
+}
+
+// disconnect closes the connection, and its statements with it.
+func (w *writer) disconnect() error {
+	var err error
+	if w.conn != nil {
+		err = w.conn.Close()
+	}
+	return errors.Join(err, w.db.Close())
+}
+
+// call is one call of update.
+type call struct {
+	state    atomic.Int32 // waiting, then given up by the caller or begun by the writer
+	turn     chan *turn
+	finished chan struct{} // the turn is over
+	outcome  chan outcome
+}
+
+const (
+	waiting int32 = iota
+	givenUp
+	begun
+)
+
+type outcome struct {
+	changes []store.Change
+	err     error
+}
+
+// update waits for a turn, runs fn in it, and waits until what fn did is on disk.
+func (w *writer) update(ctx context.Context, fn func(store.Tx) error) ([]store.Change, error) {
+	c := &call{turn: make(chan *turn), finished: make(chan struct{}), outcome: make(chan outcome, 1)}
+	select {
+	case w.queue <- c:
+	case <-ctx.Done():
+		return nil, gaveUp(ctx)
+	}
+	ended := ctx.Done()
+	for {
+		select {
+		case t := <-c.turn: // more than once where the first one was lost
+			c.take(t, fn)
+		case o := <-c.outcome:
+			return o.changes, o.err
+		case <-ended:
+			if c.state.CompareAndSwap(waiting, givenUp) {
+				return nil, gaveUp(ctx)
+			}
+			ended = nil // fn has begun: now the outcome must be known
+		}
+	}
+}
+
+// take runs fn in its turn.
+func (c *call) take(t *turn, fn func(store.Tx) error) {
+	// Stands where fn does not return.
+	t.err = errUnfinished
+	defer func() { c.finished <- struct{}{} }()
+	err := fn(t.tx)
+	t.err = err
+}
+
+// errUnfinished is the error of a turn whose function panicked or ended its goroutine. Nobody is left to get it.
+var errUnfinished = errors.New("transaction did not come to an end")
+
+// loop commits what is in the queue until that is closed.
+func (w *writer) loop() {
+	defer close(w.stopped)
+	for first := range w.queue {
+		for _, c := range w.together(first, w.next) {
+			w.together(c, func() *call { return nil })
+		}
+	}
+}
+
+// next returns the next call in the queue, nil where none has arrived.
+func (w *writer) next() *call {
+	select {
+	case c := <-w.queue: // nil where the queue is closed
+		return c
+	default:
+		return nil
+	}
+}
+
+// together gives turns to first and those that next returns, and commits them all. It returns the calls that have to
+// run again, each for itself: what they did was lost because of another.
+func (w *writer) together(first *call, next func() *call) (redo []*call) {
+	if err := w.do(w.begin); err != nil {
+		for c := first; c != nil; c = next() {
+			c.answer(nil, err)
+		}
+		return nil
+	}
+	dirty := false
+	var kept []*turn // those that have changed something, and those that may have seen it
+	for c, n := first, 1; c != nil; c, n = next(), n+1 {
+		if c.begin() {
+			t := w.give(c)
+			if t.lost {
+				w.do(w.rollback) // fails where SQLite has done it
+				c.answer(nil, t.err)
+				return again(kept)
+			}
+			if dirty = dirty || t.wrote && t.err == nil; dirty {
+				kept = append(kept, t)
+			} else {
+				c.answer(nil, t.err)
+			}
+		}
+		if n == maxBatch {
+			break
+		}
+	}
+
+	err := w.do(w.commit)
+	if err != nil {
+		w.do(w.rollback)
+	}
+	for _, t := range kept {
+		switch {
+		case t.err == nil:
+			// After a failed commit the log may hold it or not: only recovery after a crash would tell.
+			t.call.answer(t.tx.Changes(), err)
+		case err == nil:
+			t.call.answer(nil, t.err)
+		default:
+			// What it failed on may be what was just undone.
+			t.call.answer(nil, err)
+		}
+	}
+	return nil
+}
+
+// again returns the calls of turns that were lost.
+func again(lost []*turn) (calls []*call) {
+	for _, t := range lost {
+		if t.err != errUnfinished {
+			calls = append(calls, t.call)
+		}
+	}
+	return calls
+}
+
+// begin reports whether the call wants its turn still.
+func (c *call) begin() bool {
+	return c.state.CompareAndSwap(waiting, begun) || c.state.Load() == begun
+}
+
+// answer ends a call.
+func (c *call) answer(changes []store.Change, err error) { c.outcome <- outcome{changes, err} }
+
+// give gives a call its turn and waits for the end of that.
+func (w *writer) give(c *call) *turn {
+	t := &turn{writer: w, call: c}
+	t.tx = sqlstore.NewTx(t)
+	c.turn <- t
+	<-c.finished
+	t.end()
+	return t
+}
+
+// do runs a statement that has neither parameters nor rows.
+func (w *writer) do(s *sql.Stmt) error {
+	_, err := s.ExecContext(context.Background())
+	return failure(context.Background(), err)
+}

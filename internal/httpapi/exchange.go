@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/admin"
+)
+
+// exchange is one request and its answer. It is the http.ResponseWriter that handlers write to, so it knows what was
+// sent. It is used again for later requests: nothing may keep it.
+type exchange struct {
+	w        http.ResponseWriter
+	r        *http.Request
+	route    *route // nil where none matches
+	wildcard string // what the path holds in its place
+	id       string // of the request
+	began    time.Time
+	caller   admin.Caller
+
+	status  int   // 0: nothing is sent yet
+	sent    int64 // bytes of the answer's body
+	problem *problem
+
+	body   []byte // what was received
+	answer []byte // room for what is to be sent
+}
+
+// maxKept bounds the buffers that are kept for later requests; larger ones are left to the garbage collector.
+const maxKept = 64 << 10
+
+// reset readies x for another request and keeps its buffers. They held tokens, and are overwritten for that reason.
+func (x *exchange) reset() {
+	body, answer := x.body, x.answer
+	if cap(body) > maxKept {
+		body = nil
+	}
+	if cap(answer) > maxKept {
+		answer = nil
+	}
+	clear(body)
+	clear(answer)
+	*x = exchange{body: body[:0], answer: answer[:0]}
+}
+
+// Header returns the headers of the answer.
+func (x *exchange) Header() http.Header { return x.w.Header() }
+
+// WriteHeader begins the answer.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && status >= 200 { // an informational answer is not the answer
+		x.status = status
+	}
+	x.w.WriteHeader(status)
+}
+
+// Write sends a part of the body.
+func (x *exchange) Write(b []byte) (int, error) {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	n, err := x.w.Write(b)
+	x.sent += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.w }

@@ -1,0 +1,87 @@
+// Package httpapi is JSON over HTTP: the management API and the verification listener, over admin and verify.
+//
+// Handlers are thin. A table says which routes there are; one adapter takes a request apart, calls a use case and
+// writes what it returns; one function writes every error, as a problem document (RFC 9457). Nothing about who may
+// do what is decided here: a handler finds out who calls, and hands that to the use case.
+//
+// A request is judged in a fixed order, and the first that fails is answered: path and method (404, 405), credential
+// (401), Accept (406), Content-Type (415), size (413), and then the body as a whole. What is wrong with a body is
+// answered all at once: 400 where a part of it cannot be understood, 422 where every part can.
+//
+// An answer to bad input names places and never repeats values, because a value may be a token in the wrong place.
+//
+// The package serves no connections and knows no store: time-outs, TLS and addresses are for whoever builds the
+// http.Server.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/verify"
+)
+
+// Options are what the two handlers are made of. Where nothing else is said, a field is required.
+type Options struct {
+	Checker *verify.Checker
+	Log     *slog.Logger
+
+	// For the management API alone.
+
+	Admin   *admin.Service
+	Now     func() time.Time
+	OpenAPI http.Handler // GET /openapi.json; nil: there is none
+	Docs    http.Handler // GET /docs; nil: there is none
+
+	// For the verification listener alone.
+
+	// Ready says why the server cannot answer requests now: a *NotReady for a reason that may be shown. nil: it can.
+	Ready   func(context.Context) error
+	Metrics http.Handler // GET /metrics
+	// VerifyToken compares a bearer token that a caller presented with those of the operator, in constant time. nil: no
+	// caller needs one. /livez and /readyz never do.
+	VerifyToken func(presented string) bool
+	// LogChecks asks for a log line for each check that is answered; those that fail have one in any case.
+	LogChecks bool
+}
+
+// NewManagement returns the management API: /v1/api-keys, /v1/me and the documentation.
+func NewManagement(o Options) http.Handler {
+	keys := &keys{admin: o.Admin, now: o.Now}
+	routes := keys.routes()
+	routes = append(routes, me{admin: o.Admin}.routes()...)
+	routes = append(routes, documentation("/openapi.json", o.OpenAPI)...)
+	routes = append(routes, documentation("/docs", o.Docs)...)
+	return newServer(o, routes, authenticateKey(o.Checker))
+}
+
+// NewVerification returns the handler of the verification listener: /v1/verify, and what those need who look after
+// the server.
+func NewVerification(o Options) http.Handler {
+	routes := checks{checker: o.Checker}.routes()
+	routes = append(routes, health{ready: o.Ready, metrics: o.Metrics}.routes()...)
+	var authenticate func(*exchange) error
+	if o.VerifyToken != nil {
+		authenticate = authenticateService(o.VerifyToken)
+	}
+	return newServer(o, routes, authenticate)
+}
+
+// documentation is a page that anybody may see.
+func documentation(path string, page http.Handler) []route {
+	if page == nil {
+		return nil
+	}
+	return []route{{method: http.MethodGet, pattern: path, public: true, serve: foreign(page)}}
+}
+
+// foreign lets a handler that knows nothing of this package serve a route.
+func foreign(h http.Handler) func(*exchange) error {
+	return func(x *exchange) error {
+		h.ServeHTTP(x, x.r)
+		return nil
+	}
+}

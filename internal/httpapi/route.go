@@ -1,0 +1,86 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/apikeyd/apikeyd/api"
+)
+
+// route is one row of the table that a listener serves. The answers to a wrong path and to a wrong method, the Allow
+// header and the labels of metrics and log lines follow from the table.
+type route struct {
+	method  string // a route for GET serves HEAD as well
+	pattern string // "/v1/api-keys/{key_id}": what stands in braces matches one segment
+	serve   func(*exchange) error
+
+	public   bool     // no credential is asked for
+	writes   bool     // it answers with JSON of ours, so the Accept header has a say
+	consumes []string // the media types of the body; none: a body is not looked at
+	empty    bool     // the body may be left out
+	maxBody  int64    // bytes
+	quiet    bool     // a success may go without a log line
+
+	segments []string
+}
+
+// table holds the routes of a listener.
+type table []*route
+
+func newTable(routes []route) table {
+	t := make(table, len(routes))
+	for i := range routes {
+		t[i] = &routes[i]
+		t[i].segments = strings.Split(t[i].pattern, "/")
+	}
+	return t
+}
+
+// find returns the route of a request and what its path holds in place of the wildcard; or the problem that there is
+// none, together with a route of the same path, if any.
+//
+// The path is taken as it stands. Nothing is cleaned and nobody is sent elsewhere, so one resource has one address.
+func (t table) find(method string, path *url.URL) (found *route, wildcard string, err error) {
+	segments := strings.Split(path.EscapedPath(), "/")
+	var allowed []string
+	for _, r := range t {
+		text, ok := r.match(segments)
+		if !ok {
+			continue
+		}
+		if method == r.method || method == http.MethodHead && r.method == http.MethodGet {
+			return r, text, nil
+		}
+		allowed = append(allowed, r.method)
+		if r.method == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	if allowed == nil {
+		return nil, "", &problem{code: api.CodeNotFound, detail: "there is nothing at this path"}
+	}
+	slices.Sort(allowed)
+	allow := strings.Join(allowed, ", ")
+	return nil, "", &problem{code: api.CodeMethodNotAllowed, allow: allow, detail: "this path knows the methods " + allow}
+}
+
+func (r *route) match(segments []string) (wildcard string, ok bool) {
+	if len(segments) != len(r.segments) {
+		return "", false
+	}
+	for i, want := range r.segments {
+		got, err := url.PathUnescape(segments[i])
+		if err != nil {
+			return "", false
+		}
+		switch {
+		case strings.HasPrefix(want, "{") && got != "":
+			wildcard = got
+		case want != got:
+			return "", false
+		}
+	}
+	return wildcard, true
+}

@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/apikeyd/apikeyd/api"
+)
+
+// server takes requests through the steps that all routes of a listener have in common.
+type server struct {
+	routes       table
+	authenticate func(*exchange) error // nil: nobody is asked
+	verify       *route                // found without a search
+	log          *slog.Logger
+	logChecks    bool
+	exchanges    sync.Pool
+}
+
+func newServer(o Options, routes []route, authenticate func(*exchange) error) *server {
+	s := &server{
+		routes:       newTable(routes),
+		authenticate: authenticate,
+		log:          o.Log,
+		logChecks:    o.LogChecks,
+		exchanges:    sync.Pool{New: func() any { return new(exchange) }},
+	}
+	for _, r := range s.routes {
+		if r.pattern == verifyPath {
+			s.verify = r
+		}
+	}
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := s.exchanges.Get().(*exchange)
+	x.w, x.r, x.began = w, r, time.Now()
+	s.identify(x)
+	defer s.end(x)
+	if err := s.handle(x); err != nil {
+		x.fail(err)
+	}
+}
+
+// handle takes a request through the steps, in the order in which they are judged.
+func (s *server) handle(x *exchange) (err error) {
+	if s.verify != nil && x.r.Method == http.MethodPost && x.r.URL.Path == verifyPath {
+		x.route = s.verify
+	} else if x.route, x.wildcard, err = s.routes.find(x.r.Method, x.r.URL); err != nil {
+		return err
+	}
+	if s.authenticate != nil && !x.route.public {
+		if err := s.authenticate(x); err != nil {
+			return err
+		}
+	}
+	if x.route.writes && !acceptsJSON(x.r.Header) {
+		return &problem{code: api.CodeNotAcceptable, detail: "the answer is " + typeJSON + ", which the header Accept rules out"}
+	}
+	if x.route.consumes != nil {
+		if err := x.receive(); err != nil {
+			return err
+		}
+	}
+	return x.route.serve(x)
+}
+
+// end is deferred, so that a request ends in the log whatever has become of it.
+func (s *server) end(x *exchange) {
+	v := recover()
+	switch {
+	case v == nil:
+	case v == http.ErrAbortHandler: // a handler's way to hang up
+		s.record(x)
+		panic(v)
+	default:
+		// The stack holds no values of ours, and the request is not printed.
+		s.log.LogAttrs(context.Background(), slog.LevelError, "panic", slog.String("request_id", x.id),
+			slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+		begun := x.status != 0
+		x.fail(errPanic)
+		if begun {
+			s.record(x)
+			panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+		}
+	}
+	s.record(x)
+	if v == nil { // after a panic somebody may still hold it
+		x.reset()
+		s.exchanges.Put(x)
+	}
+}
+
+var errPanic = errors.New("panic, see the log line above")

@@ -1,0 +1,567 @@
+package admin_test
+
+import (
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/sqlite"
+	"github.com/apikeyd/apikeyd/internal/token"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// recorder notes which tokens were thrown out of caches.
+type recorder struct {
+	mu      sync.Mutex
+	changes []store.Change
+}
+
+func (r *recorder) Invalidate(changes []store.Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, changes...)
+}
+
+// take returns what was noted since the last take.
+func (r *recorder) take() []store.Change {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken := r.changes
+	r.changes = nil
+	return taken
+}
+
+// house is a service over a real database with two organizations and somebody of every role.
+type house struct {
+	*admin.Service
+	t       *testing.T
+	store   store.Store
+	thrown  *recorder
+	now     time.Time
+	home    int64            // the organization that the tests are about
+	other   int64            // another one
+	users   map[string]int64 // by what they are: "viewer", …, "stranger", "instance admin"
+	foreign key.Key          // a key in the other organization
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Migrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	h := &house{t: t, store: s, thrown: new(recorder), now: noon, users: map[string]int64{}}
+	h.Service = admin.New(admin.Options{Store: s, Invalidator: h.thrown, TokenPrefix: "ak", Now: func() time.Time { return h.now }})
+	h.change(func(tx store.Tx) (err error) {
+		if h.home, err = tx.InsertOrganization(t.Context(), key.Organization{Name: "home", CreatedAt: noon, UpdatedAt: noon}); err != nil {
+			return err
+		}
+		if h.other, err = tx.InsertOrganization(t.Context(), key.Organization{Name: "other", CreatedAt: noon, UpdatedAt: noon}); err != nil {
+			return err
+		}
+		for _, u := range []struct {
+			name string
+			in   int64
+			role key.Role
+		}{
+			{"viewer", h.home, key.Viewer}, {"member", h.home, key.Member}, {"admin", h.home, key.Admin}, {"owner", h.home, key.Owner},
+			{"colleague", h.home, key.Owner}, {"stranger", h.other, key.Owner}, {"instance admin", h.other, key.Viewer},
+		} {
+			id, err := tx.InsertUser(t.Context(), key.User{Email: u.name + "@example.com", InstanceAdmin: u.name == "instance admin", CreatedAt: noon, UpdatedAt: noon})
+			if err != nil {
+				return err
+			}
+			h.users[u.name] = id
+			if err := tx.InsertMember(t.Context(), key.Membership{OrganizationID: u.in, UserID: id, Role: u.role, CreatedAt: noon}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	h.foreign = h.key(h.users["stranger"], h.other, key.AllScopes)
+	return h
+}
+
+func (h *house) change(fn func(store.Tx) error) {
+	h.t.Helper()
+	if _, err := h.store.Update(h.t.Context(), fn); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// key puts a key into the database past every rule.
+func (h *house) key(user, organization int64, scopes key.Scopes) key.Key {
+	h.t.Helper()
+	secret := token.New("ak")
+	k := key.Key{Name: "k", Scopes: scopes, OrganizationID: organization, UserID: user, Hint: secret.Hint(), Enabled: true, CreatedAt: noon, UpdatedAt: noon}
+	h.change(func(tx store.Tx) (err error) {
+		k.ID, err = tx.InsertKey(h.t.Context(), k, secret.Digest())
+		return err
+	})
+	return k
+}
+
+func (h *house) session(user string) admin.Caller { return admin.Caller{UserID: h.users[user]} }
+
+func (h *house) withKey(user string, organization int64, scopes key.Scopes) admin.Caller {
+	return admin.Caller{UserID: h.users[user], KeyID: h.key(h.users[user], organization, scopes).ID}
+}
+
+func codeOf(err error) key.Code {
+	var e *key.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	if err != nil {
+		return key.Code("unexpected: " + err.Error())
+	}
+	return "ok"
+}
+
+const (
+	read   = key.Scopes(key.Read)
+	create = key.Scopes(key.Create)
+	update = key.Scopes(key.Update)
+	remove = key.Scopes(key.Delete)
+	manage = key.Scopes(key.Manage)
+)
+
+// TestWhoMayDoWhatToAKey is the policy: each row is a caller, each column an action on a READ key.
+func TestWhoMayDoWhatToAKey(t *testing.T) {
+	const ok, no, scope = "ok", "not_found", "insufficient_scope"
+	for _, row := range []struct {
+		caller string
+		with   key.Scopes // of the calling key; 0: a session
+		from   string     // the organization of the calling key
+		target string     // whose key: own, colleague's (same organization), foreign (another one)
+		read   string
+		update string
+		rotate string
+		delete string
+	}{
+		// Sessions.
+		{"viewer", 0, "", "own", ok, ok, ok, ok},
+		{"viewer", 0, "", "colleague's", no, no, no, no},
+		{"member", 0, "", "own", ok, ok, ok, ok},
+		{"member", 0, "", "colleague's", no, no, no, no},
+		{"member", 0, "", "foreign", no, no, no, no},
+		{"admin", 0, "", "own", ok, ok, ok, ok},
+		{"admin", 0, "", "colleague's", ok, ok, ok, ok},
+		{"admin", 0, "", "foreign", no, no, no, no},
+		{"owner", 0, "", "colleague's", ok, ok, ok, ok},
+		{"owner", 0, "", "foreign", no, no, no, no},
+		{"stranger", 0, "", "colleague's", no, no, no, no},
+		{"instance admin", 0, "", "colleague's", ok, ok, ok, ok},
+		{"instance admin", 0, "", "foreign", ok, ok, ok, ok},
+		// Keys act for their user, inside their organization, within their scopes.
+		{"member", key.AllScopes.Without(manage), "home", "own", ok, ok, ok, ok},
+		{"member", key.AllScopes.Without(manage), "home", "colleague's", no, no, no, no},
+		{"member", read, "home", "own", ok, scope, scope, scope},
+		{"member", read | update, "home", "own", ok, ok, ok, scope},
+		{"member", update, "home", "own", scope, ok, scope, scope}, // rotating would reveal a READ key
+		{"member", remove, "home", "own", scope, scope, scope, ok},
+		{"member", create, "home", "colleague's", scope, scope, scope, scope}, // not a word about what there is
+		{"admin", key.AllScopes.Without(manage), "home", "colleague's", ok, ok, ok, ok},
+		{"admin", key.AllScopes, "home", "colleague's", ok, ok, ok, ok},
+		{"admin", key.AllScopes, "home", "foreign", no, no, no, no},
+		{"owner", manage, "home", "colleague's", scope, scope, scope, scope},
+		{"stranger", key.AllScopes, "other", "colleague's", no, no, no, no},
+		// Keys of instance admins act everywhere when they have MANAGE.
+		{"instance admin", key.AllScopes, "other", "colleague's", ok, ok, ok, ok},
+		{"instance admin", read | manage, "other", "colleague's", ok, scope, scope, scope},
+		{"instance admin", key.AllScopes.Without(manage), "other", "colleague's", no, no, no, no},
+	} {
+		name := row.caller + " by session"
+		if row.with != 0 {
+			name = row.caller + " by a key with " + row.with.String()
+		}
+		t.Run(name+" on "+row.target, func(t *testing.T) {
+			h := newHouse(t)
+			caller := h.session(row.caller)
+			if row.with != 0 {
+				caller = h.withKey(row.caller, map[string]int64{"home": h.home, "other": h.other}[row.from], row.with)
+			}
+			target := func() key.Key {
+				switch row.target {
+				case "own":
+					return h.key(h.users[row.caller], h.home, read)
+				case "colleague's":
+					return h.key(h.users["colleague"], h.home, read)
+				default:
+					return h.key(h.users["stranger"], h.other, read)
+				}
+			}
+			check := func(action string, err error, want string) {
+				if got := codeOf(err); string(got) != want {
+					t.Errorf("%s: %s, want %s", action, got, want)
+				}
+			}
+			k := target()
+			_, err := h.Key(t.Context(), caller, k.ID)
+			check("read", err, row.read)
+			newName := "renamed"
+			_, err = h.UpdateKey(t.Context(), caller, k.ID, key.Patch{Name: &newName})
+			check("update", err, row.update)
+			_, _, err = h.RotateKey(t.Context(), caller, k.ID, 0)
+			check("rotate", err, row.rotate)
+			err = h.DeleteKey(t.Context(), caller, k.ID)
+			check("delete", err, row.delete)
+
+			_, err = h.store.Key(t.Context(), k.ID)
+			if gone := errors.Is(err, store.ErrNotFound); gone != (row.delete == ok) {
+				t.Errorf("the key is gone: %v, though delete said %s", gone, row.delete)
+			}
+		})
+	}
+}
+
+func TestWhoMayCreateWhichKeys(t *testing.T) {
+	for _, row := range []struct {
+		caller string
+		with   key.Scopes // of the calling key; 0: a session
+		in     string
+		scopes key.Scopes
+		want   string
+	}{
+		{"viewer", 0, "home", read, "ok"},
+		{"viewer", 0, "home", read | create, "forbidden"},
+		{"member", 0, "home", key.AllScopes.Without(manage), "ok"},
+		{"member", 0, "home", manage, "forbidden"},
+		{"admin", 0, "home", key.AllScopes, "ok"},
+		{"owner", 0, "home", key.AllScopes, "ok"},
+		{"owner", 0, "other", read, "invalid"},
+		{"stranger", 0, "home", read, "invalid"},
+		{"instance admin", 0, "home", key.AllScopes, "ok"},
+		{"instance admin", 0, "other", key.AllScopes, "ok"}, // a viewer there, but an instance admin everywhere
+		{"instance admin", 0, "none", read, "invalid"},
+		{"member", create, "home", create, "ok"},
+		{"member", create, "home", read, "insufficient_scope"},
+		{"member", read, "home", read, "insufficient_scope"},
+		{"owner", key.AllScopes, "home", key.AllScopes, "ok"},
+		{"owner", key.AllScopes.Without(manage), "home", manage, "insufficient_scope"},
+		{"owner", key.AllScopes, "other", read, "invalid"},
+		{"instance admin", key.AllScopes, "home", key.AllScopes, "ok"},
+		{"instance admin", create, "home", create, "invalid"}, // acts everywhere only with MANAGE
+	} {
+		name := row.caller + " by session"
+		if row.with != 0 {
+			name = row.caller + " by a key with " + row.with.String()
+		}
+		t.Run(name+" creates "+row.scopes.String()+" in "+row.in, func(t *testing.T) {
+			h := newHouse(t)
+			organizations := map[string]int64{"home": h.home, "other": h.other, "none": 999}
+			caller := h.session(row.caller)
+			if row.with != 0 {
+				from := h.home
+				if row.caller == "instance admin" {
+					from = h.other
+				}
+				caller = h.withKey(row.caller, from, row.with)
+			}
+			k, secret, err := h.CreateKey(t.Context(), caller, key.Draft{Name: " n ", Scopes: row.scopes, OrganizationID: organizations[row.in], Enabled: true})
+			if got := codeOf(err); string(got) != row.want {
+				t.Fatalf("%s, want %s (%v)", got, row.want, err)
+			}
+			if row.want != "ok" {
+				var e *key.Error
+				if errors.As(err, &e); row.want == "invalid" && (len(e.Faults) != 1 || e.Faults[0].Pointer != "/organization_id") {
+					t.Errorf("faults = %v, want one at /organization_id", e.Faults)
+				}
+				if secret.Reveal() != "" || k.ID != 0 {
+					t.Error("a refused create handed something out")
+				}
+				return
+			}
+			stored, err := h.store.Key(t.Context(), k.ID)
+			if err != nil || stored.Name != "n" || stored.UserID != caller.UserID || stored.Scopes != row.scopes || stored.Hint != secret.Hint() || !stored.CreatedAt.Equal(noon) {
+				t.Errorf("stored %+v, %v", stored, err)
+			}
+			if r, err := h.store.RecordByDigest(t.Context(), secret.Digest()); err != nil || r.KeyID != k.ID {
+				t.Errorf("the token finds %+v, %v", r, err)
+			}
+		})
+	}
+}
+
+// What a change gives to a key must be the caller's to give.
+func TestNeverAKeyStrongerThanTheCaller(t *testing.T) {
+	h := newHouse(t)
+	weak := h.withKey("owner", h.home, read|update)
+	off, on, never, later := false, true, time.Time{}, noon.Add(48*time.Hour)
+	sooner := noon.Add(time.Hour)
+	expiring := func() key.Key {
+		k := h.key(h.users["owner"], h.home, key.AllScopes)
+		at := noon.Add(24 * time.Hour)
+		if _, err := h.UpdateKey(t.Context(), h.session("owner"), k.ID, key.Patch{ExpiresAt: &at}); err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	disabled := func() key.Key {
+		k := h.key(h.users["owner"], h.home, key.AllScopes)
+		if _, err := h.UpdateKey(t.Context(), weak, k.ID, key.Patch{Enabled: &off}); err != nil {
+			t.Fatalf("disabling takes nothing that the caller lacks: %v", err)
+		}
+		return k
+	}
+	scopes := func(s key.Scopes) *key.Scopes { return &s }
+	name := "renamed"
+	for _, row := range []struct {
+		what  string
+		key   key.Key
+		patch key.Patch
+		want  key.Code
+	}{
+		{"rename a stronger key", expiring(), key.Patch{Name: &name}, "ok"},
+		{"narrow a stronger key", expiring(), key.Patch{Scopes: scopes(read)}, "ok"},
+		{"widen by what it has", h.key(h.users["owner"], h.home, read), key.Patch{Scopes: scopes(read | update)}, "ok"},
+		{"widen by what it lacks", h.key(h.users["owner"], h.home, read), key.Patch{Scopes: scopes(read | remove)}, key.InsufficientScope},
+		{"widen itself", key.Key{ID: weak.KeyID}, key.Patch{Scopes: scopes(key.AllScopes)}, key.InsufficientScope},
+		{"revive a stronger key", disabled(), key.Patch{Enabled: &on}, key.InsufficientScope},
+		{"revive it narrowed", disabled(), key.Patch{Enabled: &on, Scopes: scopes(read)}, "ok"},
+		{"lengthen a stronger key", expiring(), key.Patch{ExpiresAt: &later}, key.InsufficientScope},
+		{"let it never expire", expiring(), key.Patch{ExpiresAt: &never}, key.InsufficientScope},
+		{"shorten a stronger key", expiring(), key.Patch{ExpiresAt: &sooner}, "ok"},
+		{"give a viewer more than READ", h.key(h.users["viewer"], h.home, read), key.Patch{Scopes: scopes(read | update)}, key.Forbidden},
+	} {
+		_, err := h.UpdateKey(t.Context(), weak, row.key.ID, row.patch)
+		if got := codeOf(err); got != row.want {
+			t.Errorf("%s: %s, want %s", row.what, got, row.want)
+		}
+	}
+}
+
+// A key that is deleted, disabled or past its expiry while its request is under way does nothing more.
+func TestCallerIsLookedAtInTheTransaction(t *testing.T) {
+	h := newHouse(t)
+	name := "x"
+	off := false
+	for what, end := range map[string]func(admin.Caller){
+		"deleted": func(c admin.Caller) {
+			if err := h.DeleteKey(t.Context(), h.session("owner"), c.KeyID); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"disabled": func(c admin.Caller) {
+			if _, err := h.UpdateKey(t.Context(), h.session("owner"), c.KeyID, key.Patch{Enabled: &off}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"expired": func(c admin.Caller) {
+			at := h.now.Add(time.Second)
+			if _, err := h.UpdateKey(t.Context(), h.session("owner"), c.KeyID, key.Patch{ExpiresAt: &at}); err != nil {
+				t.Fatal(err)
+			}
+			h.now = at
+		},
+	} {
+		caller := h.withKey("owner", h.home, key.AllScopes)
+		target := h.key(h.users["owner"], h.home, read)
+		end(caller)
+		_, _, errCreate := h.CreateKey(t.Context(), caller, key.Draft{Name: "n", Scopes: read, OrganizationID: h.home})
+		_, errUpdate := h.UpdateKey(t.Context(), caller, target.ID, key.Patch{Name: &name})
+		_, _, errRotate := h.RotateKey(t.Context(), caller, target.ID, 0)
+		_, errRead := h.Key(t.Context(), caller, target.ID)
+		_, _, errList := h.Keys(t.Context(), caller, admin.KeyList{Limit: 10})
+		_, errMe := h.Me(t.Context(), caller)
+		for i, err := range []error{errCreate, errUpdate, errRotate, h.DeleteKey(t.Context(), caller, target.ID), errRead, errList, errMe} {
+			if codeOf(err) != key.Unauthenticated {
+				t.Errorf("%s key, action %d: %v", what, i, err)
+			}
+		}
+	}
+}
+
+func TestListsShowWhatTheCallerMaySee(t *testing.T) {
+	h := newHouse(t)
+	own := h.key(h.users["owner"], h.home, read)
+	members := h.key(h.users["member"], h.home, read)
+	for _, row := range []struct {
+		name         string
+		caller       admin.Caller
+		organization int64
+		want         []int64 // of the three keys above; newest first
+		code         key.Code
+	}{
+		{"own keys", h.session("owner"), 0, []int64{own.ID}, "ok"},
+		{"a member's own", h.session("member"), 0, []int64{members.ID}, "ok"},
+		{"the organization's, for its owner", h.session("owner"), h.home, []int64{members.ID, own.ID}, "ok"},
+		{"the organization's, for a member", h.session("member"), h.home, []int64{members.ID}, "ok"},
+		{"the organization's, for a stranger", h.session("stranger"), h.home, nil, key.NotFound},
+		{"one that is not there", h.session("owner"), 999, nil, key.NotFound},
+		{"the organization's, for an instance admin", h.session("instance admin"), h.home, []int64{members.ID, own.ID}, "ok"},
+		{"another one, for an instance admin", h.session("instance admin"), h.other, []int64{h.foreign.ID}, "ok"},
+	} {
+		page, more, err := h.Keys(t.Context(), row.caller, admin.KeyList{OrganizationID: row.organization, Limit: 100})
+		if codeOf(err) != row.code || more {
+			t.Errorf("%s: %v, more %v", row.name, err, more)
+		}
+		var got []int64
+		for _, k := range page {
+			got = append(got, k.ID)
+		}
+		if len(got) != len(row.want) || len(got) > 0 && (got[0] != row.want[0] || got[len(got)-1] != row.want[len(row.want)-1]) {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
+		}
+	}
+
+	t.Run("by key, only its own organization", func(t *testing.T) {
+		h.change(func(tx store.Tx) error {
+			return tx.InsertMember(t.Context(), key.Membership{OrganizationID: h.other, UserID: h.users["owner"], Role: key.Owner, CreatedAt: noon})
+		})
+		elsewhere := h.key(h.users["owner"], h.other, read)
+		caller := h.withKey("owner", h.home, read)
+		page, _, err := h.Keys(t.Context(), caller, admin.KeyList{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range page {
+			if k.ID == elsewhere.ID {
+				t.Error("a key lists keys of another organization of its user")
+			}
+		}
+		if _, _, err := h.Keys(t.Context(), caller, admin.KeyList{OrganizationID: h.other, Limit: 100}); codeOf(err) != key.NotFound {
+			t.Errorf("another organization: %v", err)
+		}
+		if _, err := h.Key(t.Context(), caller, elsewhere.ID); codeOf(err) != key.NotFound {
+			t.Errorf("a key of another organization: %v", err)
+		}
+	})
+}
+
+func TestChangesThrowTokensOut(t *testing.T) {
+	h := newHouse(t)
+	owner := h.session("owner")
+	k, first, err := h.CreateKey(t.Context(), owner, key.Draft{Name: "n", Scopes: read, OrganizationID: h.home, Enabled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h.thrown.take(); len(got) != 0 {
+		t.Errorf("creating a key throws out %v; nobody can have asked for its token before", got)
+	}
+	_, second, err := h.RotateKey(t.Context(), owner, k.ID, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.expectThrown("rotate", first)
+	name := "m"
+	if _, err := h.UpdateKey(t.Context(), owner, k.ID, key.Patch{Name: &name}); err != nil {
+		t.Fatal(err)
+	}
+	h.expectThrown("update", first, second)
+	if err := h.DeleteKey(t.Context(), owner, k.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.expectThrown("delete", first, second)
+	if err := h.DeleteKey(t.Context(), owner, k.ID); codeOf(err) != key.NotFound {
+		t.Errorf("deleting again: %v", err)
+	}
+	h.expectThrown("a delete that failed")
+}
+
+func (h *house) expectThrown(what string, want ...token.Token) {
+	h.t.Helper()
+	got := map[key.Digest]bool{}
+	for _, c := range h.thrown.take() {
+		got[c.Digest] = true
+	}
+	if len(got) != len(want) {
+		h.t.Errorf("%s throws out %d tokens, want %d", what, len(got), len(want))
+	}
+	for _, tok := range want {
+		if !got[tok.Digest()] {
+			h.t.Errorf("%s leaves %v in the caches", what, tok)
+		}
+	}
+}
+
+func TestRotate(t *testing.T) {
+	h := newHouse(t)
+	owner := h.session("owner")
+	k, first, err := h.CreateKey(t.Context(), owner, key.Draft{Name: "n", Scopes: read, OrganizationID: h.home, Enabled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, grace := range []time.Duration{-1, key.MaxGrace + 1} {
+		if _, _, err := h.RotateKey(t.Context(), owner, k.ID, grace); codeOf(err) != key.Invalid {
+			t.Errorf("grace %v: %v", grace, err)
+		}
+	}
+	h.now = noon.Add(time.Minute)
+	rotated, second, err := h.RotateKey(t.Context(), owner, k.ID, time.Hour)
+	if err != nil || rotated.ID != k.ID || rotated.Hint != second.Hint() || !rotated.UpdatedAt.Equal(h.now) || !rotated.CreatedAt.Equal(noon) {
+		t.Fatalf("rotated %+v, %v", rotated, err)
+	}
+	old, err := h.store.RecordByDigest(t.Context(), first.Digest())
+	if err != nil || old.TokenExpiresAt != key.MillisOf(h.now.Add(time.Hour)) {
+		t.Errorf("the old token: %+v, %v", old, err)
+	}
+	if _, _, err := h.RotateKey(t.Context(), owner, k.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	for i, tok := range []token.Token{first, second} {
+		if _, err := h.store.RecordByDigest(t.Context(), tok.Digest()); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("token %d after a rotation without grace: %v", i+1, err)
+		}
+	}
+}
+
+func TestInitialise(t *testing.T) {
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Migrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	service := admin.New(admin.Options{Store: s, Invalidator: new(recorder), TokenPrefix: "acme", Now: time.Now})
+	for _, bad := range [][2]string{{"", "x"}, {"no address", "x"}, {"A <a@example.com>", "x"}, {"a@example.com", " "}, {"a@example.com", "a\x00b"}} {
+		if _, err := service.Initialise(t.Context(), bad[0], bad[1]); codeOf(err) != key.Invalid {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	// Whoever comes first makes it, and only they.
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var made []admin.Initialised
+	for range 8 {
+		wg.Go(func() {
+			m, err := service.Initialise(t.Context(), "a@example.com", "Example")
+			mu.Lock()
+			defer mu.Unlock()
+			switch codeOf(err) {
+			case "ok":
+				made = append(made, m)
+			case key.Conflict:
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(made) != 1 {
+		t.Fatalf("%d initialised the database", len(made))
+	}
+	me, err := service.Me(t.Context(), admin.Caller{UserID: made[0].UserID, KeyID: made[0].KeyID})
+	if err != nil || !me.User.InstanceAdmin || me.User.Email != "a@example.com" || me.Key.Scopes != key.AllScopes ||
+		len(me.Memberships) != 1 || me.Memberships[0].Role != key.Owner || me.Memberships[0].OrganizationName != "Example" {
+		t.Errorf("me = %+v, %v", me, err)
+	}
+}
+
+func TestClosedStoreIsUnavailable(t *testing.T) {
+	h := newHouse(t)
+	h.store.Close()
+	_, err := h.Key(t.Context(), h.session("owner"), 1)
+	if codeOf(err) != key.Unavailable {
+		t.Errorf("read: %v", err)
+	}
+	if err := h.DeleteKey(t.Context(), h.session("owner"), 1); codeOf(err) != key.Unavailable {
+		t.Errorf("change: %v", err)
+	}
+}

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/client"
+)
+
+// errAnswered is the error of a command whose printed answer says all there is to say, and is a no.
+var errAnswered = errors.New("the answer is no")
+
+// keyError is an error about one of several keys.
+type keyError struct {
+	keyID int64
+	err   error
+}
+
+func (e *keyError) Error() string { return fmt.Sprintf("key %d: %v", e.keyID, e.err) }
+func (e *keyError) Unwrap() error { return e.err }
+
+// keyErrors are the errors of a command that goes through several keys.
+type keyErrors []error
+
+func (e keyErrors) Error() string   { return errors.Join(e...).Error() }
+func (e keyErrors) Unwrap() []error { return e }
+
+// PrintError prints err for a person: what was wrong, what is right, and each fault on a line of its own. It prints
+// nothing for nil. Whatever a server put into the error is escaped.
+func PrintError(w io.Writer, err error) {
+	if err == nil || errors.Is(err, errAnswered) {
+		return
+	}
+	all, several := errors.AsType[keyErrors](err)
+	if !several {
+		all = keyErrors{err}
+	}
+	for _, one := range all {
+		lines := explain(one)
+		fmt.Fprintf(w, "apikeyd: %s\n", visible(lines[0]))
+		for _, line := range lines[1:] {
+			fmt.Fprintf(w, "  %s\n", visible(line))
+		}
+	}
+	if usage, ok := errors.AsType[*usageError](err); ok && usage.command != "" {
+		fmt.Fprintf(w, "See %q.\n", usage.command+" --help")
+	}
+}
+
+// explain returns the lines that say what is wrong, at least one.
+func explain(err error) []string {
+	if about, ok := errors.AsType[*keyError](err); ok {
+		lines := explain(about.err)
+		lines[0] = fmt.Sprintf("key %d: %s", about.keyID, lines[0])
+		return lines
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return strings.Split(err.Error(), "\n")
+	}
+	if problem, ok := errors.AsType[*api.Error](err); ok {
+		return explainProblem(problem)
+	}
+	if foreign, ok := errors.AsType[*client.ResponseError](err); ok {
+		return []string{foreign.Error(), "Is this the address of an apikeyd, and of the right listener?"}
+	}
+	if errors.Is(err, context.Canceled) {
+		return []string{"interrupted"}
+	}
+	if broken, ok := errors.AsType[*url.Error](err); ok {
+		return []string{fmt.Sprintf("cannot reach %s: %v", origin(broken.URL), broken.Err)}
+	}
+	return strings.Split(err.Error(), "\n")
+}
+
+func explainProblem(p *api.Error) []string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	lines := []string{strings.TrimSpace(fmt.Sprintf("%s (%s)", text, p.Code))}
+	for _, f := range p.Errors {
+		lines = append(lines, place(f.Pointer)+": "+f.Detail)
+	}
+	if p.RequestID != "" {
+		lines = append(lines, "request "+p.RequestID)
+	}
+	return lines
+}
+
+// flagsOf names the flag behind each field of a request.
+var flagsOf = map[string]string{
+	"key_name":        "--name",
+	"key_scope":       "--scope",
+	"organization_id": "--organization",
+	"enabled":         "--enabled",
+	"expires_at":      "--expires-at",
+	"metadata":        "--metadata",
+	"grace_seconds":   "--grace",
+	"limit":           "--limit",
+	"q":               "--query",
+	"scope":           "--scope",
+}
+
+// place says in the words of the command line where a fault is: "/key_scope/1" is "--scope, value 2".
+func place(pointer string) string {
+	field, rest, nested := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
+	flag, known := flagsOf[field]
+	if !known {
+		return pointer
+	}
+	if !nested {
+		return flag
+	}
+	if i, err := strconv.ParseUint(rest, 10, 31); err == nil {
+		return fmt.Sprintf("%s, value %d", flag, i+1)
+	}
+	return flag + ", at /" + rest
+}
+
+// origin returns scheme and host of an address.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return address
+	}
+	return u.Scheme + "://" + u.Host
+}

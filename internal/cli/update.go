@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apikeyd/apikeyd/api"
+)
+
+func updateCommand(s *session) *cobra.Command {
+	var (
+		scope    scopes
+		enabled  switches
+		expiry   expiry
+		noExpiry bool
+		metadata object
+	)
+	cmd := &cobra.Command{
+		Use:   "update KEY_ID",
+		Short: "Change a key's name, scopes, state, expiry or metadata",
+		Long: `Change a key. What no flag names stays as it is. Once the command has returned, no check goes by what was before:
+a key that was disabled, or has lost a scope, is refused from then on.
+
+--scope replaces all scopes of the key. --metadata is merged into what is there (RFC 7396): a member that is null is
+removed, the others are set, and what is not mentioned stays.`,
+		Example: `  apikeyd keys update 17 --name "Old backend" --scope READ
+  apikeyd keys update 17 --disabled
+  apikeyd keys update 17 --enabled --expires-in 30d
+  apikeyd keys update 17 --no-expiry --metadata '{"team": null, "ticket": 4711}'`,
+		Args:              arguments("KEY_ID", 1, 1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	name := addText(cmd, "name", "NAME", "", "what to call it: 1 to 100 printable characters")
+	f.Var(&scope, "scope", "what it may do from now on: "+joinScopes(allScopes, ", "))
+	enabled.addFlags(cmd, "let it be used", "refuse it until it is enabled again")
+	expiry.addFlags(cmd)
+	f.BoolVar(&noExpiry, "no-expiry", false, "let it never expire")
+	f.Var(&metadata, "metadata", "a JSON object to merge into its metadata")
+	addServerFlags(cmd)
+	output := addOutput(cmd, formatTable, formatJSON)
+	completeScopes(cmd)
+
+	// patch returns the change that the flags want.
+	patch := func(cmd *cobra.Command) (api.KeyPatch, error) {
+		p := api.KeyPatch{KeyName: *name, KeyScope: scope, Metadata: json.RawMessage(metadata)}
+		if err := exclusive(cmd, "expires-at", "expires-in", "no-expiry"); err != nil {
+			return p, err
+		}
+		if cmd.Flags().Changed("name") && *name == "" {
+			return p, usagef("--name: must not be empty")
+		}
+		expiresAt, err := expiry.at(cmd, s.now())
+		if err != nil {
+			return p, err
+		}
+		switch {
+		case expiresAt != nil:
+			p.ExpiresAt = api.Value(*expiresAt)
+		case noExpiry:
+			p.ExpiresAt = api.Null[api.Time]()
+		}
+		if p.Enabled, err = enabled.value(cmd); err != nil {
+			return p, err
+		}
+		if *name == "" && scope == nil && p.Enabled == nil && p.ExpiresAt.IsZero() && metadata == nil {
+			return p, usagef("there is nothing to change; give at least one of --name, --scope, --enabled, --disabled, " +
+				"--expires-at, --expires-in, --no-expiry and --metadata")
+		}
+		return p, nil
+	}
+
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ids, err := keyIDs(args)
+		if err != nil {
+			return err
+		}
+		p, err := patch(cmd)
+		if err != nil {
+			return err
+		}
+		c, err := s.connect(cmd)
+		if err != nil {
+			return err
+		}
+		k, err := c.UpdateKey(cmd.Context(), ids[0], p)
+		if err != nil {
+			return &keyError{ids[0], err}
+		}
+		return s.printKey(output.value, k, "")
+	}
+	return cmd
+}

@@ -11,8 +11,12 @@
 //     the text of a message.
 //   - No error may hold a digest as a whole, a token or a password.
 //   - Times MUST come back as they were given, in UTC, to the millisecond; a zero time is none, and is stored as NULL.
+//     CreatedAt and UpdatedAt are never none.
 //   - A value MUST NOT share memory with the store: the caller may keep it and change it.
-//   - Methods MUST be safe for concurrent use.
+//   - Methods of a Store MUST be safe for concurrent use. A Tx is for one goroutine at a time, and for no longer
+//     than the function it was given to runs.
+//   - Where a context ends before its call could be carried out, the error MUST match that of the context as well as
+//     ErrUnavailable.
 package store
 
 import (
@@ -103,6 +107,9 @@ type Reader interface {
 
 // Tx changes things. Ids are given by the database, rise, and MUST never be given again, not even when the row with
 // the highest one was deleted.
+//
+// After any error of a method that changes something, save ErrNotFound, nothing of the transaction can be kept: the
+// methods called after it and Update MUST return an error too, even where the function ignores it.
 type Tx interface {
 	Reader
 
@@ -159,18 +166,21 @@ type Store interface {
 	//   - fn may run more than once, and on another goroutine: it MUST have no effect but through its Tx, save that of
 	//     its last run. Transactions that arrive together MAY be committed together; each still succeeds or fails
 	//     alone.
-	//   - ctx ends the wait for a turn. Once fn has begun, Update MUST NOT return before the outcome is known: otherwise
-	//     somebody would go on trusting what the transaction has changed.
+	//   - ctx ends the wait for a turn, and fn does not run then. Once fn has begun, Update MUST NOT return before the
+	//     outcome is known: otherwise somebody would go on trusting what the transaction has changed.
 	//   - Where a commit fails and the outcome cannot be known, Update MUST return the changes together with the error,
 	//     so that nobody goes on trusting what they are about. In every other failure it returns none.
 	//   - A panic of fn MUST be returned to the caller as a panic, with nothing done, and MUST NOT harm other
-	//     transactions.
+	//     transactions; nor MUST a runtime.Goexit, with which a test fails.
+	//   - fn has the database to itself, so it must wait for nothing but its Tx, and for other methods of the Store
+	//     least of all.
 	Update(ctx context.Context, fn func(Tx) error) ([]Change, error)
 
 	// Ready returns nil where the store can be read and its schema is the one this program knows, ErrSchema where it
 	// is not, ErrUnavailable otherwise.
 	Ready(ctx context.Context) error
 
-	// Close ends everything; calls under way end first. Later calls return ErrClosed, which matches ErrUnavailable.
+	// Close ends everything; calls under way end first. Later calls return ErrClosed, which matches ErrUnavailable;
+	// another Close does nothing.
 	Close() error
 }

@@ -142,6 +142,16 @@ func (f *file) checkVersion(version int64) error {
 	return nil
 }
 
+// schemaVersion returns the number of the last migration that was applied, 0 where none was.
+func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
+	var tables int
+	err = db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = '`+history+`'`).Scan(&tables)
+	if err == nil && tables != 0 {
+		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+history+` WHERE is_applied`).Scan(&version)
+	}
+	return version, err
+}
+
 // schema is what a database says about its migrations.
 type schema struct {
 	migrations []Migration // the known ones and those that were applied

@@ -38,12 +38,7 @@ func openReads(f *file, g *gate) (_ *reads, err error) {
 
 // checkSchema returns store.ErrSchema where the schema is not the one that this program knows.
 func (r *reads) checkSchema(ctx context.Context) error {
-	var exists, version int64
-	err := r.points.db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = '`+history+`'`).Scan(&exists)
-	if err == nil && exists != 0 {
-		err = r.points.db.QueryRowContext(ctx,
-			`SELECT coalesce(max(version_id), 0) FROM `+history+` WHERE is_applied`).Scan(&version)
-	}
+	version, err := schemaVersion(ctx, r.points.db)
 	if err != nil {
 		return failure(ctx, err)
 	}

@@ -1,0 +1,261 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+)
+
+var listTests = []test{
+	{"the restrictions of a list hold, each and together", listRestrictions},
+	{"pages put together are the whole list, without gap or repetition", listPages},
+	{"a page stays in place while keys come and go in front of it", listStaysInPlace},
+	{"NameContains is a text, not a pattern", listNames},
+	{"a listed key is the whole key", listWholeKeys},
+	{"a list outside of transactions ends with its context", listCancelled},
+	{"a list without a limit is refused", listWithoutLimit},
+}
+
+// insertMany stores n keys in one transaction, each as change makes it.
+func (w *world) insertMany(t *testing.T, n int, change func(i int, k *key.Key)) []key.Key {
+	t.Helper()
+	digests := make([]key.Digest, n)
+	for i := range digests {
+		digests[i] = key.Digest{0xaa, byte(i), byte(i >> 8), w.digest()[31]}
+	}
+	var keys []key.Key
+	w.update(t, func(tx store.Tx) error {
+		keys = keys[:0]
+		for i, digest := range digests {
+			k := w.key()
+			change(i, &k)
+			id, err := tx.InsertKey(t.Context(), k, digest)
+			if err != nil {
+				return err
+			}
+			k.ID = id
+			keys = append(keys, k)
+		}
+		return nil
+	})
+	return keys
+}
+
+// mixed stores keys of every kind.
+func (w *world) mixed(t *testing.T) []key.Key {
+	return w.insertMany(t, 96, func(i int, k *key.Key) {
+		k.Name = fmt.Sprintf("Key %d", i%5)
+		k.Enabled = i%3 != 0
+		k.Scopes = key.Scopes(1 + i%31)
+		if i%2 == 1 {
+			k.OrganizationID = w.otherOrganization
+		}
+		if i/2%2 == 1 {
+			k.UserID = w.otherUser
+		}
+	})
+}
+
+// matches says in Go what a query asks for.
+func matches(q store.KeyQuery, k key.Key) bool {
+	return (q.OrganizationID == 0 || k.OrganizationID == q.OrganizationID) &&
+		(q.UserID == 0 || k.UserID == q.UserID) &&
+		(q.NameContains == "" || k.Name == q.NameContains) &&
+		(q.Enabled == nil || k.Enabled == *q.Enabled) &&
+		(q.Scope == 0 || k.Scopes.Has(q.Scope)) &&
+		(q.Before == 0 || k.ID < q.Before)
+}
+
+func expected(q store.KeyQuery, keys []key.Key) (ids []int64) {
+	for _, k := range slices.Backward(keys) {
+		if matches(q, k) && len(ids) < q.Limit {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
+}
+
+func ids(keys []key.Key) (ids []int64) {
+	for _, k := range keys {
+		ids = append(ids, k.ID)
+	}
+	return ids
+}
+
+func listRestrictions(t *testing.T, w *world) {
+	keys := w.mixed(t)
+	yes, no := true, false
+	for _, organization := range []int64{0, w.organization, 1 << 40} {
+		for _, user := range []int64{0, w.otherUser, 1 << 40} {
+			for _, name := range []string{"", "Key 3"} {
+				for _, enabled := range []*bool{nil, &yes, &no} {
+					for _, scope := range []key.Scope{0, key.Manage} {
+						for _, before := range []int64{0, keys[50].ID} {
+							for _, limit := range []int{2, 1000} {
+								q := store.KeyQuery{OrganizationID: organization, UserID: user, NameContains: name,
+									Enabled: enabled, Scope: scope, Before: before, Limit: limit}
+								got, err := w.Keys(t.Context(), q)
+								if want := expected(q, keys); err != nil || !slices.Equal(ids(got), want) {
+									t.Fatalf("Keys(%+v) = %v, %v, want %v", q, ids(got), err, want)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	// The same question inside of a transaction.
+	w.update(t, func(tx store.Tx) error {
+		q := store.KeyQuery{OrganizationID: w.organization, UserID: w.user, Limit: 1000}
+		got, err := tx.Keys(t.Context(), q)
+		if want := expected(q, keys); !slices.Equal(ids(got), want) {
+			t.Errorf("Keys(%+v) in a transaction = %v, want %v", q, ids(got), want)
+		}
+		return err
+	})
+}
+
+func listPages(t *testing.T, w *world) {
+	keys := w.mixed(t)
+	for _, q := range []store.KeyQuery{
+		{},
+		{OrganizationID: w.organization},
+		{UserID: w.user},
+		{OrganizationID: w.organization, UserID: w.user},
+		{OrganizationID: w.organization, NameContains: "Key 1", Scope: key.Create},
+	} {
+		for _, size := range []int{1, 5, 24, 25} {
+			q.Before, q.Limit = 0, len(keys)
+			want := expected(q, keys)
+			var got []int64
+			for q.Limit = size; ; q.Before = got[len(got)-1] {
+				page, err := w.Keys(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, ids(page)...)
+				if len(page) < size {
+					break
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("Keys(%+v) in pages of %d = %v, want %v", q, size, got, want)
+			}
+		}
+	}
+}
+
+func listStaysInPlace(t *testing.T, w *world) {
+	keys := w.insertMany(t, 20, func(int, *key.Key) {})
+	q := store.KeyQuery{OrganizationID: w.organization, Before: keys[10].ID, Limit: 5}
+	before, err := w.Keys(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.insert(t, w.key())
+	w.update(t, func(tx store.Tx) error { return tx.DeleteKey(t.Context(), keys[10].ID) }) // the cursor itself
+	w.update(t, func(tx store.Tx) error { return tx.DeleteKey(t.Context(), keys[15].ID) })
+	after, err := w.Keys(t.Context(), q)
+	if err != nil || !slices.Equal(ids(before), ids(after)) {
+		t.Errorf("the page is %v, %v, and was %v", ids(after), err, ids(before))
+	}
+}
+
+func listNames(t *testing.T, w *world) {
+	names := []string{
+		"plain", "100% sure", "100 percent", "a_b", "aXb", `back\slash`, `back\\slash`, "ÉCOLE", "école", "Straße", "ΣΊΣΥΦΟΣ",
+		"K", "\u212a", "𝕬bc", "it's", `"q"`, "star * ?", "[set]", "null",
+	}
+	w.insertMany(t, len(names), func(i int, k *key.Key) { k.Name = names[i] })
+	for part, want := range map[string][]string{
+		"%":         {"100% sure"},
+		"_":         {"a_b"},
+		`\`:         {`back\slash`, `back\\slash`},
+		`\\`:        {`back\\slash`},
+		"PLAIN":     {"plain"},
+		"lai":       {"plain"},
+		"École":     {"ÉCOLE"}, // É is no ASCII letter, so its case counts
+		"É":         {"ÉCOLE"},
+		"éCOLE":     {"école"},
+		"straße":    {"Straße"},
+		"strasse":   nil,
+		"ΊΣ":        {"ΣΊΣΥΦΟΣ"},
+		"k":         {"K", `back\slash`, `back\\slash`}, // not the sign for kelvin
+		"\u212a":    {"\u212a"},
+		"𝕬":         {"𝕬bc"},
+		"'":         {"it's"},
+		`"`:         {`"q"`},
+		"*":         {"star * ?"},
+		"?":         {"star * ?"},
+		"[set]":     {"[set]"},
+		"NULL":      {"null"},
+		"no such":   nil,
+		"%%":        nil,
+		"plain%":    nil,
+		"plain and": nil,
+	} {
+		got, err := w.Keys(t.Context(), store.KeyQuery{NameContains: part, Limit: 100})
+		if err != nil {
+			t.Errorf("NameContains %q: %v", part, err)
+			continue
+		}
+		var found []string
+		for _, k := range got {
+			found = append(found, k.Name)
+		}
+		slices.Sort(found)
+		slices.Sort(want)
+		if !slices.Equal(found, want) {
+			t.Errorf("NameContains %q finds %q, want %q", part, found, want)
+		}
+	}
+}
+
+func listWholeKeys(t *testing.T, w *world) {
+	k := w.key()
+	k.LastUsedAt = start.AddDate(0, 0, 1)
+	k, _ = w.insert(t, k)
+	for _, q := range []store.KeyQuery{
+		{}, {OrganizationID: k.OrganizationID}, {UserID: k.UserID}, {OrganizationID: k.OrganizationID, UserID: k.UserID},
+	} {
+		q.Limit = 10
+		keys, err := w.Keys(t.Context(), q)
+		if err != nil || len(keys) != 1 {
+			t.Fatalf("Keys(%+v) = %v, %v", q, keys, err)
+		}
+		sameKey(t, keys[0], k)
+	}
+}
+
+func listCancelled(t *testing.T, w *world) {
+	w.mixed(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, call := range map[string]func() error{
+		"Keys":           func() error { _, err := w.Keys(ctx, store.KeyQuery{Limit: 10}); return err },
+		"Memberships":    func() error { _, err := w.Memberships(ctx, w.user); return err },
+		"Key":            func() error { _, err := w.Key(ctx, 1); return err },
+		"RecordByDigest": func() error { _, err := w.RecordByDigest(ctx, key.Digest{}); return err },
+		"Ready":          func() error { return w.Ready(ctx) },
+	} {
+		err := call()
+		wantIs(t, name, err, context.Canceled)
+		wantIs(t, name, err, store.ErrUnavailable)
+	}
+	if _, err := w.Keys(t.Context(), store.KeyQuery{Limit: 10}); err != nil {
+		t.Errorf("Keys after a cancelled one = %v", err)
+	}
+}
+
+func listWithoutLimit(t *testing.T, w *world) {
+	for _, limit := range []int{0, -1} {
+		if keys, err := w.Keys(t.Context(), store.KeyQuery{Limit: limit}); err == nil {
+			t.Errorf("Keys with limit %d = %v, want an error", limit, keys)
+		}
+	}
+}

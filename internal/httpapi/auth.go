@@ -25,6 +25,7 @@ func authenticateKey(checker *verify.Checker) func(*exchange) error {
 		if d.Outcome != key.CheckValid {
 			return badCredential("the key is unknown, deleted, disabled or expired")
 		}
+		x.keyID = d.Record.KeyID
 		x.caller = admin.Caller{UserID: d.Record.UserID, KeyID: d.Record.KeyID}
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/telemetry"
 )
 
 // exchange is one request and its answer. It is the http.ResponseWriter that handlers write to, so it knows what was
@@ -12,15 +13,19 @@ import (
 type exchange struct {
 	w        http.ResponseWriter
 	r        *http.Request
-	route    *route // nil where none matches
+	route    *route
 	wildcard string // what the path holds in its place
-	id       string // of the request
 	began    time.Time
 	caller   admin.Caller
 
-	status  int   // 0: nothing is sent yet
-	sent    int64 // bytes of the answer's body
-	problem *problem
+	requestID telemetry.RequestID
+	id        string // the same as text
+
+	status  int      // 0: nothing is sent yet
+	sent    int64    // bytes of the answer's body
+	problem *problem // what was answered, if any
+	keyID   int64    // the key that called or that was asked about, for the log; 0: none
+	code    string   // how a check came out, for the log
 
 	body   []byte // what was received
 	answer []byte // room for what is to be sent

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -48,8 +49,11 @@ func (f *faults) invalid(pointer, detail string) {
 	f.add(pointer, detail)
 }
 
-// rules adds what the rules of the domain say.
+// rules adds what the rules of the domain say. A body that is no object breaks most of them, which goes without saying.
 func (f *faults) rules(list []key.Fault) {
+	if slices.ContainsFunc(f.list, func(fault api.Fault) bool { return fault.Pointer == "" }) {
+		return
+	}
 	for _, fault := range list {
 		f.invalid(fault.Pointer, fault.Detail)
 	}

@@ -21,13 +21,17 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/verify"
 )
 
 // Options are what the two handlers are made of. Where nothing else is said, a field is required.
 type Options struct {
-	Checker *verify.Checker
-	Log     *slog.Logger
+	Checker    *verify.Checker
+	RequestIDs *telemetry.RequestIDs
+	Requests   *telemetry.RequestLog // a line for each request
+	Metrics    *telemetry.Metrics    // counts and times each request; GET /metrics of the verification listener
+	Log        *slog.Logger          // why a request failed, where that is the server's fault
 
 	// For the management API alone.
 
@@ -39,8 +43,7 @@ type Options struct {
 	// For the verification listener alone.
 
 	// Ready says why the server cannot answer requests now: a *NotReady for a reason that may be shown. nil: it can.
-	Ready   func(context.Context) error
-	Metrics http.Handler // GET /metrics
+	Ready func(context.Context) error
 	// VerifyToken compares a bearer token that a caller presented with those of the operator, in constant time. nil: no
 	// caller needs one. /livez and /readyz never do.
 	VerifyToken func(presented string) bool
@@ -55,19 +58,19 @@ func NewManagement(o Options) http.Handler {
 	routes = append(routes, me{admin: o.Admin}.routes()...)
 	routes = append(routes, documentation("/openapi.json", o.OpenAPI)...)
 	routes = append(routes, documentation("/docs", o.Docs)...)
-	return newServer(o, routes, authenticateKey(o.Checker))
+	return newServer(o, "management", routes, authenticateKey(o.Checker))
 }
 
 // NewVerification returns the handler of the verification listener: /v1/verify, and what those need who look after
 // the server.
 func NewVerification(o Options) http.Handler {
-	routes := checks{checker: o.Checker}.routes()
-	routes = append(routes, health{ready: o.Ready, metrics: o.Metrics}.routes()...)
+	routes := checks{checker: o.Checker, metrics: o.Metrics}.routes()
+	routes = append(routes, health{ready: o.Ready, metrics: o.Metrics.Handler(o.Log)}.routes()...)
 	var authenticate func(*exchange) error
 	if o.VerifyToken != nil {
 		authenticate = authenticateService(o.VerifyToken)
 	}
-	return newServer(o, routes, authenticate)
+	return newServer(o, "verify", routes, authenticate)
 }
 
 // documentation is a page that anybody may see.

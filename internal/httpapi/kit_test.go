@@ -17,6 +17,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
+	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/usage"
 	"github.com/apikeyd/apikeyd/internal/verify"
 )
@@ -31,12 +32,16 @@ type kit struct {
 	first      admin.Initialised
 	token      string // of the first key, which has every scope
 	log        *logBuffer
+	flush      func() error
 }
 
 func newKit(t *testing.T, change func(*Options)) *kit {
 	t.Helper()
 	k := &kit{t: t, log: new(logBuffer)}
-	log := slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	lines := telemetry.NewWriter(k.log)
+	t.Cleanup(func() { lines.Close() })
+	k.flush = lines.Flush
+	log := telemetry.NewLogger(lines, telemetry.JSON, slog.LevelDebug)
 	var err error
 	k.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Migrate: true})
 	if err != nil {
@@ -51,8 +56,9 @@ func newKit(t *testing.T, change func(*Options)) *kit {
 		t.Fatal(err)
 	}
 	k.token = k.first.Token.Reveal()
-	o := Options{Admin: service, Checker: k.checker, Log: log, Now: time.Now, LogChecks: true, Ready: k.store.Ready,
-		OpenAPI: page("{}"), Docs: page("<p>"), Metrics: page("up 1\n")}
+	o := Options{Admin: service, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
+		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: time.Now, LogChecks: true, Ready: k.store.Ready,
+		OpenAPI: page("{}"), Docs: page("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
 		change(&o)
 	}
@@ -127,16 +133,21 @@ func (k *kit) send(base, method, path, body string, headers []string) reply {
 			req.Header.Set(name, text)
 		}
 	}
+	return roundTrip(k.t, req)
+}
+
+func roundTrip(t *testing.T, req *http.Request) reply {
+	t.Helper()
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
-		k.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		k.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return reply{k.t, resp.StatusCode, resp.Header, string(b)}
+	return reply{t, resp.StatusCode, resp.Header, string(b)}
 }
 
 // read decodes the answer into v.

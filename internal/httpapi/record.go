@@ -2,45 +2,77 @@ package httpapi
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
+	"unsafe"
 
-	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/telemetry"
 )
+
+// statusClientGone stands in the log and in metrics for a request whose caller did not wait for the answer. It is
+// nobody's fault here, and has no number of its own in HTTP; this one is nginx's.
+const statusClientGone = 499
+
+// idHeader is the value of a header X-Request-Id, in one piece of memory. It cannot be used again: the headers are sent
+// after the handler has returned.
+type idHeader struct {
+	text  telemetry.RequestID
+	value [1]string
+}
 
 // identify gives the request its id, which stands in the answer's header, in problem documents and in the log.
 func (s *server) identify(x *exchange) {
-	x.id = rand.Text()
-	x.Header()["X-Request-Id"] = []string{x.id}
+	h := &idHeader{text: s.ids.Next()}
+	h.value[0] = unsafe.String(&h.text[0], len(h.text))
+	x.requestID, x.id = h.text, h.value[0]
+	x.w.Header()["X-Request-Id"] = h.value[:]
 }
 
-// record writes the line that each request leaves in the log.
+// record leaves what became of a request in the metrics and in the log.
 func (s *server) record(x *exchange) {
-	level := slog.LevelInfo
-	var attrs []slog.Attr
-	switch p := x.problem; {
-	case p == nil:
-		if x.route != nil && x.route.quiet && !s.logChecks {
-			return
-		}
-	case errors.Is(p, context.Canceled) && x.r.Context().Err() != nil:
-		level = slog.LevelDebug // the caller is gone
-	case p.code.Status() >= 500:
-		level = slog.LevelError
-	}
-	pattern := "other"
-	if x.route != nil {
-		pattern = x.route.pattern
-	}
+	now := time.Now()
+	level, code, status := slog.LevelInfo, x.code, x.status
 	if p := x.problem; p != nil {
-		attrs = append(attrs, slog.String("code", string(p.code)))
-		if p.cause != nil && p.code != api.CodeNotFound {
-			attrs = append(attrs, slog.Any("error", p.cause))
+		code = string(p.code)
+		switch {
+		case errors.Is(p.cause, context.Canceled) && x.r.Context().Err() != nil:
+			level, status = slog.LevelDebug, statusClientGone
+		case p.code.Status() >= 500:
+			level = slog.LevelError
+			s.log.LogAttrs(x.r.Context(), level, "request failed",
+				slog.String("request_id", x.id), slog.String("code", code), slog.Any("error", p.cause))
 		}
 	}
-	attrs = append(attrs, slog.String("request_id", x.id), slog.String("method", x.r.Method), slog.String("route", pattern),
-		slog.Int("status", x.status), slog.Duration("duration", time.Since(x.began)))
-	s.log.LogAttrs(x.r.Context(), level, "request", attrs...)
+	took := now.Sub(x.began)
+	x.route.metrics.Observe(status, took)
+	if x.problem == nil && !s.logChecks && x.route.quiet || !s.requests.Enabled(level) {
+		return
+	}
+	s.requests.Log(&telemetry.Request{
+		Time:      now,
+		Level:     level,
+		Listener:  s.listener,
+		Method:    showName(x.r.Method),
+		Path:      showPath(x),
+		Route:     x.route.label,
+		Status:    status,
+		Duration:  took,
+		Bytes:     x.sent,
+		RequestID: x.requestID,
+		Remote:    x.r.RemoteAddr,
+		KeyID:     x.keyID,
+		Code:      code,
+	})
+}
+
+// showPath returns the path for the log. A route's path that has nothing variable in it is the route's; any other
+// comes from the caller, who may have put a token where an id belongs.
+func showPath(x *exchange) string {
+	path := x.r.URL.Path
+	if path == x.route.pattern {
+		return path
+	}
+	return showPointer(strings.ToValidUTF8(path, "\uFFFD"))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/telemetry"
 )
 
 // route is one row of the table that a listener serves. The answers to a wrong path and to a wrong method, the Allow
@@ -24,22 +25,29 @@ type route struct {
 	quiet    bool     // a success may go without a log line
 
 	segments []string
+	label    string // "GET /v1/api-keys/{key_id}"
+	metrics  *telemetry.Route
 }
 
 // table holds the routes of a listener.
 type table []*route
 
-func newTable(routes []route) table {
+// unmatched is what metrics call the requests that no route matches.
+const unmatched = "none"
+
+func newTable(routes []route, listener string, m *telemetry.Metrics) table {
 	t := make(table, len(routes))
 	for i := range routes {
 		t[i] = &routes[i]
 		t[i].segments = strings.Split(t[i].pattern, "/")
+		t[i].label = t[i].method + " " + t[i].pattern
+		t[i].metrics = m.Route(listener, t[i].label)
 	}
 	return t
 }
 
 // find returns the route of a request and what its path holds in place of the wildcard; or the problem that there is
-// none, together with a route of the same path, if any.
+// none.
 //
 // The path is taken as it stands. Nothing is cleaned and nobody is sent elsewhere, so one resource has one address.
 func (t table) find(method string, path *url.URL) (found *route, wildcard string, err error) {

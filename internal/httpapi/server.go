@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/telemetry"
 )
 
 // server takes requests through the steps that all routes of a listener have in common.
@@ -18,16 +19,24 @@ type server struct {
 	routes       table
 	authenticate func(*exchange) error // nil: nobody is asked
 	verify       *route                // found without a search
+	noRoute      *route                // stands for what is not in the table
+	listener     string                // as the log calls it
+	ids          *telemetry.RequestIDs
 	log          *slog.Logger
+	requests     *telemetry.RequestLog
 	logChecks    bool
 	exchanges    sync.Pool
 }
 
-func newServer(o Options, routes []route, authenticate func(*exchange) error) *server {
+func newServer(o Options, listener string, routes []route, authenticate func(*exchange) error) *server {
 	s := &server{
-		routes:       newTable(routes),
+		routes:       newTable(routes, listener, o.Metrics),
 		authenticate: authenticate,
+		noRoute:      &route{metrics: o.Metrics.Route(listener, unmatched)},
+		listener:     listener,
+		ids:          o.RequestIDs,
 		log:          o.Log,
+		requests:     o.Requests,
 		logChecks:    o.LogChecks,
 		exchanges:    sync.Pool{New: func() any { return new(exchange) }},
 	}
@@ -42,7 +51,7 @@ func newServer(o Options, routes []route, authenticate func(*exchange) error) *s
 // ServeHTTP answers one request.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := s.exchanges.Get().(*exchange)
-	x.w, x.r, x.began = w, r, time.Now()
+	x.w, x.r, x.route, x.began = w, r, s.noRoute, time.Now()
 	s.identify(x)
 	defer s.end(x)
 	if err := s.handle(x); err != nil {
@@ -51,11 +60,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // handle takes a request through the steps, in the order in which they are judged.
-func (s *server) handle(x *exchange) (err error) {
+func (s *server) handle(x *exchange) error {
 	if s.verify != nil && x.r.Method == http.MethodPost && x.r.URL.Path == verifyPath {
 		x.route = s.verify
-	} else if x.route, x.wildcard, err = s.routes.find(x.r.Method, x.r.URL); err != nil {
+	} else if found, wildcard, err := s.routes.find(x.r.Method, x.r.URL); err != nil {
 		return err
+	} else {
+		x.route, x.wildcard = found, wildcard
 	}
 	if s.authenticate != nil && !x.route.public {
 		if err := s.authenticate(x); err != nil {

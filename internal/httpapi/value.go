@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -118,6 +119,10 @@ func (v value) integer(lowest, highest int64) (int64, bool) {
 // id reads an id: a positive int64.
 func (v value) id() (int64, bool) { return v.integer(1, math.MaxInt64) }
 
+// rfc3339 is the form of a time. The standard library takes a few that are none: an hour of one digit, a comma, a zone
+// of a day and more (https://go.dev/issue/54580).
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // expiry reads an RFC 3339 time at which something ends.
 func (v value) expiry() (t time.Time, ok bool) {
 	const want = "must be a time as in RFC 3339, like \"2027-01-31T12:00:00Z\""
@@ -129,7 +134,8 @@ func (v value) expiry() (t time.Time, ok bool) {
 	if !ok {
 		return t, false
 	}
-	if err := t.UnmarshalText([]byte(text)); err != nil {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || !rfc3339.MatchString(text) {
 		v.fault(want)
 		return time.Time{}, false
 	}

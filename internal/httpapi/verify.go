@@ -6,6 +6,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/verify"
 )
 
@@ -21,6 +22,7 @@ type question struct {
 // apikeyd that runs more often.
 type checks struct {
 	checker *verify.Checker
+	metrics *telemetry.Metrics
 }
 
 func (h checks) routes() []route {
@@ -47,6 +49,11 @@ func (h checks) one(x *exchange) error {
 	if err != nil {
 		return undecided(err)
 	}
+	h.metrics.Check(d.Outcome)
+	x.code = d.Outcome.String()
+	if d.Record != nil {
+		x.keyID = d.Record.KeyID
+	}
 	x.answer = append(appendVerification(x.answer[:0], d), '\n')
 	return x.sendVerification()
 }
@@ -68,6 +75,7 @@ func (h checks) batch(x *exchange) error {
 		if err != nil {
 			return undecided(err)
 		}
+		h.metrics.Check(d.Outcome)
 		if i > 0 {
 			out = append(out, ',')
 		}

@@ -6,14 +6,18 @@ import (
 	"strings"
 )
 
+const referenceIntro = `A setting is a flag of "apikeyd serve", an environment variable, and a key in the TOML file that --config names: the
+flag's name without the dashes in front. (--config itself is no key of the file.) Flags win over the environment, that
+over the file, that over the default. A variable that is set but empty counts as not set.
+
+A size is a whole number with KiB, MiB or GiB right behind it, or a number of bytes. A duration is a number with ms, s,
+m or h right behind it. Paths are relative to the folder that the server is started in.
+`
+
 // Reference returns the reference page of the settings in Markdown: one table for each heading.
 func Reference() string {
 	var b strings.Builder
-	b.WriteString("A setting is a flag of `apikeyd serve`, an environment variable, and a key in the TOML file that `--config` names:\n" +
-		"the flag's name without the dashes in front (`--config` itself is the exception). Flags win over the environment, that over the file, that over the default.\n" +
-		"A variable that is set but empty counts as not set.\n\n" +
-		"A size is a whole number with `KiB`, `MiB` or `GiB` behind it, or a number of bytes. A duration is a number with `ms`,\n" +
-		"`s`, `m` or `h` behind it.\n")
+	b.WriteString(referenceIntro)
 	for _, g := range groups() {
 		fmt.Fprintf(&b, "\n## %s\n\n| flag | environment | default | what it is for |\n|---|---|---|---|\n", g)
 		for i := range settings {

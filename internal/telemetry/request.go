@@ -9,7 +9,7 @@ import (
 // Request is what is logged about a request. There is no place in it for a query, a header or a body, which may hold a
 // token.
 type Request struct {
-	Time      time.Time     // when it ended
+	Time      time.Time     // when it ended; never zero
 	Level     slog.Level    // of the line
 	Listener  string        // which one it came in on: "management", "verify"
 	Method    string        // as it was sent

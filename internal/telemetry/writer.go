@@ -28,8 +28,8 @@ var ErrWriterClosed = errors.New("log writer is closed")
 //
 // What becomes of a line:
 //
-//   - Where the destination is slow, Flush and Close wait for it, and Write does once 1 MiB is gathered. A log that has a hole because the server was
-//     busy would be worth nothing, and memory is bounded.
+//   - Where the destination is slow, Flush and Close wait for it, and Write does once 1 MiB is gathered. Memory is
+//     bounded, and a log with holes from the busiest minutes would lack what it is read for.
 //   - Where the destination fails, the lines are kept and written again 100 ms later, from the byte where it failed.
 //     Once 1 MiB is gathered, further lines are dropped and counted (Lost): a full disk must not stop the server.
 //   - A process that is killed loses what was gathered, at most the last 100 ms. Flush what must not be lost.
@@ -147,7 +147,7 @@ func (w *Writer) run() {
 			return
 		}
 		timer.Stop()
-		w.Flush() // the error is kept in failing, and Flush asks to be tried again
+		_ = w.Flush() // on an error it has asked to be tried again
 	}
 }
 

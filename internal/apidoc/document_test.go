@@ -1,0 +1,193 @@
+package apidoc
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/token"
+)
+
+func mustParse(t *testing.T) *document {
+	t.Helper()
+	d, err := parse(openapi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// The lists that stand in the document and in the program are the same, in the same order.
+func TestEnumsAreThoseOfTheProgram(t *testing.T) {
+	d := mustParse(t)
+	var codes, outcomes []string
+	for _, c := range api.Codes() {
+		codes = append(codes, string(c))
+	}
+	for _, o := range key.Outcomes() {
+		outcomes = append(outcomes, o.String())
+	}
+	roles := []string{key.Viewer.String(), key.Member.String(), key.Admin.String(), key.Owner.String()}
+	for schema, want := range map[string][]string{
+		"ProblemCode": codes,
+		"VerifyCode":  outcomes,
+		"Scope":       key.AllScopes.Names(),
+		"Role":        roles,
+	} {
+		s := d.Components.Schemas.get(schema)
+		if s == nil {
+			t.Errorf("there is no schema %s", schema)
+			continue
+		}
+		if !slices.Equal(s.Enum, want) {
+			t.Errorf("%s is %q, want %q", schema, s.Enum, want)
+		}
+		for _, value := range s.Enum {
+			if s.EnumDescriptions[value] == "" {
+				t.Errorf("%s does not say what %s means", schema, value)
+			}
+		}
+		if len(s.EnumDescriptions) != len(s.Enum) {
+			t.Errorf("%s describes %d values and has %d", schema, len(s.EnumDescriptions), len(s.Enum))
+		}
+	}
+}
+
+// Limits that the program knows as constants are those of the document.
+func TestLimitsAreThoseOfTheProgram(t *testing.T) {
+	d := mustParse(t)
+	property := func(schema, name string) *schemaView {
+		t.Helper()
+		s := d.Components.Schemas.get(schema)
+		if s == nil || s.Properties.get(name) == nil {
+			t.Fatalf("there is no %s.%s", schema, name)
+		}
+		return (*schemaView)(s.Properties.get(name))
+	}
+	for _, c := range []struct {
+		what      string
+		got, want int64
+	}{
+		{"NewKey.key_name.maxLength", property("NewKey", "key_name").max(), key.MaxNameLength},
+		{"KeyPatch.key_name.maxLength", property("KeyPatch", "key_name").max(), key.MaxNameLength},
+		{"Key.key_name.maxLength", property("Key", "key_name").max(), key.MaxNameLength},
+		{"RotateRequest.grace_seconds.maximum", property("RotateRequest", "grace_seconds").max(), int64(key.MaxGrace.Seconds())},
+		{"VerifyBatch.requests.maxItems", property("VerifyBatch", "requests").max(), api.MaxBatch},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %d, want %d", c.what, c.got, c.want)
+		}
+	}
+}
+
+// schemaView is a schema of which a test asks for the upper bound, whatever keyword it stands under.
+type schemaView schema
+
+func (s *schemaView) max() int64 {
+	for _, bound := range []*int64{s.Maximum, s.MaxLength, s.MaxItems} {
+		if bound != nil {
+			return *bound
+		}
+	}
+	return -1
+}
+
+// An answer's status and the code in its problem document belong together, as in api.Code.Status.
+func TestProblemsHaveTheStatusOfTheirCode(t *testing.T) {
+	d := mustParse(t)
+	for _, p := range d.Paths {
+		for _, m := range p.Value.methods() {
+			for _, r := range m.Responses {
+				status, err := strconv.Atoi(r.Name)
+				if err != nil {
+					t.Fatalf("%s: status %q", m.OperationID, r.Name)
+				}
+				resolved, err := d.response(r.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				problem := resolved.Content.get("application/problem+json")
+				if status < 400 {
+					if problem != nil {
+						t.Errorf("%s: a problem with status %d", m.OperationID, status)
+					}
+					continue
+				}
+				if problem == nil {
+					t.Errorf("%s: no problem with status %d", m.OperationID, status)
+					continue
+				}
+				codes := codesOf(&problem.Schema)
+				if len(codes) == 0 {
+					t.Errorf("%s %d: no code", m.OperationID, status)
+				}
+				for _, code := range codes {
+					if want := api.Code(code).Status(); want != status {
+						t.Errorf("%s: %s with status %d, want %d", m.OperationID, code, status, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The tokens in examples have the right form, so that they can be pasted, and nobody can take them for real ones.
+func TestExampleTokensAreWellFormedAndFake(t *testing.T) {
+	tokens := regexp.MustCompile(`[a-z][a-z0-9_]*_[0-9A-Za-z]{40,}`).FindAllString(string(openapi), -1)
+	if len(tokens) == 0 {
+		t.Fatal("no token in any example")
+	}
+	for _, text := range tokens {
+		if _, ok := token.Digest([]byte(text)); !ok {
+			t.Errorf("%s is no token", text)
+		}
+		if !strings.Contains(text, "Example") {
+			t.Errorf("%s looks real", text)
+		}
+	}
+	pattern := tokenPattern(t)
+	for range 100 {
+		if text := token.New(token.DefaultPrefix).Reveal(); !pattern.MatchString(text) {
+			t.Errorf("the pattern of CreatedKey.key refuses %s", text)
+		}
+	}
+}
+
+// tokenPattern returns the pattern of a token.
+func tokenPattern(t *testing.T) *regexp.Regexp {
+	t.Helper()
+	s := mustParse(t).Components.Schemas.get("CreatedKey")
+	for i := range s.AllOf {
+		if p := s.AllOf[i].Properties.get("key"); p != nil {
+			return regexp.MustCompile(p.Pattern)
+		}
+	}
+	t.Fatal("CreatedKey has no key")
+	return nil
+}
+
+// What cannot be rendered is an error that says why.
+func TestBrokenDocuments(t *testing.T) {
+	for name, c := range map[string]struct{ old, new, want string }{
+		"a keyword that the page does not know": {`"uniqueItems": true`, `"contains": {}`, "unknown field"},
+		"a schema that is not there":            {`"#/components/schemas/Scope"`, `"#/components/schemas/Skope"`, "schemas/Skope"},
+		"a response that is not there":          {`"#/components/responses/Invalid"`, `"#/components/responses/None"`, "responses/None"},
+		"a security scheme that is not there":   {`{"apiKeyHeader": []}`, `{"other": []}`, "security scheme other"},
+		"a parameter without an example":        {"\"example\": 17\n", "\"required\": true\n", "parameter key_id"},
+		"no JSON":                               {`{`, `(`, "invalid character"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := strings.ReplaceAll(string(openapi), c.old, c.new)
+			if broken == string(openapi) {
+				t.Fatalf("the document holds no %s", c.old)
+			}
+			if _, err := render([]byte(broken)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}

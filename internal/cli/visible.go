@@ -44,13 +44,12 @@ func visible(s string) string {
 // visibleJSON returns JSON that means the same, with every character that must not reach a terminal escaped. Such
 // characters occur within strings alone, where JSON has an escape for each; line breaks between values stay.
 func visibleJSON(document []byte) []byte {
-	document = bytes.ToValidUTF8(document, []byte(string(utf8.RuneError)))
 	unfit := func(r rune) bool { return r != '\n' && !shown(r) }
-	if bytes.IndexFunc(document, unfit) < 0 {
+	if utf8.Valid(document) && bytes.IndexFunc(document, unfit) < 0 {
 		return document
 	}
 	var b bytes.Buffer
-	for _, r := range string(document) {
+	for _, r := range string(document) { // what is not UTF-8 becomes U+FFFD, as in every reader of JSON
 		switch {
 		case !unfit(r):
 			b.WriteRune(r)

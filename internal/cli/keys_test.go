@@ -1,0 +1,549 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apikeyd/apikeyd/api"
+)
+
+const shownOnce = "The token is shown this once; the server does not keep it.\n"
+
+const keyText = `ID            17
+Name          Backend API Key
+Hint          ak_7Gx2…9fQ2
+Scopes        READ, CREATE
+Organization  432
+User          3
+State         active
+Expires       never
+Last used     never
+Created       2026-11-22T18:54:03.120Z
+Updated       2026-11-22T18:54:03.120Z
+Metadata      {}
+`
+
+var createdText = strings.Replace(keyText, "Hint", "Token         "+newToken+"\nHint", 1)
+
+const keyIndented = `{
+  "key_id": 17,
+  "key_name": "Backend API Key",
+  "key_scope": [
+    "READ",
+    "CREATE"
+  ],
+  "organization_id": 432,
+  "user_id": 3,
+  "key_hint": "ak_7Gx2…9fQ2",
+  "enabled": true,
+  "expires_at": null,
+  "last_used_at": null,
+  "created_at": "2026-11-22T18:54:03.120Z",
+  "updated_at": "2026-11-22T18:54:03.120Z",
+  "metadata": {}
+}
+`
+
+func me(organizations string) string {
+	return `200 {"user_id":3,"email":"ada@example.com","organizations":[` + organizations + `]}`
+}
+
+const acme = `{"organization_id":432,"organization_name":"Acme","role":"owner"}`
+
+// TestCommands pins what each command sends and prints.
+func TestCommands(t *testing.T) {
+	const keys = "/v1/api-keys"
+	for _, row := range []struct {
+		name    string
+		args    string
+		answers map[string]string
+		asked   []string
+		out     string
+		stderr  string
+		code    int
+	}{
+		{
+			name:    "create in the only organization",
+			args:    `create|--name|Backend API Key|--scope|READ,CREATE`,
+			answers: map[string]string{"GET /v1/me": me(acme), "POST " + keys: "201 " + withToken(key())},
+			asked: []string{"GET /v1/me",
+				`POST /v1/api-keys {"key_name":"Backend API Key","key_scope":["READ","CREATE"],"organization_id":432}`},
+			out: createdText, stderr: shownOnce,
+		},
+		{
+			name: "create with everything",
+			args: `create|--name|x|--scope|read|--scope|Delete|--organization|7|--expires-in|90d|--metadata|{"a": [1]}|--disabled|-o|token`,
+			answers: map[string]string{
+				"POST " + keys: "201 " + withToken(key())},
+			asked: []string{`POST /v1/api-keys {"key_name":"x","key_scope":["READ","DELETE"],"organization_id":7,"enabled":false,` +
+				`"expires_at":"2027-02-20T20:00:00.000Z","metadata":{"a":[1]}}`},
+			out: newToken + "\n", stderr: shownOnce,
+		},
+		{
+			name:    "create with a date",
+			args:    `create|--name|x|--scope|READ|--organization|7|--expires-at|2027-01-31T18:00:00+01:00|-o|json`,
+			answers: map[string]string{"POST " + keys: "201 " + withToken(key())},
+			asked: []string{`POST /v1/api-keys {"key_name":"x","key_scope":["READ"],"organization_id":7,` +
+				`"expires_at":"2027-01-31T17:00:00.000Z"}`},
+			out:    strings.TrimSuffix(keyIndented, "\n}\n") + ",\n  \"key\": \"" + newToken + "\"\n}\n",
+			stderr: shownOnce,
+		},
+		{
+			name: "create where there is a choice",
+			args: `create|--name|x|--scope|READ`,
+			answers: map[string]string{
+				"GET /v1/me": me(acme + `,{"organization_id":433,"organization_name":"E\u001bvil","role":"viewer"}`)},
+			asked: []string{"GET /v1/me"},
+			stderr: "apikeyd: which organization? Give --organization with one of these:\n  432  Acme\n  433  E\\x1bvil\n" +
+				"See \"keys create --help\".\n",
+			code: 2,
+		},
+		{
+			name:    "create without an organization",
+			args:    `create|--name|x|--scope|READ`,
+			answers: map[string]string{"GET /v1/me": me("")},
+			asked:   []string{"GET /v1/me"},
+			stderr:  "apikeyd: the calling key belongs to no organization, so it can create no key\n", code: 1,
+		},
+		{
+			name: "create with faults",
+			args: `create|--name| |--scope|READ,MANAGE|--organization|432|--metadata|{"a":1}`,
+			answers: map[string]string{"POST " + keys: problem(api.CodeInvalid, "3 fields are invalid",
+				api.Fault{Pointer: "/key_name", Detail: "must not be empty"},
+				api.Fault{Pointer: "/key_scope/1", Detail: "must be a scope of the calling key"},
+				api.Fault{Pointer: "/metadata/a", Detail: "must be something else"},
+				api.Fault{Pointer: "/newer", Detail: "must be there"})},
+			asked: []string{`POST /v1/api-keys {"key_name":" ","key_scope":["READ","MANAGE"],"organization_id":432,"metadata":{"a":1}}`},
+			stderr: `apikeyd: 3 fields are invalid (invalid)
+  --name: must not be empty
+  --scope, value 2: must be a scope of the calling key
+  --metadata, at /a: must be something else
+  /newer: must be there
+  request 01J9
+`,
+			code: 1,
+		},
+		{
+			name: "get", args: "get|17",
+			answers: map[string]string{"GET " + keys + "/17": "200 " + key()},
+			asked:   []string{"GET /v1/api-keys/17"}, out: keyText,
+		},
+		{
+			name: "get as JSON", args: "get|17|-o|json",
+			answers: map[string]string{"GET " + keys + "/17": "200 " + key()},
+			asked:   []string{"GET /v1/api-keys/17"}, out: keyIndented,
+		},
+		{
+			name: "get what is not there", args: "get|18",
+			asked:  []string{"GET /v1/api-keys/18"},
+			stderr: "apikeyd: key 18: there is no such thing (not_found)\n  request 01J9\n", code: 1,
+		},
+		{
+			name: "update everything", args: `update|17|--name|n|--scope|MANAGE|--disabled|--no-expiry|--metadata|{"a":null}`,
+			answers: map[string]string{"PATCH " + keys + "/17": "200 " + key(`"enabled":true`, `"enabled":false`)},
+			asked: []string{`PATCH /v1/api-keys/17 {"key_name":"n","key_scope":["MANAGE"],"enabled":false,"expires_at":null,` +
+				`"metadata":{"a":null}}`},
+			out: strings.Replace(keyText, "active", "disabled", 1),
+		},
+		{
+			name: "update one thing", args: "update|17|--enabled",
+			answers: map[string]string{"PATCH " + keys + "/17": "200 " + key()},
+			asked:   []string{`PATCH /v1/api-keys/17 {"enabled":true}`}, out: keyText,
+		},
+		{
+			name: "update with the switch turned round", args: "update|17|--enabled=false|--expires-in|1h",
+			answers: map[string]string{"PATCH " + keys + "/17": "200 " + key(`"expires_at":null`, `"expires_at":"2026-11-22T19:59:59Z"`)},
+			asked:   []string{`PATCH /v1/api-keys/17 {"enabled":false,"expires_at":"2026-11-22T21:00:00.000Z"}`},
+			out: strings.NewReplacer("active", "expired", "Expires       never", "Expires       2026-11-22T19:59:59.000Z").
+				Replace(keyText),
+		},
+		{
+			name: "rotate", args: "rotate|17",
+			answers: map[string]string{"POST " + keys + "/17/rotate": "200 " + withToken(key())},
+			asked:   []string{`POST /v1/api-keys/17/rotate {"grace_seconds":0}`}, out: createdText, stderr: shownOnce,
+		},
+		{
+			name: "rotate with grace", args: "rotate|17|--grace|1d1h|-o|token",
+			answers: map[string]string{"POST " + keys + "/17/rotate": "200 " + withToken(key())},
+			asked:   []string{`POST /v1/api-keys/17/rotate {"grace_seconds":90000}`}, out: newToken + "\n", stderr: shownOnce,
+		},
+		{
+			name: "delete", args: "delete|17",
+			answers: map[string]string{"DELETE " + keys + "/17": "204"},
+			asked:   []string{"DELETE /v1/api-keys/17"}, out: "deleted 17\n",
+		},
+		{
+			name: "delete several, one of them twice and one gone", args: "delete|17|18|17|19",
+			answers: map[string]string{"DELETE " + keys + "/17": "204", "DELETE " + keys + "/19": "204"},
+			asked:   []string{"DELETE /v1/api-keys/17", "DELETE /v1/api-keys/18", "DELETE /v1/api-keys/19"},
+			out:     "deleted 17\ndeleted 19\n",
+			stderr:  "apikeyd: key 18: there is no such thing (not_found)\n  request 01J9\n", code: 1,
+		},
+		{
+			name: "delete with a key that may not", args: "delete|17|18|19",
+			answers: map[string]string{"DELETE " + keys + "/17": "204",
+				"DELETE " + keys + "/18": problem(api.CodeInsufficientScope, "the calling key needs DELETE")},
+			asked: []string{"DELETE /v1/api-keys/17", "DELETE /v1/api-keys/18"},
+			out:   "deleted 17\n",
+			stderr: "apikeyd: key 18: the calling key needs DELETE (insufficient_scope)\n  request 01J9\n" +
+				"apikeyd: not tried: 19\n",
+			code: 1,
+		},
+		{
+			name: "verify a good token", args: "verify|" + newToken,
+			answers: map[string]string{"POST /v1/verify": `200 {"valid":true,"code":"VALID","key_id":17,"key_name":"Backend API Key",` +
+				`"key_scope":["READ"],"organization_id":432,"user_id":3,"expires_at":null,"metadata":{"a":1}}`},
+			asked: []string{`POST /v1/verify {"key":"` + newToken + `"}`},
+			out: `VALID
+ID            17
+Name          Backend API Key
+Scopes        READ
+Organization  432
+User          3
+Expires       never
+Metadata      {"a":1}
+`,
+		},
+		{
+			name: "verify a token that is not", args: "verify|" + newToken + "|--scope|READ|--organization|432|--ip|203.0.113.9",
+			answers: map[string]string{"POST /v1/verify": `200 {"valid":false,"code":"NOT_FOUND"}`},
+			asked:   []string{`POST /v1/verify {"key":"` + newToken + `","scope":"READ","organization_id":432,"ip":"203.0.113.9"}`},
+			out:     "NOT_FOUND\n", code: 1,
+		},
+		{
+			name: "verify as JSON", args: "verify|" + newToken + "|-o|json",
+			answers: map[string]string{"POST /v1/verify": `200 {"valid":false,"code":"NOT_FOUND"}`},
+			asked:   []string{`POST /v1/verify {"key":"` + newToken + `"}`},
+			out:     "{\n  \"valid\": false,\n  \"code\": \"NOT_FOUND\"\n}\n", code: 1,
+		},
+		{
+			name: "verify where nobody can say", args: "verify|" + newToken,
+			answers: map[string]string{"POST /v1/verify": problem(api.CodeUnauthenticated, "a bearer token is needed")},
+			asked:   []string{`POST /v1/verify {"key":"` + newToken + `"}`},
+			stderr:  "apikeyd: a bearer token is needed (unauthenticated)\n  request 01J9\n", code: 1,
+		},
+		{
+			name: "list as a table", args: "list",
+			answers: map[string]string{"GET " + keys + "?limit=101": "200 [" + key() + "," +
+				key(`:17`, `:9`, `Backend API Key`, `CI`, `"enabled":true`, `"enabled":false`, `"last_used_at":null`, `"last_used_at":"2026-11-22T19:30:00Z"`) + "]"},
+			asked: []string{"GET /v1/api-keys?limit=101"},
+			out: `ID  NAME             HINT          SCOPES       STATE     LAST USED
+17  Backend API Key  ak_7Gx2…9fQ2  READ,CREATE  active    never
+9   CI               ak_7Gx2…9fQ2  READ,CREATE  disabled  30m ago
+`,
+		},
+		{
+			name: "list none as a table", args: "list|--enabled=false|--query|a b|--scope|manage|--organization|432",
+			answers: map[string]string{"GET " + keys + "?enabled=false&limit=101&organization_id=432&q=a+b&scope=MANAGE": "200 []"},
+			asked:   []string{"GET /v1/api-keys?enabled=false&limit=101&organization_id=432&q=a+b&scope=MANAGE"},
+			stderr:  "There are no such keys.\n",
+		},
+		{
+			name: "list none as JSON", args: "list|-o|json|--disabled",
+			answers: map[string]string{"GET " + keys + "?enabled=false&limit=101": "200 []"},
+			asked:   []string{"GET /v1/api-keys?enabled=false&limit=101"},
+			out:     "[]\n",
+		},
+		{
+			name: "list some of more", args: "list|--limit|1",
+			answers: map[string]string{"GET " + keys + "?limit=2": "200 [" + key() + "," + key(`:17`, `:16`) + "]"},
+			asked:   []string{"GET /v1/api-keys?limit=2"},
+			out: `ID  NAME             HINT          SCOPES       STATE   LAST USED
+17  Backend API Key  ak_7Gx2…9fQ2  READ,CREATE  active  never
+`,
+			stderr: "There are more than these 1; --all lists every key.\n",
+		},
+		{
+			name: "list all, over two pages", args: "list|--all|-o|json",
+			answers: map[string]string{
+				"GET " + keys + "?limit=1000":           "200 </v1/api-keys?cursor=c2&limit=1000> [" + key() + "]",
+				"GET " + keys + "?cursor=c2&limit=1000": "200 [" + key() + "]",
+			},
+			asked: []string{"GET /v1/api-keys?limit=1000", "GET /v1/api-keys?cursor=c2&limit=1000"},
+			out:   "[\n" + indent(keyIndented) + ",\n" + indent(keyIndented) + "\n]\n",
+		},
+		{
+			name: "list, and the second page fails", args: "list|--all|-o|json",
+			answers: map[string]string{
+				"GET " + keys + "?limit=1000": "200 </v1/api-keys?cursor=c2&limit=1000> [" + key() + "]",
+			},
+			asked:  []string{"GET /v1/api-keys?limit=1000", "GET /v1/api-keys?cursor=c2&limit=1000"},
+			out:    "[\n" + indent(keyIndented),
+			stderr: "apikeyd: there is no such thing (not_found)\n  request 01J9\n", code: 1,
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := serve(t, row.answers)
+			got := against(s).run(t, strings.Split(row.args, "|")...)
+			equal(t, "standard output", got.out, row.out)
+			equal(t, "standard error", got.stderr, row.stderr)
+			if got.code != row.code {
+				t.Errorf("exit code %d, want %d", got.code, row.code)
+			}
+			equal(t, "asked", strings.Join(s.asked, "\n"), strings.Join(row.asked, "\n"))
+			want := "Bearer " + callingToken
+			if strings.HasPrefix(row.args, "verify") {
+				want = "" // the management API's credential is none of the other listener's business
+			}
+			equal(t, "Authorization", s.authorization, want)
+			if strings.Contains(got.stderr, newToken) || strings.Contains(got.out+got.stderr, callingToken) {
+				t.Error("a token was printed where it should not be")
+			}
+		})
+	}
+}
+
+func indent(s string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n  ")
+}
+
+// TestListIsTheArrayOfTheAPI reads what -o json prints back, and compares it with what the server sent.
+func TestListIsTheArrayOfTheAPI(t *testing.T) {
+	var sent []string
+	for i := range 3 {
+		sent = append(sent, key(`:17`, fmt.Sprint(":", 20-i), `Backend`, `<&> 日本 \u0041`, `"metadata":{}`, `"metadata":{"b":1.50,"a":"\u202e"}`))
+	}
+	s := serve(t, map[string]string{"GET /v1/api-keys?limit=101": "200 [" + strings.Join(sent, ",") + "]"})
+	got := against(s).run(t, "list", "-o", "json")
+	var have, want any
+	if err := json.Unmarshal([]byte(got.out), &have); err != nil {
+		t.Fatalf("%v in %s", err, got.out)
+	}
+	if err := json.Unmarshal([]byte("["+strings.Join(sent, ",")+"]"), &want); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the array", fmt.Sprint(have), fmt.Sprint(want))
+	if strings.ContainsRune(got.out, '\u202e') || !strings.Contains(got.out, `"<&> 日本 A API Key"`) || !strings.Contains(got.out, "1.50") {
+		t.Errorf("got %s", got.out)
+	}
+}
+
+// TestWrongUsage: exit code 2, a sentence that says what is right, and nothing sent.
+func TestWrongUsage(t *testing.T) {
+	empty := file(t, "\n\n")
+	for args, want := range map[string]string{
+		"foo":                               `unknown command "foo"`,
+		"lisst":                             `unknown command "lisst"; did you mean list?`,
+		"get":                               "KEY_ID is missing",
+		"get|x":                             `KEY_ID "x": must be a positive whole number`,
+		"get|0":                             `KEY_ID "0": must be a positive whole number`,
+		"get|9223372036854775808":           `KEY_ID "9223372036854775808": must be a positive whole number`,
+		"get|1|2":                           `one KEY_ID is enough; "2" is one too many`,
+		"get|1|-o|yaml":                     `--output "yaml": must be table or json`,
+		"get|1|-o|token":                    `--output "token": must be table or json`,
+		"get|1|--nope":                      "unknown flag: --nope",
+		"get|1|--server":                    "flag needs an argument: --server",
+		"get|1|--server|localhost:8080":     `server address "localhost:8080": must be an address such as https://keys.example.com`,
+		"get|1|--key-file|/nonexistent":     "--key-file: open /nonexistent: no such file or directory",
+		"get|1|--key-file|" + empty:         "--key-file: " + empty + ": there is nothing in it",
+		"get|1|--key-file|x|--key|y":        "--key and --key-file exclude each other; give one of them",
+		"get|1|--key|-":                     "API key from standard input: there is nothing in it",
+		"get|1|--key|two words":             "the API key must be printable ASCII without spaces; is there a line break around it?",
+		"create":                            "--name and --scope are required",
+		"create|--name|x":                   "--scope is required",
+		"create|--name|x|--scope|FOO":       `--scope "FOO": must be one or several of READ, CREATE, UPDATE, DELETE, MANAGE`,
+		"create|--name|x|--scope|":          `--scope "": must be one or several of READ, CREATE, UPDATE, DELETE, MANAGE`,
+		"create|--name|x|--scope|READ,":     `--scope "READ,": must be one or several of READ, CREATE, UPDATE, DELETE, MANAGE`,
+		"create|x":                          `unknown command "x" for "keys create"`,
+		"create|--organization|-1":          `--organization "-1": must be a positive whole number`,
+		"create|--expires-at|tomorrow":      `--expires-at "tomorrow": must be a time such as 2027-01-31T18:00:00Z (RFC 3339)`,
+		"create|--expires-in|90":            `--expires-in "90": must be whole numbers with the units w, d, h, m or s, such as 90d or 1d12h`,
+		"create|--metadata|[]":              `--metadata "[]": must be a JSON object, such as '{"team": "billing"}'`,
+		"create|--metadata|null":            `--metadata "null": must be a JSON object, such as '{"team": "billing"}'`,
+		"create|--metadata|{} x":            `--metadata "{} x": must be a JSON object, such as '{"team": "billing"}'`,
+		"create|--disabled=maybe":           `--disabled "maybe": must be true or false`,
+		"list|x":                            `unknown command "x" for "keys list"`,
+		"list|--limit|0":                    "--limit 0: must be at least 1; --all lists every key",
+		"list|--limit|many":                 `--limit "many": must be a whole number`,
+		"list|--limit|5|--all":              "--limit and --all exclude each other; give one of them",
+		"list|--enabled|--disabled":         "--enabled and --disabled exclude each other; give one of them",
+		"list|--scope|READ,CREATE":          `--scope "READ,CREATE": must be one of READ, CREATE, UPDATE, DELETE, MANAGE`,
+		"update|1|--enabled|--disabled":     "--enabled and --disabled exclude each other; give one of them",
+		"update|1|--name|":                  "--name: must not be empty",
+		"update|1|--expires-in|0":           "--expires-in: must be longer than 0",
+		"update|1|--no-expiry|--expires-in": "flag needs an argument: --expires-in",
+		"update|1|--no-expiry|--expires-in|1h|--expires-at|2027-01-31T18:00:00Z": "--expires-at, --expires-in and --no-expiry exclude each other; give one of them",
+		"update|1":                              "there is nothing to change; give at least one of --name, --scope, --enabled, --disabled, --expires-at, --expires-in, --no-expiry and --metadata",
+		"rotate|1|--grace|-1h":                  `--grace "-1h": must be whole numbers with the units w, d, h, m or s, such as 90d or 1d12h`,
+		"rotate|1|--grace|1.5h":                 `--grace "1.5h": must be whole numbers with the units w, d, h, m or s, such as 90d or 1d12h`,
+		"delete":                                "KEY_ID is missing",
+		"delete|1|two":                          `KEY_ID "two": must be a positive whole number`,
+		"verify":                                "TOKEN is missing",
+		"verify|a|b":                            `one TOKEN is enough; "b" is one too many`,
+		"verify|-":                              "token from standard input: there is nothing in it",
+		"verify|a|--server|http://x":            "unknown flag: --server",
+		"verify|a|--verify-server|nonsense":     `server address "nonsense": must be an address such as https://keys.example.com`,
+		"verify|a|--verify-token-file|" + empty: "--verify-token-file: " + empty + ": there is nothing in it",
+	} {
+		s := serve(t, nil)
+		split := strings.Split(args, "|")
+		got := against(s).run(t, split...)
+		command := "keys " + split[0]
+		if split[0] == "foo" || split[0] == "lisst" {
+			command = "keys"
+		}
+		equal(t, args, got.stderr, fmt.Sprintf("apikeyd: %s\nSee \"%s --help\".\n", want, command))
+		if got.code != 2 || got.out != "" || s.asked != nil {
+			t.Errorf("%s: exit code %d, output %q, sent %v", args, got.code, got.out, s.asked)
+		}
+	}
+}
+
+// TestWhereTheCredentialComesFrom is the order of flags, environment and files.
+func TestWhereTheCredentialComesFrom(t *testing.T) {
+	const fromEnv, fromFlag, fromFile, fromInput = "ak_env", "ak_flag", "ak_file", "ak_input"
+	path := file(t, "\n  "+fromFile+"  \r\nsecond line\n")
+	for _, row := range []struct {
+		args string
+		env  string
+		want string
+	}{
+		{"get|17", fromEnv, fromEnv},
+		{"get|17|--key|" + fromFlag, fromEnv, fromFlag},
+		{"get|17|--key-file|" + path, fromEnv, fromFile},
+		{"get|17|--key|-", fromEnv, fromInput},
+		{"get|17|--key|" + fromFlag, "", fromFlag},
+		{"get|17", "", ""},
+		{"get|17|--key|", fromEnv, ""},
+	} {
+		s := serve(t, map[string]string{"GET /v1/api-keys/17": "200 " + key()})
+		x := terminal{stdin: fromInput + "\nmore\n", env: map[string]string{envServer: s.URL, envKey: row.env}}
+		got := x.run(t, strings.Split(row.args, "|")...)
+		if row.want == "" {
+			equal(t, row.args, got.stderr, "apikeyd: no API key; set APIKEYD_KEY, or give --key-file FILE\nSee \"keys get --help\".\n")
+			continue
+		}
+		equal(t, row.args, got.stderr, "")
+		equal(t, row.args, s.authorization, "Bearer "+row.want)
+	}
+}
+
+func TestWhereTheServerIs(t *testing.T) {
+	answers := map[string]string{"GET /v1/api-keys/17": "200 " + key(), "POST /v1/verify": `200 {"valid":false,"code":"NOT_FOUND"}`}
+	s, wrong := serve(t, answers), serve(t, answers)
+	x := against(wrong)
+	if got := x.run(t, "get", "17", "--server", s.URL); got.code != 0 || s.asked == nil || wrong.asked != nil {
+		t.Errorf("--server does not win over the environment: %+v", got)
+	}
+	s.asked = nil
+	if got := x.run(t, "verify", "a", "--verify-server", s.URL); got.code != 1 || s.asked == nil || wrong.asked != nil {
+		t.Errorf("--verify-server does not win over the environment: %+v", got)
+	}
+	for command, want := range map[string]string{"get": defaultServer, "verify": defaultVerifyServer} {
+		if got := (terminal{}).run(t, command, "--help"); !strings.Contains(got.out, "(default "+want+")") {
+			t.Errorf("%s does not say where it goes by default: %s", command, got.out)
+		}
+	}
+}
+
+func TestVerifyWithCredentials(t *testing.T) {
+	s := serve(t, map[string]string{"POST /v1/verify": `200 {"valid":false,"code":"DISABLED","key_id":17}`})
+	path := file(t, verifyToken+"\nanother-one\n")
+	x := against(s)
+	x.stdin = newToken + "\n"
+	got := x.run(t, "verify", "-", "--verify-token-file", path)
+	if got.code != 1 || !strings.HasPrefix(got.out, "DISABLED\nID ") || got.stderr != "" {
+		t.Errorf("got %+v", got)
+	}
+	equal(t, "asked", strings.Join(s.asked, "\n"), `POST /v1/verify {"key":"`+newToken+`"}`)
+	equal(t, "Authorization", s.authorization, "Bearer "+verifyToken)
+
+	x.env[envVerifyTokenFile] = path
+	s.authorization = ""
+	x.run(t, "verify", "a")
+	equal(t, "Authorization", s.authorization, "Bearer "+verifyToken)
+}
+
+// TestHostileServer: whatever a server says, no byte of it makes a terminal do something.
+func TestHostileServer(t *testing.T) {
+	evil := "a\x1b[2J\u009b31m\u202e\x07\x7f\u2028\ufeff\U000e0041b\nc"
+	text, err := json.Marshal(evil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// encoding/json leaves most of it as it is, as a hostile server would.
+	bad := key(`"Backend API Key"`, string(text), `"ak_7Gx2…9fQ2"`, string(text), `["READ","CREATE"]`, "["+string(text)+"]",
+		`"metadata":{}`, `"metadata":{`+string(text)+`:`+string(text)+`}`)
+	token := strings.Replace(withToken(bad), `"`+newToken+`"`, string(text), 1)
+	answers := map[string]string{
+		"GET /v1/api-keys/17":         "200 " + bad,
+		"GET /v1/api-keys?limit=101":  "200 [" + bad + "]",
+		"POST /v1/api-keys/17/rotate": "200 " + token,
+		"POST /v1/verify":             `200 {"valid":false,"code":` + string(text) + `,"key_id":1,"key_name":` + string(text) + `,"metadata":` + string(text) + `}`,
+		"PATCH /v1/api-keys/17":       problem(api.Code(evil), evil, api.Fault{Pointer: evil, Detail: evil}, api.Fault{Pointer: "/key_name/" + evil, Detail: evil}),
+		"DELETE /v1/api-keys/17":      "418 " + evil,
+	}
+	for _, args := range []string{
+		"get|17", "get|17|-o|json", "list", "list|-o|json", "rotate|17", "rotate|17|-o|json", "rotate|17|-o|token",
+		"verify|x", "verify|x|-o|json", "update|17|--enabled", "delete|17",
+	} {
+		got := against(serve(t, maps.Clone(answers))).run(t, strings.Split(args, "|")...)
+		all := got.out + got.stderr
+		if i := strings.IndexFunc(all, func(r rune) bool { return r != '\n' && !shown(r) }); i >= 0 {
+			t.Errorf("%s prints %q", args, all)
+		}
+		if strings.Contains(all, "\nc") || !strings.Contains(all, "[2J") {
+			t.Errorf("%s prints a line break of the server's, or nothing of it: %q", args, all)
+		}
+	}
+}
+
+// TestHelp: every command explains itself, and its examples use flags that it has.
+func TestHelp(t *testing.T) {
+	root := NewKeysCommand(Streams{}, func(string) (string, bool) { return "", false })
+	for _, cmd := range append(slices.Clone(root.Commands()), root) {
+		if cmd.Short == "" || len(cmd.Long) < 100 || !strings.Contains(cmd.Example, "apikeyd keys") {
+			t.Errorf("%s: explains too little", cmd.Name())
+		}
+		for line := range strings.SplitSeq(cmd.Long+"\n"+cmd.Example, "\n") {
+			if len([]rune(line)) > 120 {
+				t.Errorf("%s: too long: %s", cmd.Name(), line)
+			}
+		}
+		for line := range strings.SplitSeq(cmd.Example, "\n") {
+			_, call, ok := strings.Cut(line, "apikeyd keys ")
+			if !ok {
+				continue
+			}
+			called, _, err := root.Find(strings.Fields(call)[:1])
+			if err != nil || called == root {
+				t.Errorf("%s: no such command: %s", cmd.Name(), line)
+				continue
+			}
+			for word := range strings.FieldsSeq(call) {
+				if flag, ok := strings.CutPrefix(word, "--"); ok && called.Flags().Lookup(flag) == nil {
+					t.Errorf("%s: no such flag: %s", cmd.Name(), line)
+				}
+			}
+		}
+		for _, name := range []string{"server", "key"} {
+			if cmd != root && cmd.Name() != "verify" && cmd.Flags().Lookup(name) == nil {
+				t.Errorf("%s has no --%s", cmd.Name(), name)
+			}
+		}
+	}
+	got := (terminal{}).run(t)
+	if got.code != 0 || !strings.Contains(got.out, "Available Commands:") || got.stderr != "" {
+		t.Errorf("keys alone: %+v", got)
+	}
+	got = (terminal{}).run(t, "create", "--help")
+	if got.code != 0 || !strings.Contains(got.out, "see a flag in ps") {
+		t.Errorf("the help does not warn of --key: %+v", got)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for args, want := range map[string]string{
+		"create|--scope|":  "READ\nCREATE\nUPDATE\nDELETE\nMANAGE\n:4\n",
+		"create|--output|": "table\njson\ntoken\n:4\n",
+		"list|--output|":   "table\njson\n:4\n",
+		"get|":             ":4\n",
+	} {
+		got := (terminal{}).run(t, append([]string{"__complete"}, strings.Split(args, "|")...)...)
+		equal(t, args, got.out, want)
+	}
+}

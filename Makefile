@@ -7,6 +7,9 @@ SHELL := bash
 # Tools come from the module proxy, pinned, and leave no trace in go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# The linter of the OpenAPI document comes from npm, pinned with its checksum in internal/apidoc/lint.
+REDOCLY := build/apidoc/node_modules/.bin/redocly
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
@@ -39,8 +42,15 @@ lint: ## vet and staticcheck
 	go run $(STATICCHECK) ./...
 
 .PHONY: apidoc
-apidoc: ## hold the OpenAPI document against a public linter
-	@true
+apidoc: $(REDOCLY) ## hold the OpenAPI document against a public linter
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(REDOCLY) lint \
+		--config internal/apidoc/lint/redocly.yaml --lint-config error internal/apidoc/openapi.json
+
+$(REDOCLY): internal/apidoc/lint/package.json internal/apidoc/lint/package-lock.json
+	mkdir -p build/apidoc
+	cp $^ build/apidoc
+	npm ci --prefix build/apidoc --ignore-scripts --no-audit --no-fund
+	touch $@
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (default 30s) each

@@ -41,9 +41,7 @@ type Checker struct {
 	unknown *cache[struct{}]
 	fetches [fetchShards]fetchShard
 
-	outcomes [key.OutcomeCount]counter
-	// What did not come out of the cache is counted, so that a hit has one thing less to do.
-	malformed, misses, failures counter
+	checks, malformed, misses, failures counter
 }
 
 // counter is padded so that counters do not share cache lines.
@@ -79,6 +77,7 @@ func New(o Options) *Checker {
 // Check answers q for a token. The error matches store.ErrUnavailable, or is ctx's, where the question could not be
 // answered; a caller must then refuse. Where the token is cached it allocates nothing.
 func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decision, error) {
+	c.checks.Add(1)
 	if len(text) > token.MaxLength { // spares the hashing of what is no token anyway
 		c.malformed.Add(1)
 		return c.decide(nil, q), nil
@@ -103,19 +102,19 @@ func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decis
 
 // decide answers q from what is known; nil is an unknown token.
 func (c *Checker) decide(k *known, q key.Question) Decision {
-	d := Decision{Outcome: key.CheckNotFound}
-	if k != nil {
-		now := key.MillisOf(c.now())
-		d.Outcome = k.record.Decide(q, now)
-		if d.Outcome != key.CheckNotFound {
-			d.Record = &k.record
-		}
-		if d.Outcome == key.CheckValid {
-			c.lastUsed.Touch(&k.mark, k.record.KeyID, now)
-		}
+	if k == nil {
+		return Decision{Outcome: key.CheckNotFound}
 	}
-	c.outcomes[d.Outcome].Add(1)
-	return d
+	now := key.MillisOf(c.now())
+	switch outcome := k.record.Decide(q, now); outcome {
+	case key.CheckNotFound:
+		return Decision{Outcome: outcome}
+	case key.CheckValid:
+		c.lastUsed.Touch(&k.mark, k.record.KeyID, now)
+		fallthrough
+	default:
+		return Decision{Outcome: outcome, Record: &k.record}
+	}
 }
 
 // Invalidate forgets what is known about the tokens that changed. A check that begins after it returned sees the
@@ -134,22 +133,17 @@ func (c *Checker) Invalidate(changes []store.Change) {
 
 // Stats are counts since the start, but for the caches' entries and bytes.
 type Stats struct {
-	Outcomes [key.OutcomeCount]int64 // checks answered, by key.Outcome
-	Hits     int64                   // answered from the cache
-	Misses   int64                   // looked up in the store
-	Failures int64                   // of the misses, those that the store could not answer
+	Hits     int64 // well-formed tokens that were answered from the cache
+	Misses   int64 // those that were looked up in the store
+	Failures int64 // of the misses, those that the store could not answer
 	Known    CacheStats
 	Unknown  CacheStats
 }
 
 // Stats returns the counts. They are read one after another and may be apart by a few checks.
 func (c *Checker) Stats() Stats {
+	// Hits are what is left: the less a hit has to count, the better.
 	s := Stats{Misses: c.misses.Load(), Failures: c.failures.Load(), Known: c.known.stats(), Unknown: c.unknown.stats()}
-	answered := -c.malformed.Load()
-	for i := range c.outcomes {
-		s.Outcomes[i] = c.outcomes[i].Load()
-		answered += s.Outcomes[i]
-	}
-	s.Hits = max(0, answered-(s.Misses-s.Failures))
+	s.Hits = max(0, c.checks.Load()-c.malformed.Load()-s.Misses)
 	return s
 }

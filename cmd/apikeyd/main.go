@@ -1,0 +1,80 @@
+// Apikeyd is a self-hosted API-key server. See the README for what it does, and `apikeyd --help` for how.
+//
+// This package is wiring: signals, the commands that run on the server, and the exit code. The client commands are in
+// internal/cli, everything else is behind internal/app.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/apikeyd/apikeyd/internal/cli"
+	"github.com/apikeyd/apikeyd/internal/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal drains. A second one, from somebody who does not want to wait, ends the process as usual.
+	context.AfterFunc(ctx, stop)
+
+	p := program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	err := p.rootCommand().ExecuteContext(ctx)
+	cli.PrintError(p.stderr, err)
+	os.Exit(cli.ExitCode(err))
+}
+
+// program is what the commands share.
+type program struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+}
+
+func (p *program) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "apikeyd",
+		Short: "An API-key server: create keys, check them in microseconds, delete them for good",
+		Long: `apikeyd is an API-key server. Your customers create, list and delete their own keys; your services ask
+whether a key may do a thing. A check costs microseconds, and a deleted key is dead before the delete answers.
+
+Begin with "apikeyd serve" in an empty folder. It creates a database there with a first user, organization and
+key, and prints five lines to try them with.`,
+		Example: `  # a server on http://127.0.0.1:8080 that keeps its data in ./apikeyd.db
+  apikeyd serve
+
+  # with the key that the first start prints, in another terminal
+  export APIKEYD_KEY=ak_…
+  apikeyd keys create --name "Backend" --scope READ,CREATE`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.AddCommand(
+		p.serveCommand(),
+		p.initCommand(),
+		cli.NewKeysCommand(cli.Streams{In: p.stdin, Out: p.stdout, Err: p.stderr}, os.LookupEnv),
+		p.migrateCommand(),
+		p.backupCommand(),
+		p.versionCommand(),
+	)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	cli.WrapUsageErrors(root)
+	return root
+}
+
+// loadConfig reads the settings whose flags cmd has, from flags, environment and file.
+func (p *program) loadConfig(cmd *cobra.Command) (*config.Config, []config.Problem, error) {
+	f, isFile := p.stderr.(*os.File)
+	return config.Load(config.Source{
+		Flags:     cmd.Flags(),
+		LookupEnv: os.LookupEnv,
+		Environ:   os.Environ(),
+		Terminal:  isFile && term.IsTerminal(int(f.Fd())),
+	})
+}

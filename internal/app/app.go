@@ -1,0 +1,195 @@
+// Package app builds a whole apikeyd from its Config and runs it. It is shared by the program and by the tests, so
+// that what is tested is what runs.
+//
+// It is the only place that knows every other room; it holds no rule of its own.
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/apidoc"
+	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/httpapi"
+	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/sqlite"
+	"github.com/apikeyd/apikeyd/internal/telemetry"
+	"github.com/apikeyd/apikeyd/internal/usage"
+	"github.com/apikeyd/apikeyd/internal/verify"
+)
+
+// Options are what a server is given beside its Config.
+type Options struct {
+	// Log takes what happens, Requests a line for each request. The caller closes what they write to, after Close.
+	Log      *slog.Logger
+	Requests *telemetry.RequestLog
+	// LogLost says how many log lines were dropped; nil: none are.
+	LogLost func() uint64
+	// Build says which program this is.
+	Build telemetry.Build
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+}
+
+// App is a server: first opened, then run, then closed.
+type App struct {
+	config   *config.Config
+	log      *slog.Logger
+	store    *sqlite.Store
+	admin    *admin.Service
+	lastUsed *usage.Recorder
+
+	management   listener
+	verification listener
+	draining     atomic.Bool
+}
+
+// Open opens the database and the listeners. Where the database is empty it creates the schema. The server does not
+// answer before Run.
+func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &App{config: c, log: o.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+
+	a.store, err = sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Migrate: true, Logger: a.log})
+	if err != nil {
+		return nil, err
+	}
+	a.lastUsed = usage.NewRecorder(a.store, a.log)
+	checker := verify.New(verify.Options{
+		Tokens: a.store, LastUsed: a.lastUsed, Now: o.Now,
+		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
+	})
+	a.admin = admin.New(admin.Options{Store: a.store, Invalidator: checker, Now: o.Now, TokenPrefix: c.TokenPrefix})
+
+	metrics := telemetry.NewMetrics(o.Build)
+	registerMetrics(metrics, checker)
+	if o.LogLost != nil {
+		metrics.CounterFunc("apikeyd_log_lines_lost_total", "Log lines dropped because they could not be written.", nil,
+			func() float64 { return float64(o.LogLost()) })
+	}
+	api := httpapi.Options{
+		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
+		Admin: a.admin, Now: o.Now, OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
+		Ready: a.ready, LogChecks: c.LogChecks,
+	}
+	if c.VerifyTokens.Len() > 0 {
+		api.VerifyToken = c.VerifyTokens.Match
+	}
+	if err := a.management.open(ctx, c.Listen, c.TLS, httpapi.NewManagement(api), a.log); err != nil {
+		return nil, err
+	}
+	if err := a.verification.open(ctx, c.VerifyListen, c.VerifyTLS, httpapi.NewVerification(api), a.log); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Initialised reports whether the database has its first user.
+func (a *App) Initialised(ctx context.Context) (bool, error) { return a.store.Initialised(ctx) }
+
+// Initialise makes the first user, organization and key; see admin.Service.Initialise.
+func (a *App) Initialise(ctx context.Context, email, organization string) (admin.Initialised, error) {
+	return a.admin.Initialise(ctx, email, organization)
+}
+
+// ManagementAddr and VerificationAddr are where the server listens, with the port that it was given for port 0.
+func (a *App) ManagementAddr() net.Addr   { return a.management.net.Addr() }
+func (a *App) VerificationAddr() net.Addr { return a.verification.net.Addr() }
+
+func (a *App) ready(ctx context.Context) error {
+	if a.draining.Load() {
+		return httpapi.ErrDraining
+	}
+	switch err := a.store.Ready(ctx); {
+	case errors.Is(err, store.ErrSchema):
+		return &httpapi.NotReady{Reason: "the database has another schema than this version", Err: err}
+	case err != nil:
+		return &httpapi.NotReady{Reason: "the database cannot be read", Err: err}
+	}
+	return nil
+}
+
+// Run answers requests until ctx is done or a listener fails. Then it drains: /readyz says no for the shutdown delay,
+// the listeners close, and requests under way have the shutdown timeout to end.
+func (a *App) Run(ctx context.Context) error {
+	var background sync.WaitGroup
+	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	background.Go(func() { a.lastUsed.Run(stop) })
+	defer background.Wait() // after the last request: what it used is written, too
+	defer cancel()
+
+	failed := make(chan error, 2)
+	go func() { failed <- a.management.serve() }()
+	go func() { failed <- a.verification.serve() }()
+	a.log.Info("ready", "listen", a.ManagementAddr().String(), "verify_listen", a.VerificationAddr().String())
+
+	var failure error
+	select {
+	case failure = <-failed:
+	case <-ctx.Done():
+		a.draining.Store(true)
+		a.log.Info("shutting down", "delay", a.config.ShutdownDelay, "timeout", a.config.ShutdownTimeout)
+		time.Sleep(a.config.ShutdownDelay)
+	}
+	return errors.Join(failure, a.drain())
+}
+
+// drain ends both listeners at the same time. The time it takes is bounded by the shutdown timeout.
+func (a *App) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
+	defer cancel()
+	var errs [2]error
+	var both sync.WaitGroup
+	both.Go(func() { errs[0] = a.management.shutdown(ctx) })
+	both.Go(func() { errs[1] = a.verification.shutdown(ctx) })
+	both.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// Close frees what Open took. It is to be called after Run has returned, or instead of it.
+func (a *App) Close() error {
+	errs := []error{a.management.close(), a.verification.close()}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+var errShutdownTimeout = errors.New("requests were still under way when the shutdown timeout ended; they were cut off")
+
+// Time-outs and bounds of both listeners. A request that trickles in, or whose answer nobody takes, must not hold a
+// connection for ever.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second // headers and body
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+)
+
+// NewServer returns an http.Server with the time-outs and bounds of both listeners.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong, below HTTP
+	}
+}

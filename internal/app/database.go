@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/sqlite"
+)
+
+// Initialise creates the database with its first user, organization and key, and no server.
+func Initialise(ctx context.Context, c *config.Config, email, organization string) (made admin.Initialised, err error) {
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Migrate: true})
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	service := admin.New(admin.Options{Store: s, Invalidator: noChecks{}, Now: time.Now, TokenPrefix: c.TokenPrefix})
+	return service.Initialise(ctx, email, organization)
+}
+
+// noChecks is the Invalidator of a process that checks no tokens.
+type noChecks struct{}
+
+func (noChecks) Invalidate([]store.Change) {}
+
+// Migration is one step of the schema.
+type Migration struct {
+	Number    int64
+	Name      string
+	AppliedAt time.Time // zero: not yet
+}
+
+// Migrate brings the schema up to date and returns what it applied.
+func Migrate(ctx context.Context, c *config.Config) ([]Migration, error) {
+	return migrations(sqlite.Migrate(ctx, sqlite.Options{Path: c.Database.Path}))
+}
+
+// Migrations returns every migration and changes nothing.
+func Migrations(ctx context.Context, c *config.Config) ([]Migration, error) {
+	return migrations(sqlite.Migrations(ctx, sqlite.Options{Path: c.Database.Path}))
+}
+
+func migrations(list []sqlite.Migration, err error) ([]Migration, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Migration, len(list))
+	for i, m := range list {
+		out[i] = Migration(m)
+	}
+	return out, nil
+}
+
+// Backup writes the database to a new file, while a server may be using it.
+func Backup(ctx context.Context, c *config.Config, path string) error {
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	if err := s.Backup(ctx, path); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	if err := s.Close(); err != nil {
+		return fmt.Errorf("the backup is good, but: %w", err)
+	}
+	return nil
+}

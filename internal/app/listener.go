@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/config"
+)
+
+// listener is an address and the server behind it.
+type listener struct {
+	net    net.Listener
+	server *http.Server
+	name   string // as in the configuration
+}
+
+// socketMode lets the owner and the group connect: a service that checks keys can be put into the group.
+const socketMode = 0o660
+
+func (l *listener) open(ctx context.Context, a config.Address, t config.TLS, h http.Handler, log *slog.Logger) error {
+	l.name = a.String()
+	l.server = NewServer(h, log)
+	var tlsConfig *tls.Config
+	if t.Enabled() {
+		var err error
+		if tlsConfig, err = t.Config(); err != nil {
+			return fmt.Errorf("listen on %s: %w", a, err)
+		}
+	}
+	if a.Network == "unix" {
+		if err := removeStaleSocket(ctx, a.Address); err != nil {
+			return fmt.Errorf("listen on %s: %w", a, err)
+		}
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, a.Network, a.Address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", a, err)
+	}
+	if a.Network == "unix" {
+		if err := os.Chmod(a.Address, socketMode); err != nil {
+			return errors.Join(fmt.Errorf("listen on %s: %w", a, err), ln.Close())
+		}
+	}
+	if tlsConfig != nil {
+		// ServeTLS adds the protocols it speaks, HTTP/2 among them, to the server's own configuration.
+		l.server.TLSConfig = tlsConfig
+	}
+	l.net = ln
+	return nil
+}
+
+// removeStaleSocket removes a socket that a killed server left behind. One that somebody answers on stays, as does
+// whatever is no socket.
+func removeStaleSocket(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return errors.New("there is something that is no socket")
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var d net.Dialer
+	if conn, err := d.DialContext(ctx, "unix", path); err == nil {
+		return errors.Join(errors.New("somebody listens there already"), conn.Close())
+	}
+	return os.Remove(path)
+}
+
+func (l *listener) serve() error {
+	var err error
+	if l.server.TLSConfig != nil {
+		err = l.server.ServeTLS(l.net, "", "")
+	} else {
+		err = l.server.Serve(l.net)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve on %s: %w", l.name, err)
+}
+
+func (l *listener) shutdown(ctx context.Context) error {
+	err := l.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.Join(fmt.Errorf("%s: %w", l.name, errShutdownTimeout), l.server.Close())
+	}
+	return err
+}
+
+// close frees the address of a listener that was opened and perhaps never served.
+func (l *listener) close() error {
+	if l.net == nil {
+		return nil
+	}
+	if err := l.net.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

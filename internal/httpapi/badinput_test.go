@@ -211,8 +211,7 @@ func TestBadBodiesOfCreate(t *testing.T) {
 	k := newKit(t, nil)
 	for _, c := range badBodies {
 		t.Run(c.name, func(t *testing.T) {
-			k := *k
-			k.t = t
+			k := k.in(t)
 			checkFaults(t, k.call("POST", "/v1/api-keys", c.body, "Content-Type: application/json"), c.code, c.pointers)
 		})
 	}
@@ -306,8 +305,7 @@ func TestBadBodiesOfUpdateAndRotate(t *testing.T) {
 		{"POST", "/rotate", `{"grace_seconds":`, is400, nil},
 	} {
 		t.Run(c.method+" "+c.body[:min(len(c.body), 60)], func(t *testing.T) {
-			k := *k
-			k.t = t
+			k := k.in(t)
 			path := fmt.Sprintf("/v1/api-keys/%d%s", k.first.KeyID, c.path)
 			checkFaults(t, k.call(c.method, path, c.body, "Content-Type: application/json"), c.code, c.pointers)
 		})
@@ -392,8 +390,7 @@ func TestBadAddresses(t *testing.T) {
 		{path + "?limit=0&cursor=x&y", is400, []string{"/limit", "/cursor", "/y"}},
 	} {
 		t.Run(c.path[:min(len(c.path), 60)], func(t *testing.T) {
-			k := *k
-			k.t = t
+			k := k.in(t)
 			checkFaults(t, k.call("GET", c.path, ""), c.code, c.pointers)
 		})
 	}

@@ -117,7 +117,7 @@ func showName(name string) string {
 	for end > 0 && !utf8.RuneStart(name[end]) {
 		end--
 	}
-	return name[:end] + "…"
+	return strings.TrimSuffix(name[:end], "~") + "…" // a pointer's ~0 and ~1 are one character each
 }
 
 // mayBeSecret reports whether a token, or a good part of one, may stand in text.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type kit struct {
 	token      string // of the first key, which has every scope
 	log        *logBuffer
 	flush      func() error
+	ahead      atomic.Int64 // nanoseconds by which the servers' clock is ahead of time.Now
 }
 
 func newKit(t *testing.T, change func(*Options)) *kit {
@@ -42,22 +44,23 @@ func newKit(t *testing.T, change func(*Options)) *kit {
 	t.Cleanup(func() { lines.Close() })
 	k.flush = lines.Flush
 	log := telemetry.NewLogger(lines, telemetry.JSON, slog.LevelDebug)
+	now := func() time.Time { return time.Now().Add(time.Duration(k.ahead.Load())) }
 	var err error
 	k.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.store.Close() })
-	k.checker = verify.New(verify.Options{Tokens: k.store, LastUsed: usage.NewRecorder(k.store, log), Now: time.Now,
+	k.checker = verify.New(verify.Options{Tokens: k.store, LastUsed: usage.NewRecorder(k.store, log), Now: now,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
-	service := admin.New(admin.Options{Store: k.store, Invalidator: k.checker, Now: time.Now, TokenPrefix: "ak"})
+	service := admin.New(admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak"})
 	k.first, err = service.Initialise(t.Context(), "first@example.com", "Example Ltd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	k.token = k.first.Token.Reveal()
 	o := Options{Admin: service, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
-		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: time.Now, LogChecks: true, Ready: k.store.Ready,
+		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
 		OpenAPI: page("{}"), Docs: page("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
 		change(&o)
@@ -180,4 +183,11 @@ func (r reply) ok(status int) reply {
 		r.t.Fatalf("answer %d %s, want %d", r.status, r.body, status)
 	}
 	return r
+}
+
+// in returns the kit for a subtest.
+func (k *kit) in(t *testing.T) *kit {
+	sub := &kit{management: k.management, service: k.service, token: k.token, first: k.first}
+	sub.t = t
+	return sub
 }

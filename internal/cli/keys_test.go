@@ -96,9 +96,9 @@ func TestCommands(t *testing.T) {
 			name: "create where there is a choice",
 			args: `create|--name|x|--scope|READ`,
 			answers: map[string]string{
-				"GET /v1/me": me(acme + `,{"organization_id":433,"organization_name":"E\u001bvil","role":"viewer"}`)},
+				"GET /v1/me": me(acme + `,{"organization_id":433,"organization_name":"E\u001bvil\n434  Good","role":"viewer"}`)},
 			asked: []string{"GET /v1/me"},
-			stderr: "apikeyd: which organization? Give --organization with one of these:\n  432  Acme\n  433  E\\x1bvil\n" +
+			stderr: "apikeyd: which organization? Give --organization with one of these:\n  432  Acme\n  433  E\\x1bvil\\x0a434  Good\n" +
 				"See \"keys create --help\".\n",
 			code: 2,
 		},
@@ -192,6 +192,14 @@ func TestCommands(t *testing.T) {
 			stderr: "apikeyd: key 18: the calling key needs DELETE (insufficient_scope)\n  request 01J9\n" +
 				"apikeyd: not tried: 19\n",
 			code: 1,
+		},
+		{
+			name: "delete another's key among one's own", args: "delete|17|18",
+			answers: map[string]string{"DELETE " + keys + "/17": problem(api.CodeForbidden, "the role does not allow it"),
+				"DELETE " + keys + "/18": "204"},
+			asked:  []string{"DELETE /v1/api-keys/17", "DELETE /v1/api-keys/18"},
+			out:    "deleted 18\n",
+			stderr: "apikeyd: key 17: the role does not allow it (forbidden)\n  request 01J9\n", code: 1,
 		},
 		{
 			name: "verify a good token", args: "verify|" + newToken,
@@ -408,6 +416,7 @@ func TestWhereTheCredentialComesFrom(t *testing.T) {
 		{"get|17|--key|-", fromEnv, fromInput},
 		{"get|17|--key|" + fromFlag, "", fromFlag},
 		{"get|17", "", ""},
+		{"get|17", "-", "-"}, // in the environment it is no request to read anything
 		{"get|17|--key|", fromEnv, ""},
 	} {
 		s := serve(t, map[string]string{"GET /v1/api-keys/17": "200 " + key()})

@@ -81,7 +81,7 @@ func WrapUsageErrors(root *cobra.Command) {
 
 // usageOf notes in a usage error whose usage was wrong.
 func usageOf(cmd *cobra.Command, err error) error {
-	if u, ok := errors.AsType[*usageError](err); ok && u.command == "" {
+	if u, ok := errors.AsType[*usageError](err); ok {
 		u.command = cmd.CommandPath()
 	}
 	return err

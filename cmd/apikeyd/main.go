@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -68,13 +69,30 @@ key, and prints five lines to try them with.`,
 	return root
 }
 
-// loadConfig reads the settings whose flags cmd has, from flags, environment and file.
+// loadConfig reads the settings whose flags cmd has, from flags, environment and file. A bad one is wrong usage,
+// wherever it stands.
 func (p *program) loadConfig(cmd *cobra.Command) (*config.Config, []config.Problem, error) {
 	f, isFile := p.stderr.(*os.File)
-	return config.Load(config.Source{
+	c, warnings, err := config.Load(config.Source{
 		Flags:     cmd.Flags(),
 		LookupEnv: os.LookupEnv,
 		Environ:   os.Environ(),
 		Terminal:  isFile && term.IsTerminal(int(f.Fd())),
 	})
+	if err != nil {
+		return nil, nil, cli.UsageError(err)
+	}
+	return c, warnings, nil
 }
+
+// groupSettings shows the settings among a command's flags under headings, as the reference does.
+func groupSettings(cmd *cobra.Command) {
+	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
+		_, err := fmt.Fprintf(cmd.OutOrStderr(), "Usage:\n  %s\n\nExamples:\n%s\n\n%s", cmd.UseLine(), cmd.Example,
+			config.FlagUsages(cmd.Flags(), helpColumns))
+		return err
+	})
+}
+
+// helpColumns is the width that help is wrapped at.
+const helpColumns = 110

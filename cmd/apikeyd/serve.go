@@ -42,6 +42,7 @@ once. Every flag has an environment variable (--verify-listen is APIKEYD_VERIFY_
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.serve(cmd) },
 	}
 	config.AddFlags(cmd.Flags())
+	groupSettings(cmd)
 	return cmd
 }
 

@@ -67,6 +67,7 @@ func Start(t testing.TB, o *Options) *Server {
 	a, err := app.Open(t.Context(), c, app.Options{
 		Log:      telemetry.NewLogger(writer, format, c.LogLevel),
 		Requests: telemetry.NewRequestLog(writer, format, c.LogLevel),
+		LogLost:  writer.Lost,
 		Build:    telemetry.ReadBuild("test", ""),
 		Now:      o.Now,
 	})

@@ -65,6 +65,9 @@ key, and prints five lines to try them with.`,
 	)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
+	// Cobra would add these two later, and then they would not know what wrong usage is.
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	cli.WrapUsageErrors(root)
 	return root
 }

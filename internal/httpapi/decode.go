@@ -40,11 +40,12 @@ func (s shape[T]) read(into *T, v value) {
 		v.fault("must be a JSON object, not " + kindName(kind))
 		return
 	}
+	unknown := unknownField(s.names())
 	present := make([]bool, len(s))
 	for name, member := range v.members() {
 		i := s.index(name)
 		if i < 0 {
-			v.faults.malform(member.pointer, unknownField(s.names()))
+			v.faults.malform(member.pointer, unknown)
 			continue
 		}
 		present[i] = true
@@ -79,8 +80,8 @@ func scan(text []byte, f *faults) error {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return malformed("the body is empty; a JSON object is required")
 	}
-	if !utf8.Valid(text) {
-		return malformed("the body is not valid UTF-8")
+	if valid := bytes.ToValidUTF8(text, nil); len(valid) < len(text) {
+		return malformed("the body is not valid UTF-8, " + place(text, int64(commonPrefix(text, valid))))
 	}
 	// The decoder would end at the first repeated member; here all of them are wanted.
 	d := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
@@ -103,7 +104,7 @@ func scan(text []byte, f *faults) error {
 			seen = seen[:len(seen)-1]
 		case outer == '{' && n%2 == 0:
 			names, name := seen[len(seen)-1], t.String()
-			if _, twice := names[name]; twice {
+			if _, twice := names[name]; twice && !f.full() { // a pointer may be long
 				f.malform(string(d.StackPointer()), "is there more than once")
 			}
 			names[name] = struct{}{}
@@ -125,6 +126,14 @@ func syntaxError(text []byte, offset int64, err error) error {
 		return malformed("the body is not valid JSON: it ends too early")
 	}
 	return malformed("the body is not valid JSON, " + place(text, offset))
+}
+
+func commonPrefix(a, b []byte) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // place gives an offset as an editor shows it, counted from 1.

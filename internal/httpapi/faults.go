@@ -40,6 +40,9 @@ func (f *faults) malform(pointer, detail string) {
 // invalid adds a fault of a value: missing, of the wrong type, out of range. Where something inside it has a fault
 // already, that one says more.
 func (f *faults) invalid(pointer, detail string) {
+	if f.full() {
+		return
+	}
 	inside := showPointer(pointer) + "/"
 	for i := range f.list {
 		if strings.HasPrefix(f.list[i].Pointer, inside) {
@@ -59,9 +62,12 @@ func (f *faults) rules(list []key.Fault) {
 	}
 }
 
+// full reports whether no more faults are taken.
+func (f *faults) full() bool { return len(f.list) == maxFaults }
+
 // add adds a fault, one for each place.
 func (f *faults) add(pointer, detail string) {
-	if len(f.list) == maxFaults {
+	if f.full() {
 		return
 	}
 	pointer = showPointer(pointer)

@@ -115,3 +115,17 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestPlain(t *testing.T) {
+	for length := range 18 {
+		for at := range length {
+			for c := range 256 {
+				text := bytes.Repeat([]byte("a"), length)
+				text[at] = byte(c)
+				if want := c >= ' ' && c != '\\' && c < 0x80; plain(text) != want {
+					t.Errorf("%q: %t", text, !want)
+				}
+			}
+		}
+	}
+}

@@ -70,7 +70,7 @@ func matchRange(text string) (specific int, q float64, ok bool) {
 
 // checkContentType says what is wrong with the declared type of a body.
 func checkContentType(h http.Header, consumes []string) error {
-	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+	if codings := h["Content-Encoding"]; len(codings) > 0 && !strings.EqualFold(strings.Join(codings, ","), "identity") {
 		return &problem{code: api.CodeUnsupportedMediaType, hangUp: true,
 			detail: "the body must not be compressed or otherwise encoded"}
 	}

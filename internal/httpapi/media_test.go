@@ -73,7 +73,7 @@ func TestContentType(t *testing.T) {
 		{http.Header{"Content-Type": {"application/json; charset=iso-8859-1"}}, both, false},
 		{http.Header{"Content-Type": {"application/json; charset=utf-16"}}, both, false},
 		{http.Header{"Content-Type": {"application/json; version=1"}}, both, false},
-		{http.Header{"Content-Type": {"application/json;"}, "Content-Encoding": {"gzip"}}, both, false},
+		{http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}, both, false},
 		{http.Header{"Content-Type": {"application/json, text/plain"}}, both, false},
 		{http.Header{"Content-Type": {"application/json", "application/json"}}, both, false},
 		{http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, both, false},

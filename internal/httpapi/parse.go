@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -123,15 +125,31 @@ func parseString(b []byte) (s, rest []byte, ok bool) {
 	if !ok {
 		return nil, nil, false
 	}
-	for i, c := range b {
-		if c == '"' {
-			return b[:i], b[i+1:], true
-		}
-		if c < ' ' || c == '\\' || c >= 0x80 {
-			break
+	end := bytes.IndexByte(b, '"')
+	if end < 0 || !plain(b[:end]) {
+		return nil, nil, false
+	}
+	return b[:end], b[end+1:], true
+}
+
+// plain reports whether b is printable ASCII (or DEL) without a backslash. It looks at eight bytes at a time.
+func plain(b []byte) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(b) >= 8; b = b[8:] {
+		w := binary.LittleEndian.Uint64(b)
+		backslash := w ^ '\\'*ones
+		// The high bit of a byte is set by w where it is no ASCII, by the first difference where it is below a space, and
+		// by the second where it is a backslash. A borrow only ever comes from a byte that is wrong itself.
+		if (w|(w-' '*ones)|(backslash-ones))&high != 0 {
+			return false
 		}
 	}
-	return nil, nil, false
+	for _, c := range b {
+		if c < ' ' || c == '\\' || c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // parseID reads a positive integer of at most 18 digits, which always fits, and white space before it.

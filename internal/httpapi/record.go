@@ -32,7 +32,7 @@ func (s *server) identify(x *exchange) {
 
 // record leaves what became of a request in the metrics and in the log.
 func (s *server) record(x *exchange) {
-	now := time.Now()
+	took := time.Since(x.began)
 	level, code, status := slog.LevelInfo, x.code, x.status
 	if p := x.problem; p != nil {
 		code = string(p.code)
@@ -45,13 +45,12 @@ func (s *server) record(x *exchange) {
 				slog.String("request_id", x.id), slog.String("code", code), slog.Any("error", p.cause))
 		}
 	}
-	took := now.Sub(x.began)
 	x.route.metrics.Observe(status, took)
 	if x.problem == nil && !s.logChecks && x.route.quiet || !s.requests.Enabled(level) {
 		return
 	}
 	s.requests.Log(&telemetry.Request{
-		Time:      now,
+		Time:      x.began.Add(took),
 		Level:     level,
 		Listener:  s.listener,
 		Method:    showName(x.r.Method),

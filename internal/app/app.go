@@ -142,7 +142,7 @@ func (a *App) Run(ctx context.Context) error {
 	case failure = <-failed:
 	case <-ctx.Done():
 		a.draining.Store(true)
-		a.log.Info("shutting down", "delay", a.config.ShutdownDelay, "timeout", a.config.ShutdownTimeout)
+		a.log.Info("shutting down", "delay", a.config.ShutdownDelay.String(), "timeout", a.config.ShutdownTimeout.String())
 		time.Sleep(a.config.ShutdownDelay)
 	}
 	return errors.Join(failure, a.drain())

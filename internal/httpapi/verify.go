@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strconv"
 	"unsafe"
 
 	"github.com/apikeyd/apikeyd/api"
@@ -98,10 +99,18 @@ func refuseQuery(x *exchange) error {
 	return in.faults.err()
 }
 
+// serverBuffer is up to how many bytes net/http finds out the length of an answer by itself. A longer one it would send
+// in chunks.
+const serverBuffer = 2048
+
 // sendVerification writes what stands in x.answer. A header costs as much as half of a check, so there is none that says
 // nothing: an answer to POST is not cached by itself, and no browser comes here.
 func (x *exchange) sendVerification() error {
-	x.Header()["Content-Type"] = jsonType
+	h := x.Header()
+	h["Content-Type"] = jsonType
+	if len(x.answer) > serverBuffer {
+		h.Set("Content-Length", strconv.Itoa(len(x.answer)))
+	}
 	_, _ = x.Write(x.answer) // a caller who is gone does not miss it
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,4 +234,39 @@ func TestVerificationIsWrittenAsTheTypeSays(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Exchanges are used again for later requests; nothing of one may come into another.
+func TestAnswersAreNotMixedUp(t *testing.T) {
+	k := newKit(t, nil)
+	const keys, rounds = 8, 50
+	long := strings.Repeat("x", 3000)
+	var all sync.WaitGroup
+	for i := range keys {
+		created := k.create(fmt.Sprintf(`{"key_name":"key %d","key_scope":["READ"],"organization_id":1,"metadata":{"n":%d,"long":%q}}`, i, i, long[:i*400]))
+		question := fmt.Sprintf(`{"key":%q}`, created.Token)
+		want := k.ask("POST", "/v1/verify", question).ok(http.StatusOK)
+		if !strings.Contains(want.body, fmt.Sprintf(`"key_name":"key %d"`, i)) || want.header.Get("Content-Length") != fmt.Sprint(len(want.body)) {
+			t.Fatalf("answer %v %s", want.header, want.body)
+		}
+		all.Go(func() {
+			for round := range rounds {
+				var got string
+				switch round % 3 {
+				case 0:
+					got = k.ask("POST", "/v1/verify", question).body
+				case 1:
+					got = k.ask("POST", "/v1/verify/batch", `{"requests":[`+question+`]}`).body
+					got = strings.TrimSuffix(strings.TrimPrefix(got, `{"results":[`), "]}\n") + "\n"
+				default:
+					k.ask("POST", "/v1/verify", `{"key":"`+long)
+					continue
+				}
+				if got != want.body {
+					t.Errorf("got %s, want %s", got, want.body)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

@@ -47,6 +47,9 @@ func openFile(opts Options) (_ *file, err error) {
 			err = f.explain(errors.Join(err, f.close()))
 		}
 	}()
+	if opts.ReadOnly && opts.Migrate {
+		return nil, errors.New("opened for reading only, so that it cannot create a schema")
+	}
 	exists, err := f.resolve()
 	if err != nil {
 		return nil, err
@@ -67,6 +70,10 @@ func openFile(opts Options) (_ *file, err error) {
 	}
 	return f, nil
 }
+
+// minSize is the size of the smallest database. SQLite takes what is shorter for an empty one and writes over it. What
+// is in the file only SQLite may look at: where a process closes a file, it loses all its locks on it.
+const minSize = 512
 
 // resolve finds out what is at the path. It reports whether there is a file, and leaves where that is in f.real.
 func (f *file) resolve() (exists bool, err error) {
@@ -93,6 +100,8 @@ func (f *file) resolve() (exists bool, err error) {
 		return false, fmt.Errorf("is a folder; must be a file, such as %s", filepath.Join(f.path, "apikeyd.db"))
 	case !info.Mode().IsRegular():
 		return false, fmt.Errorf("is no regular file (%s)", info.Mode())
+	case info.Size() != 0 && info.Size() < minSize:
+		return false, fmt.Errorf("is no SQLite database: it has %d bytes", info.Size())
 	}
 	return true, nil
 }
@@ -157,8 +166,8 @@ const (
 // connect returns a pool of at most n connections. All that they need is in their DSN, so that one that is opened
 // later has it too.
 func (f *file) connect(m mode, n int) (*sql.DB, error) {
-	pragmas := []string{"busy_timeout(5000)", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)"}
-	query := url.Values{"mode": {"rw"}, "_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
+	pragmas := []string{"synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)"}
+	query := url.Values{"mode": {"rw"}, "_busy_timeout": {"5000"}, "_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	switch m {
 	case reading:
 		query.Set("_query_only", "1")

@@ -65,9 +65,6 @@ var _ store.Store = (*Store)(nil)
 //
 // Its cost does not depend on how much is in the file, save that of recovering the write-ahead log after a crash.
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
-	if opts.ReadOnly && opts.Migrate {
-		return nil, errors.New("a database opened for reading only cannot be migrated")
-	}
 	f, err := openFile(opts)
 	if err != nil {
 		return nil, err

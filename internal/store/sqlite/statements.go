@@ -11,28 +11,45 @@ import (
 // text returns a statement as SQLite runs it.
 func text(s sqlstore.Statement) string {
 	switch s {
+	case sqlstore.ListMemberships:
+		return listMemberships
 	case sqlstore.ListKeys:
 		return listKeys("", "")
 	case sqlstore.ListKeysOfOrganization:
-		return listKeys("INDEXED BY api_keys_by_organization", "organization_id = $1 AND")
+		return listKeys("INDEXED BY api_keys_by_organization", "organization_id = CAST($1 AS INTEGER) AND")
 	case sqlstore.ListKeysOfUser:
-		return listKeys("INDEXED BY api_keys_by_user", "user_id = $2 AND")
+		return listKeys("INDEXED BY api_keys_by_user", "user_id = CAST($2 AS INTEGER) AND")
 	case sqlstore.ListKeysOfMember:
-		return listKeys("INDEXED BY api_keys_by_member", "organization_id = $1 AND user_id = $2 AND")
+		return listKeys("INDEXED BY api_keys_by_member",
+			"organization_id = CAST($1 AS INTEGER) AND user_id = CAST($2 AS INTEGER) AND")
 	default:
 		return s.Text()
 	}
 }
 
-// listKeys returns the statement for a page of keys. The index is named because statistics, which an operator may
-// gather at any time, could otherwise lead the optimiser to walk through the keys of everybody else.
+// Lists name their index, because statistics, which an operator may gather at any time, could otherwise lead the
+// optimiser to walk through the rows of everybody else. And they cast the ids that they compare: with a bare parameter
+// SQLite, since 3.54, plans a statement that sorts anew whenever the value becomes 0 or 1 or is it no longer. The
+// first organization has the id 1, and planning costs 40 µs.
+
+const listMemberships = `
+	SELECT m.organization_id,
+		(SELECT o.organization_name FROM organizations o WHERE o.organization_id = m.organization_id),
+		m.user_id, m.role, m.created_at
+	FROM members m INDEXED BY members_by_user
+	WHERE m.user_id = CAST($1 AS INTEGER)
+	ORDER BY m.organization_id`
+
+// listKeys returns the statement for a page of keys.
 func listKeys(index, restriction string) string {
-	return `SELECT ` + sqlstore.KeyColumns + ` FROM api_keys ` + index + `
-		WHERE ` + restriction + ` key_id < $3
+	return `
+	SELECT ` + sqlstore.KeyColumns + `
+	FROM api_keys ` + index + `
+	WHERE ` + restriction + ` key_id < $3
 		AND ($4 = '' OR instr(lower(key_name), $4) > 0)
 		AND ($5 IS NULL OR enabled = $5)
 		AND ($6 = 0 OR scopes & $6 <> 0)
-		ORDER BY key_id DESC LIMIT $7`
+	ORDER BY key_id DESC LIMIT $7`
 }
 
 // prepared holds the statements of one pool or connection, those it needs.

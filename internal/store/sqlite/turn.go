@@ -37,7 +37,7 @@ func (t *turn) may(s sqlstore.Statement) error {
 	case !s.Writes() || t.wrote:
 		return nil
 	}
-	if err := t.writer.do(t.writer.savepoint); err != nil {
+	if err := t.writer.do(savepoint); err != nil {
 		return t.fail(err)
 	}
 	t.wrote = true
@@ -62,10 +62,10 @@ func (t *turn) end() {
 	}
 	var err error
 	if t.err != nil {
-		err = t.writer.do(t.writer.undo)
+		err = t.writer.do(undo)
 	}
 	if err == nil {
-		err = t.writer.do(t.writer.release)
+		err = t.writer.do(release)
 	}
 	if err != nil {
 		t.lost = true

@@ -15,6 +15,28 @@ import (
 // others, to some 20 ms of work.
 const maxBatch = 256
 
+// control is a statement that begins or ends something.
+type control int
+
+const (
+	begin control = iota
+	commit
+	rollback
+	savepoint
+	release
+	undo
+	controls
+)
+
+var controlTexts = [controls]string{
+	begin:     `BEGIN IMMEDIATE`,
+	commit:    `COMMIT`,
+	rollback:  `ROLLBACK`,
+	savepoint: `SAVEPOINT turn`,
+	release:   `RELEASE turn`,
+	undo:      `ROLLBACK TO turn`,
+}
+
 // writer owns the connection that writes.
 //
 // Whoever wants a transaction queues for a turn. The writer's goroutine begins a transaction of the database, gives
@@ -27,7 +49,7 @@ type writer struct {
 	db   *sql.DB
 	conn *sql.Conn
 	prepared
-	begin, commit, rollback, savepoint, release, undo *sql.Stmt
+	control [controls]*sql.Stmt
 
 	queue   chan *call
 	stopped chan struct{}
@@ -54,18 +76,8 @@ func openWriter(ctx context.Context, f *file) (_ *writer, err error) {
 		return nil, fmt.Errorf("the folder of %s does not allow a write-ahead log (journal mode %s): is it on a network?",
 			f.path, journal)
 	}
-	for _, s := range []struct {
-		stmt **sql.Stmt
-		text string
-	}{
-		{&w.begin, `BEGIN IMMEDIATE`},
-		{&w.commit, `COMMIT`},
-		{&w.rollback, `ROLLBACK`},
-		{&w.savepoint, `SAVEPOINT turn`},
-		{&w.release, `RELEASE turn`},
-		{&w.undo, `ROLLBACK TO turn`},
-	} {
-		if *s.stmt, err = w.conn.PrepareContext(ctx, s.text); err != nil {
+	for c, text := range controlTexts {
+		if w.control[c], err = w.conn.PrepareContext(ctx, text); err != nil {
 			return nil, err
 		}
 	}
@@ -83,13 +95,19 @@ func (w *writer) close() error {
 	return w.disconnect()
 }
 
-// disconnect closes the connection, and its statements with it.
+// disconnect closes the statements and the connection. One statement left open would keep SQLite from writing the log
+// back into the file.
 func (w *writer) disconnect() error {
-	var err error
-	if w.conn != nil {
-		err = w.conn.Close()
+	errs := []error{w.prepared.close()}
+	for _, stmt := range w.control {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
 	}
-	return errors.Join(err, w.db.Close())
+	if w.conn != nil {
+		errs = append(errs, w.conn.Close())
+	}
+	return errors.Join(append(errs, w.db.Close())...)
 }
 
 // call is one call of update.
@@ -170,7 +188,7 @@ func (w *writer) next() *call {
 // together gives turns to first and those that next returns, and commits them all. It returns the calls that have to
 // run again, each for itself: what they did was lost because of another.
 func (w *writer) together(first *call, next func() *call) (redo []*call) {
-	if err := w.do(w.begin); err != nil {
+	if err := w.do(begin); err != nil {
 		for c := first; c != nil; c = next() {
 			c.answer(nil, err)
 		}
@@ -182,7 +200,7 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 		if c.begin() {
 			t := w.give(c)
 			if t.lost {
-				w.do(w.rollback) // fails where SQLite has done it
+				w.do(rollback) // fails where SQLite has done it
 				c.answer(nil, t.err)
 				return again(kept)
 			}
@@ -197,9 +215,9 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 		}
 	}
 
-	err := w.do(w.commit)
+	err := w.do(commit)
 	if err != nil {
-		w.do(w.rollback)
+		w.do(rollback)
 	}
 	for _, t := range kept {
 		switch {
@@ -244,8 +262,8 @@ func (w *writer) give(c *call) *turn {
 	return t
 }
 
-// do runs a statement that has neither parameters nor rows.
-func (w *writer) do(s *sql.Stmt) error {
-	_, err := s.ExecContext(context.Background())
+// do runs a statement that begins or ends something.
+func (w *writer) do(c control) error {
+	_, err := w.control[c].ExecContext(context.Background())
 	return failure(context.Background(), err)
 }

@@ -28,10 +28,10 @@ func (s *Service) Initialise(ctx context.Context, email, organization string) (I
 	var made Initialised
 	secret := token.New(s.prefix)
 	now := s.now()
-	email, organization = strings.TrimSpace(email), strings.TrimSpace(organization)
-	if faults := checkInitial(email, organization); len(faults) > 0 {
-		return made, invalid(faults)
+	if err := CheckInitial(email, organization); err != nil {
+		return made, err
 	}
+	email, organization = strings.TrimSpace(email), strings.TrimSpace(organization)
 	err := s.update(ctx, func(tx store.Tx) error {
 		done, err := tx.Initialised(ctx)
 		if err != nil {
@@ -68,7 +68,11 @@ func (s *Service) Initialise(ctx context.Context, email, organization string) (I
 	return made, nil
 }
 
-func checkInitial(email, organization string) (faults []key.Fault) {
+// CheckInitial says what is wrong with what Initialise is to be called with, for those who have to make a database
+// first.
+func CheckInitial(email, organization string) error {
+	email, organization = strings.TrimSpace(email), strings.TrimSpace(organization)
+	var faults []key.Fault
 	// ParseAddress alone would take "Name <user@host>".
 	if a, err := mail.ParseAddress(email); err != nil || a.Address != email || len(email) > 254 {
 		faults = append(faults, key.Fault{Pointer: "/email", Detail: "must be an e-mail address, like you@example.com"})
@@ -76,5 +80,8 @@ func checkInitial(email, organization string) (faults []key.Fault) {
 	if detail := key.CheckName(organization); detail != "" {
 		faults = append(faults, key.Fault{Pointer: "/organization", Detail: detail})
 	}
-	return faults
+	if len(faults) > 0 {
+		return invalid(faults)
+	}
+	return nil
 }

@@ -12,8 +12,12 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
 )
 
-// Initialise creates the database with its first user, organization and key, and no server.
+// Initialise creates the database with its first user, organization and key, and no server. Where the names are no good
+// it makes nothing.
 func Initialise(ctx context.Context, c *config.Config, email, organization string) (made admin.Initialised, err error) {
+	if err := admin.CheckInitial(email, organization); err != nil {
+		return made, err
+	}
 	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Migrate: true})
 	if err != nil {
 		return made, err

@@ -12,6 +12,7 @@ REDOCLY := build/apidoc/node_modules/.bin/redocly
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BIN     := bin/apikeyd
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .PHONY: help
@@ -20,7 +21,7 @@ help: ## list these targets
 
 .PHONY: build
 build: ## build bin/apikeyd
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/apikeyd ./cmd/apikeyd
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/apikeyd
 
 .PHONY: test
 test: prepare generated lint apidoc ## everything that must hold before a change lands

@@ -21,7 +21,7 @@ const patience = 30 * time.Second
 type process struct {
 	t      testing.TB
 	cmd    *exec.Cmd
-	stdout *output
+	stdout printed
 	stderr *output
 	exited chan struct{} // closed when it has ended and all that it wrote is there
 }
@@ -38,8 +38,13 @@ func launch(t testing.TB, folder string, env []string, name string, args ...stri
 // launchCommand is launch for those who want to change more about the command.
 func launchCommand(t testing.TB, change func(*exec.Cmd), name string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(name, args...), stdout: newOutput(), stderr: newOutput(), exited: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	stdout, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	p := &process{t: t, cmd: exec.Command(name, args...), stdout: printed{t, stdout.Name()}, stderr: newOutput(), exited: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = stdout, p.stderr
 	p.cmd.Env = environment()
 	p.cmd.WaitDelay = patience // where somebody else holds its output
 	dieWithTest(p.cmd)
@@ -122,7 +127,26 @@ func (p *process) running() bool {
 	}
 }
 
-// output gathers what a process writes.
+// printed is what a process writes to standard output. It goes straight into a file, so that whoever has seen a later
+// line on standard error finds all of it.
+type printed struct {
+	t    testing.TB
+	path string
+}
+
+// String returns what was written so far.
+func (p printed) String() string { return string(p.bytes()) }
+
+func (p printed) bytes() []byte {
+	p.t.Helper()
+	b, err := os.ReadFile(p.path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return b
+}
+
+// output gathers what a process writes, and lets a test wait for it.
 type output struct {
 	mu      sync.Mutex
 	data    []byte

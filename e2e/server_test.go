@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"io/fs"
 	"net"
 	"net/http"
@@ -33,9 +35,26 @@ func serve(t testing.TB, folder string, args ...string) *server {
 	return await(t, launch(t, folder, anyPort, binary, append([]string{"serve"}, args...)...), folder)
 }
 
-// readyLine is what a server logs when it is ready, as JSON or as text.
-var readyLine = regexp.MustCompile(
-	`msg"?[:=]"?ready"?[, ]"?listen"?[:=]"?([^" ,]+)"?[, ]"?verify_listen"?[:=]"?([^" ,}\n]+)`)
+// readyText is the line of a server that is ready and logs text.
+var readyText = regexp.MustCompile(`(?m)^.* msg=ready listen=(\S+) verify_listen=(\S+)$`)
+
+// ready returns where a server listens, as it has logged it; false where it has not yet.
+func ready(log []byte) (listen, verifyListen string, ok bool) {
+	for line := range bytes.Lines(log) {
+		var entry struct {
+			Msg          string `json:"msg"`
+			Listen       string `json:"listen"`
+			VerifyListen string `json:"verify_listen"`
+		}
+		if json.Unmarshal(line, &entry) == nil && entry.Msg == "ready" {
+			return entry.Listen, entry.VerifyListen, true
+		}
+	}
+	if found := readyText.FindSubmatch(log); found != nil {
+		return string(found[1]), string(found[2]), true
+	}
+	return "", "", false
+}
 
 // tokenText is what a token with the usual prefix looks like.
 var tokenText = regexp.MustCompile(`\bak_[0-9A-Za-z]{49}\b`)
@@ -52,15 +71,16 @@ func await(t testing.TB, p *process, folder string) *server {
 		case <-ctx.Done():
 		}
 	}()
-	if !p.stderr.await(ctx, readyLine.Match) && !readyLine.Match(p.stderr.bytes()) {
+	p.stderr.await(ctx, func(log []byte) bool { _, _, ok := ready(log); return ok })
+	listen, verifyListen, ok := ready(p.stderr.bytes())
+	if !ok {
 		t.Fatalf("the server is not ready:\n%s", p.stderr)
 	}
-	found := readyLine.FindStringSubmatch(p.stderr.String())
 	return &server{
 		process:      p,
 		folder:       folder,
-		management:   addressOf(found[1], p.cmd.Args, "--tls-cert-file"),
-		verification: addressOf(found[2], p.cmd.Args, "--verify-tls-cert-file"),
+		management:   addressOf(listen, p.cmd.Args, "--tls-cert-file"),
+		verification: addressOf(verifyListen, p.cmd.Args, "--verify-tls-cert-file"),
 		token:        tokenText.FindString(p.stdout.String()),
 	}
 }

@@ -30,7 +30,10 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
-				t.Run(test.name, func(t *testing.T) { test.run(t, populate(t, open(t))) })
+				t.Run(test.name, func(t *testing.T) {
+					t.Parallel()
+					test.run(t, populate(t, open(t)))
+				})
 			}
 		})
 	}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apikeyd/apikeyd/bench/internal/keyfile"
+)
+
+// measureVerify measures checks of keys that are all in the cache.
+func measureVerify(ctx context.Context, b *bench) ([]figure, error) {
+	return b.measureChecks(ctx, mix{what: "keys in cache"}, 0.90)
+}
+
+// measureUnknown measures checks of which one in ten is of a well-formed token that belongs to no key: first tokens
+// that come again, as from clients that keep a deleted key, then tokens that come once, as from somebody who guesses,
+// each of which has to be looked up.
+func measureUnknown(ctx context.Context, b *bench) ([]figure, error) {
+	again, err := b.measureChecks(ctx, mix{what: "10 % unknown", unknown: int(b.size.Few / 10)}, 0.85)
+	if err != nil {
+		return nil, err
+	}
+	const perSecond = 20_000 // more than one in ten requests will be
+	once, err := b.measureChecks(ctx, mix{what: "10 % unknown, never the same", once: true,
+		unknown: int(perSecond * b.size.Load.Seconds())}, 0)
+	return append(again, once...), err
+}
+
+// contestant is a server under load, and what was measured of it.
+type contestant struct {
+	*server
+	runs []checkRun // one for each round
+}
+
+// measureChecks puts servers under load in turn: the floor, apikeyd as it is by default, and apikeyd without a log line
+// for each check. What is promised is promised of the second.
+func (b *bench) measureChecks(ctx context.Context, m mix, share float64) (_ []figure, err error) {
+	var floor, usual, quiet contestant
+	all := []*contestant{&floor, &usual, &quiet}
+	defer func() {
+		for _, c := range all {
+			if c.server != nil {
+				err = errors.Join(err, c.stop())
+			}
+		}
+	}()
+	if usual.server, err = b.startCached(ctx); err != nil {
+		return nil, err
+	}
+	if quiet.server, err = b.startCached(ctx, "--log-checks=false"); err != nil {
+		return nil, err
+	}
+	answer, err := answerTo(ctx, usual.verification, keyfile.Token(1))
+	if err != nil {
+		return nil, err
+	}
+	if floor.server, err = b.startFloor(ctx, answer); err != nil {
+		return nil, err
+	}
+
+	tokens, err := b.writeTokens(m)
+	if err != nil {
+		return nil, err
+	}
+	var warm, runs []func() error
+	for _, c := range all {
+		warm = append(warm, func() error {
+			_, err := b.putUnderLoad(ctx, c.server, tokens)
+			return err
+		})
+		runs = append(runs, func() error {
+			r, err := b.measureLoad(ctx, c.server, tokens)
+			c.runs = append(c.runs, r)
+			return err
+		})
+	}
+	// Nobody's first run counts: connections and heap are new to all, and tokens that come again must have come once.
+	if err := inTurn(ctx, 1, warm...); err != nil {
+		return nil, err
+	}
+	if err := inTurn(ctx, b.size.Rounds, runs...); err != nil {
+		return nil, err
+	}
+	what := "`POST /v1/verify`, " + m.what
+	return append(usual.figures(what, floor, share), quiet.figures(what+", without log lines", floor, 0)...), nil
+}
+
+// startCached starts a server that has all keys of a small file in its cache.
+func (b *bench) startCached(ctx context.Context, flags ...string) (*server, error) {
+	path, err := b.smallFile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.startServer(ctx, path, flags...)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAll(ctx, s.verification, b.size.Few); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// figures returns what was measured beside the floor. share is the part of the floor's requests per second that is
+// promised; where it is 0 nothing is.
+func (c *contestant) figures(what string, floor contestant, share float64) []figure {
+	rate := figure{What: what + ": requests per second", Unit: "/s"}
+	perCPU := figure{What: what + ": requests per processor second", Unit: "/s"}
+	slowest := figure{What: what + ": p99", Unit: "ms"}
+	if share != 0 {
+		rate.Bound, perCPU.Bound, slowest.Bound = bound{atLeast, share}, bound{atLeast, share}, bound{atMost, 1.3}
+	}
+	for i, r := range c.runs {
+		f := floor.runs[i]
+		rate.add(r.perSecond, f.perSecond)
+		perCPU.add(r.perCPU, f.perCPU)
+		slowest.add(r.p99, f.p99)
+	}
+	return []figure{rate, perCPU, slowest}
+}
+
+// add adds what was measured in one round.
+func (f *figure) add(ours, floor float64) {
+	f.Ours, f.Floor = append(f.Ours, ours), append(f.Floor, floor)
+}
+
+// checkRun is what was measured of a server in one run.
+type checkRun struct {
+	perSecond float64 // requests
+	perCPU    float64 // requests for each second that processors spent on the server
+	p99       float64 // ms
+}
+
+func (r checkRun) String() string {
+	return fmt.Sprintf("%.0f/s, %.0f/s of processor time, p99 %.2f ms", r.perSecond, r.perCPU, r.p99)
+}

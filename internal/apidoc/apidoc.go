@@ -36,7 +36,6 @@ func Page() http.Handler {
 	}
 	f := newFile("text/html; charset=utf-8", body)
 	f.header.Set("Content-Security-Policy", contentSecurityPolicy())
-	f.header.Set("Referrer-Policy", "no-referrer")
 	return f
 }
 
@@ -66,7 +65,8 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h[name] = values
 	}
 	if f.isNamedIn(r.Header.Values("If-None-Match")) {
-		h.Del("Content-Type")
+		h.Del("Content-Type") // it and the policy are about a body (RFC 9110, section 15.4.5)
+		h.Del("Content-Security-Policy")
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

@@ -85,7 +85,7 @@ type answerEntry struct {
 	Title   string
 	Text    template.HTML
 	Codes   []string
-	Type    string
+	Types   []string
 	Schema  []phrase
 	Headers []field
 }
@@ -303,8 +303,11 @@ func (d *document) answerEntry(status string, r *response) (a answerEntry, sampl
 		f.Text = prose(h.Description)
 		a.Headers = append(a.Headers, f)
 	}
-	for _, m := range r.Content {
-		a.Type = m.Name
+	for i, m := range r.Content {
+		a.Types = append(a.Types, m.Name)
+		if i > 0 {
+			continue // the same in another form
+		}
 		if a.Schema, err = d.typeOf(&m.Value.Schema); err != nil {
 			return a, nil, err
 		}

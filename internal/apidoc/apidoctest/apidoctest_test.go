@@ -1,0 +1,238 @@
+package apidoctest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+
+	"github.com/apikeyd/apikeyd/internal/apidoc"
+)
+
+// complaints is a testing.TB that remembers what was reported.
+type complaints struct {
+	testing.TB
+	all []string
+}
+
+func (c *complaints) Helper()                   {}
+func (c *complaints) Errorf(f string, a ...any) { c.all = append(c.all, fmt.Sprintf(f, a...)) }
+
+// canned is a server that gives one answer.
+type canned struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: c.status, Header: c.header.Clone(), Request: r,
+		Body: io.NopCloser(strings.NewReader(c.body))}, nil
+}
+
+// with returns the answer with some headers changed: "Name: value" sets, "Name:" removes.
+func (c canned) with(changes ...string) canned {
+	c.header = c.header.Clone()
+	for _, change := range changes {
+		name, text, _ := strings.Cut(change, ":")
+		if text = strings.TrimSpace(text); text == "" {
+			c.header.Del(name)
+		} else {
+			c.header.Set(name, text)
+		}
+	}
+	return c
+}
+
+func (c canned) replaced(pairs ...string) canned {
+	c.body = strings.NewReplacer(pairs...).Replace(c.body)
+	return c
+}
+
+const (
+	requestID = "k3v7qd2mwp5raaaaaaaaabc"
+	keyJSON   = `{"key_id":17,"key_name":"Backend","key_scope":["READ"],"organization_id":432,"user_id":3,"key_hint":"ak_0Thi…NLg8",` +
+		`"enabled":true,"expires_at":null,"last_used_at":null,"created_at":"2026-11-22T18:54:03.120Z",` +
+		`"updated_at":"2026-11-22T18:54:03.120Z","metadata":{"team":{"name":"billing"}}}`
+)
+
+func answer(status int, contentType, body string, headers ...string) canned {
+	h := http.Header{}
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Request-Id", requestID)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Date", "Sun, 22 Nov 2026 18:54:03 GMT")
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	return canned{status, h, body}.with(headers...)
+}
+
+func problem(status int, code string, headers ...string) canned {
+	return answer(status, "application/problem+json", fmt.Sprintf(`{"type":"about:blank","title":%q,"status":%d,"detail":"what is right",`+
+		`"code":%q,"request_id":%q}`, http.StatusText(status), status, code, requestID), headers...)
+}
+
+// What is as described passes, and what is not is found: a check that cannot fail would be worth nothing.
+func TestRecorder(t *testing.T) {
+	key := answer(200, "application/json", keyJSON)
+	created := answer(201, "application/json", strings.TrimSuffix(keyJSON, "}")+
+		`,"key":"ak_0ThisIsAnExampleAndNoRealToken00000000000001ANLg8"}`, "Location: /v1/api-keys/17")
+	valid := answer(200, "application/json", `{"valid":true,"code":"VALID","key_id":17,"key_name":"B","key_scope":["READ"],`+
+		`"organization_id":432,"user_id":3,"expires_at":"2027-11-22T18:54:03.120Z","metadata":{"a":[{"b":1}]}}`)
+	gone := answer(204, "", "", "Content-Type:", "Content-Length:")
+	const draft = `{"key_name":"Backend","key_scope":["READ"],"organization_id":432}`
+	const question = `{"key":"x"}`
+
+	for _, c := range []struct {
+		name    string
+		request string // METHOD path
+		body    string
+		answer  canned
+		want    string // part of the complaint; "": none
+	}{
+		{"an answer as described", "GET /v1/api-keys/17", "", key, ""},
+		{"a list", "GET /v1/api-keys?limit=1", "", answer(200, "application/json", "["+keyJSON+"]",
+			`Link: </v1/api-keys?cursor=AQAAAAAAAAAR&limit=1>; rel="next"`), ""},
+		{"a created key", "POST /v1/api-keys", draft, created, ""},
+		{"no body", "DELETE /v1/api-keys/17", "", gone, ""},
+		{"a check", "POST /v1/verify", question, valid, ""},
+		{"a check that finds nothing", "POST /v1/verify", question, answer(200, "application/json", `{"valid":false,"code":"NOT_FOUND"}`), ""},
+		{"a batch", "POST /v1/verify/batch", `{"requests":[]}`, answer(200, "application/json", `{"results":[`+valid.body+`]}`), ""},
+		{"HEAD", "HEAD /v1/api-keys/17", "", answer(200, "application/json", ""), ""},
+		{"a refusal of a request that is not described", "POST /v1/api-keys?x=1", `[`, problem(400, "malformed_request"), ""},
+		{"a wrong method", "PUT /v1/api-keys", "", problem(405, "method_not_allowed", "Allow: GET, HEAD, POST"), ""},
+		{"a wrong path", "GET /v2", "", problem(404, "not_found"), ""},
+		{"HEAD of a wrong path", "HEAD /v2", "", answer(404, "application/problem+json", ""), ""},
+
+		{"a path that is not described", "GET /v2", "", key, "the path is not described"},
+		{"a problem that is none at a wrong path", "GET /v2", "", answer(404, "text/plain", "no"), "text/plain"},
+		{"a method that is not described", "PUT /v1/me", "", key, "the method is not described"},
+		{"another Allow", "PUT /v1/me", "", problem(405, "method_not_allowed", "Allow: GET"), `Allow is "GET"`},
+		{"a status that is not described", "GET /v1/api-keys/17", "", problem(409, "conflict"), "409"},
+		{"a status that another operation has", "GET /v1/me", "", problem(404, "not_found"), "404"},
+		{"a status of HEAD that is not described", "HEAD /v1/me", "", answer(404, "application/problem+json", ""), "not described"},
+		{"a code that goes with another status", "GET /v1/me", "", problem(401, "not_found", `WWW-Authenticate: Bearer realm="apikeyd"`), "unauthenticated"},
+		{"a media type that is not described", "GET /v1/api-keys/17", "", key.with("Content-Type: text/html"), "text/html"},
+		{"a missing field", "GET /v1/api-keys/17", "", key.replaced(`"user_id":3,`, ``), "user_id"},
+		{"a field that is not described", "GET /v1/api-keys/17", "", key.replaced(`"user_id":3,`, `"user_id":3,"owner":3,`), "owner"},
+		{"a field too many in a list", "GET /v1/api-keys", "", answer(200, "application/json",
+			"["+key.replaced(`"user_id":3,`, `"user_id":3,"owner":3,`).body+"]"), "owner"},
+		{"a token in an answer that has none", "GET /v1/api-keys/17", "", canned{200, key.header, created.body}, "key"},
+		{"a time without milliseconds", "GET /v1/api-keys/17", "", key.replaced(`03.120Z`, `03Z`), "created_at"},
+		{"a time that is none", "GET /v1/api-keys/17", "", key.replaced(`2026-11-22`, `2026-13-22`), "created_at"},
+		{"a scope in lower case", "GET /v1/api-keys/17", "", key.replaced(`READ`, `read`), "key_scope"},
+		{"a scope twice", "GET /v1/api-keys/17", "", key.replaced(`"READ"`, `"READ","READ"`), "key_scope"},
+		{"an id of zero", "GET /v1/api-keys/17", "", key.replaced(`"key_id":17`, `"key_id":0`), "key_id"},
+		{"a token of another form", "POST /v1/api-keys", draft, created.replaced("NLg8\"}", "NLg\"}"), "pattern"},
+		{"a missing header", "POST /v1/api-keys", draft, created.with("Location:"), "Location"},
+		{"a missing header of HEAD", "HEAD /v1/api-keys/17", "", answer(200, "application/json", "", "X-Request-Id:"), "X-Request-Id"},
+		{"another value of a header", "POST /v1/api-keys", draft, created.with("Cache-Control: public"), "no-store"},
+		{"a header that is not described", "GET /v1/api-keys/17", "", key.with("X-Powered-By: love"), "X-Powered-By"},
+		{"a cookie", "GET /v1/api-keys/17", "", key.with("Set-Cookie: a=b"), "Set-Cookie"},
+		{"a body where none is described", "DELETE /v1/api-keys/17", "", canned{204, gone.header, "x"}, "1 bytes"},
+		{"a body for HEAD", "HEAD /v1/api-keys/17", "", key, "HEAD has a body"},
+		{"no JSON", "GET /v1/api-keys/17", "", key.replaced(`{"key_id"`, `{key_id`), "decoded"},
+		{"more than the outcome with NOT_FOUND", "POST /v1/verify", question, valid.replaced(`true,"code":"VALID"`, `false,"code":"NOT_FOUND"`), "maxProperties"},
+		{"less than everything with VALID", "POST /v1/verify", question, valid.replaced(`"user_id":3,`, ``), "minProperties"},
+
+		{"success for a field that is not described", "POST /v1/api-keys", `{"key_name":"B","key_scope":["READ"],"organization_id":432,"owner":1}`, created, "the request"},
+		{"success without a required field", "POST /v1/api-keys", `{"key_scope":["READ"],"organization_id":432}`, created, "key_name"},
+		{"success for a name that is too long", "POST /v1/api-keys", strings.Replace(draft, "Backend", strings.Repeat("x", 101), 1), created, "key_name"},
+		{"success without a credential", "anonymous GET /v1/api-keys/17", "", key, "the request"},
+		{"success with a query parameter that is not described", "GET /v1/api-keys/17?verbose=1", "", key, "verbose"},
+		{"success with a limit that is too high", "GET /v1/api-keys?limit=1001", "", answer(200, "application/json", "[]"), "limit"},
+		{"success with a key_id that is none", "GET /v1/api-keys/x", "", key, "key_id"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			found := &complaints{TB: t}
+			r := New(found)
+			send(t, r.Transport(c.answer), c.request, c.body)
+			all := strings.Join(found.all, "\n")
+			if c.want == "" && all != "" || !strings.Contains(all, c.want) {
+				t.Errorf("complaints: %q, want one with %q", all, c.want)
+			}
+		})
+	}
+}
+
+func send(t *testing.T, transport http.RoundTripper, request, body string) string {
+	t.Helper()
+	request, anonymous := strings.CutPrefix(request, "anonymous ")
+	method, path, _ := strings.Cut(request, " ")
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:1"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Body = io.NopCloser(strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if !anonymous {
+		r.Header.Set("Authorization", "Bearer x")
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	received, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(received)
+}
+
+func TestRecorderHandsBodiesOn(t *testing.T) {
+	var sent string
+	r := New(t)
+	got := send(t, r.Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+		b, err := io.ReadAll(req.Body)
+		sent = string(b)
+		if err != nil {
+			return nil, err
+		}
+		return problem(400, "malformed_request").RoundTrip(req)
+	})), "POST /v1/api-keys", "{}")
+	if want := problem(400, "malformed_request").body; sent != "{}" || got != want {
+		t.Errorf("sent %q, received %q", sent, got)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestUnseen(t *testing.T) {
+	r := New(t)
+	before := len(r.Unseen())
+	if before < 100 {
+		t.Fatalf("only %d answers are described", before)
+	}
+	send(t, r.Transport(problem(405, "method_not_allowed", "Allow: DELETE, GET, HEAD, PATCH")), "POST /v1/api-keys/17", "")
+	send(t, r.Transport(answer(200, "application/json", keyJSON)), "GET /v1/api-keys/17", "")
+	if after := len(r.Unseen()); after != before-4 { // three methods of the path, and one success
+		t.Errorf("%d answers unseen of %d", after, before)
+	}
+	if first := r.Unseen()[0].String(); first != "listKeys 200" {
+		t.Errorf("first is %s", first)
+	}
+}
+
+// A second opinion beside the linter from npm: the document is one by the schema of OpenAPI 3.1.
+func TestDocumentIsOpenAPI(t *testing.T) {
+	document, err := libopenapi.NewDocument(apidoc.Document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, errs := validator.NewValidator(document)
+	if len(errs) > 0 {
+		t.Fatal(errors.Join(errs...))
+	}
+	if ok, faults := v.ValidateDocument(); !ok {
+		t.Error(strings.Join(explain(faults), "\n"))
+	}
+}

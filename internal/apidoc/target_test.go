@@ -1,0 +1,91 @@
+package apidoc_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/apidoc/apidoctest"
+	"github.com/apikeyd/apikeyd/internal/apptest"
+)
+
+// target is a server to talk to.
+type target struct {
+	t          *testing.T
+	http       *http.Client
+	management string
+	service    string
+	token      string
+}
+
+func startTarget(t *testing.T, r *apidoctest.Recorder, o *apptest.Options) (*apptest.Server, *target) {
+	t.Helper()
+	s := apptest.Start(t, o)
+	return s, &target{t, client(r), s.ManagementURL, s.VerificationURL, s.First.Token.Reveal()}
+}
+
+func client(r *apidoctest.Recorder) *http.Client {
+	return &http.Client{Transport: r.Transport(nil), Timeout: 30 * time.Second}
+}
+
+// send makes a request and wants a status. A path of the verification listener goes there. Headers are "Name: value"
+// and take the place of the usual ones; "Name:" sends none.
+func (s *target) send(want int, method, path, body string, headers ...string) string {
+	s.t.Helper()
+	base := s.management
+	for _, prefix := range []string{"/v1/verify", "/livez", "/readyz", "/metrics"} {
+		if strings.HasPrefix(path, prefix) {
+			base = s.service
+		}
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, base+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if base == s.management {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ":")
+		req.Header.Del(name)
+		if value = strings.TrimSpace(value); value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if resp.StatusCode != want {
+		s.t.Errorf("%s %s: %d, want %d: %s", method, path, resp.StatusCode, want, text)
+	}
+	return string(text)
+}
+
+// created is a key that was made for a test.
+type created struct {
+	KeyID          int64  `json:"key_id"`
+	OrganizationID int64  `json:"organization_id"`
+	Token          string `json:"key"`
+}
+
+func (s *target) create(organizationID int64, scopes string) (k created) {
+	s.t.Helper()
+	body := fmt.Sprintf(`{"key_name": "Test", "key_scope": [%s], "organization_id": %d}`, scopes, organizationID)
+	if err := json.Unmarshal([]byte(s.send(201, "POST", "/v1/api-keys", body)), &k); err != nil {
+		s.t.Fatal(err)
+	}
+	return k
+}

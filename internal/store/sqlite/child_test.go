@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // children are what the test binary does when it is started again by a test, to be killed or to be somebody else. Each
@@ -18,7 +20,8 @@ const childVariable = "APIKEYD_SQLITE_TEST_CHILD"
 func TestMain(m *testing.M) {
 	name := os.Getenv(childVariable)
 	if name == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m) // a closed store leaves no goroutine
+		return
 	}
 	err := children[name](os.Args[1], func(format string, args ...any) { fmt.Printf(format+"\n", args...) })
 	if err != nil {

@@ -131,6 +131,9 @@ type outcome struct {
 
 // update waits for a turn, runs fn in it, and waits until what fn did is on disk.
 func (w *writer) update(ctx context.Context, fn func(store.Tx) error) ([]store.Change, error) {
+	if ctx.Err() != nil {
+		return nil, gaveUp(ctx)
+	}
 	c := &call{turn: make(chan *turn), finished: make(chan struct{}), outcome: make(chan outcome, 1)}
 	select {
 	case w.queue <- c:

@@ -280,9 +280,13 @@ func contextEndsWait(t *testing.T, w *world) {
 	wantIs(t, "Update", err, store.ErrUnavailable)
 	close(release)
 	group.Wait()
+	for range 20 { // nor where it had ended before, and the turn is free
+		_, err := w.Update(ctx, func(store.Tx) error { ran = true; return nil })
+		wantIs(t, "Update", err, context.Canceled)
+	}
 	w.update(t, func(store.Tx) error { return nil })
 	if ran {
-		t.Error("the function ran although Update had returned")
+		t.Error("the function ran although its context had ended")
 	}
 }
 

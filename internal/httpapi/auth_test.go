@@ -110,7 +110,7 @@ func TestAKeyNeedsItsScopes(t *testing.T) {
 		{`["READ","CREATE","DELETE"]`, "POST", path + "/rotate", "", "UPDATE"},
 		{`["READ","CREATE","UPDATE"]`, "DELETE", path, "", "DELETE"},
 		{`["CREATE"]`, "POST", "/v1/api-keys", `{"key_name":"a","key_scope":["READ","CREATE","DELETE"],"organization_id":1}`, "READ DELETE"},
-		{`["UPDATE"]`, "PATCH", path, `{"key_scope":["READ","MANAGE"]}`, "MANAGE"},
+		{`["READ","UPDATE"]`, "PATCH", path, `{"key_scope":["READ","MANAGE"]}`, "MANAGE"},
 	} {
 		caller := k.createWith(c.holds)
 		r := k.call(c.method, c.path, c.body, "Authorization: Bearer "+caller.Token)

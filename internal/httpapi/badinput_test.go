@@ -255,7 +255,7 @@ func TestGoodBodiesOfCreate(t *testing.T) {
 		with(`"metadata":{}`),
 		with(`"metadata":{"a":{"key_name":1},"b":[1e400,-0.0,null]}`),
 		with(`"metadata":{` + strings.Repeat(" ", 4094) + `}`),
-		with(`"metadata":{"a":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + `}`),
+		with(`"metadata":{"a":` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `}`),
 		valid + strings.Repeat(" ", 64<<10-len(valid)),
 	} {
 		if r := k.call("POST", "/v1/api-keys", body); r.status != http.StatusCreated {

@@ -34,8 +34,20 @@ type Verification struct {
 	KeyScope       []Scope         `json:"key_scope,omitempty"`
 	OrganizationID int64           `json:"organization_id,omitempty"`
 	UserID         int64           `json:"user_id,omitempty"`
-	ExpiresAt      *Time           `json:"expires_at,omitempty"`
+	ExpiresAt      *Time           `json:"expires_at"` // nil: never
 	Metadata       json.RawMessage `json:"metadata,omitempty"`
+}
+
+// MarshalJSON writes v as the server does: of a key that was not found nothing is said but that.
+func (v Verification) MarshalJSON() ([]byte, error) {
+	if v.Code == VerifyNotFound {
+		return json.Marshal(struct {
+			Valid bool       `json:"valid"`
+			Code  VerifyCode `json:"code"`
+		}{v.Valid, v.Code})
+	}
+	type plain Verification
+	return json.Marshal(plain(v))
 }
 
 // VerifyBatch is the body of POST /v1/verify/batch.

@@ -323,6 +323,7 @@ func TestNeverAKeyStrongerThanTheCaller(t *testing.T) {
 		{"narrow a stronger key", expiring(), key.Patch{Scopes: scopes(read)}, "ok"},
 		{"widen by what it has", h.key(h.users["owner"], h.home, read), key.Patch{Scopes: scopes(read | update)}, "ok"},
 		{"widen by what it lacks", h.key(h.users["owner"], h.home, read), key.Patch{Scopes: scopes(read | remove)}, key.InsufficientScope},
+		{"widen a stronger key by what it has", h.key(h.users["owner"], h.home, manage), key.Patch{Scopes: scopes(read | manage)}, key.InsufficientScope},
 		{"widen itself", key.Key{ID: weak.KeyID}, key.Patch{Scopes: scopes(key.AllScopes)}, key.InsufficientScope},
 		{"revive a stronger key", disabled(), key.Patch{Enabled: &on}, key.InsufficientScope},
 		{"revive it narrowed", disabled(), key.Patch{Enabled: &on, Scopes: scopes(read)}, "ok"},
@@ -334,6 +335,40 @@ func TestNeverAKeyStrongerThanTheCaller(t *testing.T) {
 		_, err := h.UpdateKey(t.Context(), weak, row.key.ID, row.patch)
 		if got := codeOf(err); got != row.want {
 			t.Errorf("%s: %s, want %s", row.what, got, row.want)
+		}
+	}
+}
+
+func TestAPastedTokenIsNotKept(t *testing.T) {
+	h := newHouse(t)
+	pasted := token.New("other").Reveal()
+	k := h.key(h.users["owner"], h.home, read)
+	name := "old: " + pasted
+	_, _, err := h.CreateKey(t.Context(), h.session("owner"), key.Draft{Name: name, Scopes: read, OrganizationID: 999,
+		Metadata: []byte(`{"was":"` + pasted + `"}`)})
+	var e *key.Error
+	if !errors.As(err, &e) || len(e.Faults) != 3 {
+		t.Errorf("create: %v, want faults of name, metadata and organization", err)
+	}
+	for what, patch := range map[string]key.Patch{
+		"name":     {Name: &name},
+		"metadata": {Metadata: []byte(`{"a":{"` + pasted + `":1}}`)},
+	} {
+		if _, err := h.UpdateKey(t.Context(), h.session("owner"), k.ID, patch); codeOf(err) != key.Invalid {
+			t.Errorf("update of the %s: %v", what, err)
+		}
+	}
+}
+
+func TestAChangeOfNothingIsNone(t *testing.T) {
+	h := newHouse(t)
+	k := h.key(h.users["owner"], h.home, read)
+	h.now = noon.Add(time.Hour)
+	same, on := k.Name, true
+	for _, patch := range []key.Patch{{}, {Name: &same, Enabled: &on, Metadata: []byte("{}")}} {
+		got, err := h.UpdateKey(t.Context(), h.session("owner"), k.ID, patch)
+		if err != nil || !got.UpdatedAt.Equal(noon) || len(h.thrown.take()) != 0 {
+			t.Errorf("%+v: %+v, %v", patch, got, err)
 		}
 	}
 }

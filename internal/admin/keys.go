@@ -15,7 +15,7 @@ import (
 func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key.Key, token.Token, error) {
 	secret := token.New(s.prefix)
 	now := s.now()
-	draft, faults := draft.Check(now)
+	draft, faults := s.check(draft)
 	created := key.Key{
 		Name:           draft.Name,
 		Scopes:         draft.Scopes,
@@ -29,15 +29,8 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 		UpdatedAt:      now,
 	}
 	err := s.update(ctx, func(tx store.Tx) error {
-		faults := faults // fn may run more than once
-		g, err := s.authorize(ctx, tx, c, createKey, draft.OrganizationID)
-		switch {
-		case isNotFound(err):
-			// What is wrong is a field of the body, not the address that was called.
-			if draft.OrganizationID > 0 {
-				faults = append(slices.Clip(faults), key.Fault{Pointer: "/organization_id", Detail: "must be an organization of yours"})
-			}
-		case err != nil:
+		g, faults, err := s.mayCreate(ctx, tx, c, draft, faults)
+		if err != nil {
 			return err
 		}
 		if len(faults) > 0 {
@@ -56,6 +49,46 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 		return key.Key{}, token.Token{}, err
 	}
 	return created, secret, nil
+}
+
+// CheckDraft returns everything that is wrong with a draft, as CreateKey would find it, and creates nothing.
+func (s *Service) CheckDraft(ctx context.Context, c Caller, draft key.Draft) ([]key.Fault, error) {
+	draft, faults := s.check(draft)
+	_, faults, err := s.mayCreate(ctx, s.store, c, draft, faults)
+	return faults, wrap(err)
+}
+
+// check returns the draft as it is kept, and what is wrong with it in itself.
+func (s *Service) check(draft key.Draft) (key.Draft, []key.Fault) {
+	pasted := pastedTokens(draft.Name, draft.Metadata)
+	draft, faults := draft.Check(s.now())
+	return draft, append(faults, pasted...)
+}
+
+// mayCreate returns the caller's rights where the draft wants a key, and adds to the faults that there is no such place.
+func (s *Service) mayCreate(ctx context.Context, r store.Reader, c Caller, draft key.Draft, faults []key.Fault) (rights, []key.Fault, error) {
+	g, err := s.authorize(ctx, r, c, createKey, draft.OrganizationID)
+	if isNotFound(err) {
+		// What is wrong is a field of the body, not the address that was called.
+		if draft.OrganizationID > 0 {
+			faults = append(slices.Clip(faults), key.Fault{Pointer: "/organization_id", Detail: "must be an organization of yours"})
+		}
+		err = nil
+	}
+	return g, faults, err
+}
+
+// pastedTokens finds tokens in what is kept and shown as it is. A token must be nowhere but in the answer that hands
+// it out, and a name or metadata is where people paste one by mistake.
+func pastedTokens(name string, metadata []byte) (faults []key.Fault) {
+	const detail = "must not hold a key's token: it would be kept and shown in clear"
+	if token.Within([]byte(name)) {
+		faults = append(faults, key.Fault{Pointer: "/key_name", Detail: detail})
+	}
+	if token.Within(metadata) {
+		faults = append(faults, key.Fault{Pointer: "/metadata", Detail: detail})
+	}
+	return faults
 }
 
 // KeyList says which keys to list; zero fields do not restrict.
@@ -123,8 +156,15 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 			return err
 		}
 		var faults []key.Fault
-		if updated, faults = patch.Apply(old, s.now()); len(faults) > 0 {
+		if updated, faults = patch.Apply(old, s.now()); len(faults) == 0 {
+			faults = pastedTokens(updated.Name, updated.Metadata)
+		}
+		if len(faults) > 0 {
 			return invalid(faults)
+		}
+		if updated.Same(&old) {
+			updated = old // nothing is changed, so nothing was updated
+			return nil
 		}
 		if given := grantedBy(&old, &updated); given != 0 {
 			holder, err := tx.Standing(ctx, old.UserID, old.OrganizationID)
@@ -143,14 +183,15 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 	return updated, nil
 }
 
-// grantedBy returns the scopes that a change gives to a key: those that it adds and, where the change brings the key
-// to life or lengthens it, all of them.
+// grantedBy returns the scopes that a change gives to a key: all that it has then, where the change widens it, brings
+// it to life or lengthens it, and none otherwise.
 func grantedBy(old, updated *key.Key) key.Scopes {
 	longer := !old.ExpiresAt.IsZero() && (updated.ExpiresAt.IsZero() || updated.ExpiresAt.After(old.ExpiresAt))
-	if longer || !old.Enabled && updated.Enabled {
+	revived := !old.Enabled && updated.Enabled
+	if wider := updated.Scopes.Without(old.Scopes) != 0; wider || longer || revived {
 		return updated.Scopes
 	}
-	return updated.Scopes.Without(old.Scopes)
+	return 0
 }
 
 // RotateKey gives a key a new token. The old one stays good for the grace beside it; 0 ends it at once.

@@ -145,7 +145,9 @@ func (a *App) Run(ctx context.Context) error {
 		a.log.Info("shutting down", "delay", a.config.ShutdownDelay.String(), "timeout", a.config.ShutdownTimeout.String())
 		time.Sleep(a.config.ShutdownDelay)
 	}
-	return errors.Join(failure, a.drain())
+	err := errors.Join(failure, a.drain())
+	a.log.Info("stopped", "error", err)
+	return err
 }
 
 // drain ends both listeners at the same time. The time it takes is bounded by the shutdown timeout.

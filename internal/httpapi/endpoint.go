@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
 )
@@ -62,7 +63,7 @@ func (x *exchange) send(a answer) error {
 		return nil
 	}
 	out := bytes.NewBuffer(x.answer[:0])
-	if err := json.MarshalWrite(out, a.body); err != nil {
+	if err := json.MarshalWrite(out, a.body, jsontext.PreserveRawStrings(true)); err != nil {
 		return err
 	}
 	out.WriteByte('\n')

@@ -55,11 +55,12 @@ var newKey = shape[key.Draft]{
 func (h *keys) readDraft(in *input) (key.Draft, error) {
 	draft := key.Draft{Enabled: true}
 	err := body(in, newKey, &draft)
-	if err == nil && len(in.faults.list) > 0 {
-		// The use case would find the rest of what is wrong; so that all of it is in one answer, it is asked for here.
-		_, rules := draft.Check(h.now())
-		in.faults.rules(rules)
+	if err != nil || len(in.faults.list) == 0 {
+		return draft, err
 	}
+	// The use case would find the rest of what is wrong; so that all of it is in one answer, it is asked for here.
+	rules, err := h.admin.CheckDraft(in.x.r.Context(), in.x.caller, draft)
+	in.faults.rules(rules)
 	return draft, err
 }
 

@@ -7,9 +7,7 @@ package key
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -18,8 +16,7 @@ import (
 
 // Limits of the fields that a caller chooses.
 const (
-	MaxNameLength = 100  // characters, after trimming
-	MaxMetadata   = 4096 // bytes, as sent
+	MaxNameLength = 100 // characters, after trimming
 	// MaxGrace is how long a rotated token may at most be kept alive.
 	MaxGrace = 365 * 24 * time.Hour
 )
@@ -53,6 +50,12 @@ type Key struct {
 
 // Expired reports whether the key is past its expiry.
 func (k *Key) Expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) }
+
+// Same reports whether two keys are alike in everything that a patch can change.
+func (k *Key) Same(other *Key) bool {
+	return k.Name == other.Name && k.Scopes == other.Scopes && k.Enabled == other.Enabled &&
+		k.ExpiresAt.Equal(other.ExpiresAt) && bytes.Equal(k.Metadata, other.Metadata)
+}
 
 // Draft is a key as somebody wants it, before anything about it was checked.
 type Draft struct {
@@ -111,11 +114,7 @@ func (p Patch) apply(k Key, now time.Time) (Key, []Fault) {
 		k.ExpiresAt, faults = checkExpiry(*p.ExpiresAt, now, faults)
 	}
 	if p.Metadata != nil {
-		merged, err := mergePatch(k.Metadata, p.Metadata)
-		if err != nil {
-			faults = append(faults, Fault{"/metadata", "must be a JSON object"})
-		}
-		k.Metadata, faults = checkMetadata(merged, faults)
+		k.Metadata, faults = patchMetadata(k.Metadata, p.Metadata, faults)
 	}
 	k.UpdatedAt = now
 	return k, faults
@@ -176,22 +175,4 @@ func checkExpiry(at, now time.Time, faults []Fault) (time.Time, []Fault) {
 		return at, append(faults, Fault{"/expires_at", "must be no later than the year 9999"})
 	}
 	return at, faults
-}
-
-func checkMetadata(m []byte, faults []Fault) ([]byte, []Fault) {
-	const path = "/metadata"
-	if m == nil {
-		return nil, faults
-	}
-	if len(m) > MaxMetadata {
-		return nil, append(faults, Fault{path, fmt.Sprintf("must be at most %d bytes long, not %d", MaxMetadata, len(m))})
-	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, m); err != nil || compact.Len() == 0 || compact.Bytes()[0] != '{' {
-		return nil, append(faults, Fault{path, "must be a JSON object"})
-	}
-	if compact.Len() == len(`{}`) {
-		return nil, faults
-	}
-	return slices.Clone(compact.Bytes()), faults
 }

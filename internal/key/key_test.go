@@ -45,6 +45,12 @@ func TestDraftCheck(t *testing.T) {
 		{"metadata of 4096 bytes", with(func(d *Draft) { d.Metadata = metadataOf(4096) }), ""},
 		{"metadata of 4097", with(func(d *Draft) { d.Metadata = metadataOf(4097) }), "/metadata"},
 		{"4097 because of white space", with(func(d *Draft) { d.Metadata = append(metadataOf(4096), ' ') }), "/metadata"},
+		{"metadata nested 32 levels deep", with(func(d *Draft) { d.Metadata = nested(32) }), ""},
+		{"metadata nested 33 levels deep", with(func(d *Draft) { d.Metadata = nested(33) }), "/metadata"},
+		{"brackets in strings do not nest", with(func(d *Draft) { d.Metadata = []byte(`{"a":"\\\"` + strings.Repeat("[{", 40) + `"}`) }), ""},
+		{"a number beyond a float64", with(func(d *Draft) { d.Metadata = []byte(`{"a":[1, -1e999]}`) }), "/metadata"},
+		{"a large integer", with(func(d *Draft) { d.Metadata = []byte(`{"a":123456789012345678901234567890}`) }), ""},
+		{"a number in a string", with(func(d *Draft) { d.Metadata = []byte(`{"a":"1e999"}`) }), ""},
 		{"metadata is an array", with(func(d *Draft) { d.Metadata = []byte(`[1]`) }), "/metadata"},
 		{"metadata is null", with(func(d *Draft) { d.Metadata = []byte(`null`) }), "/metadata"},
 		{"metadata is empty", with(func(d *Draft) { d.Metadata = []byte{} }), "/metadata"},
@@ -56,6 +62,10 @@ func TestDraftCheck(t *testing.T) {
 			t.Errorf("%s: faults %v, want %q", tt.name, faults, tt.fault)
 		}
 	}
+}
+
+func nested(levels int) []byte {
+	return []byte(`{"a":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + `}`)
 }
 
 func metadataOf(n int) []byte {
@@ -74,10 +84,10 @@ func TestDraftCheckGivesAllFaultsAtOnceAndTheFormKept(t *testing.T) {
 	}
 
 	d := good()
-	d.Name, d.Metadata = "  a b ", []byte(` { "n" : 1.0e400 , "s":"<&>\u2028" } `)
+	d.Name, d.Metadata = "  a b ", []byte(` { "n" : 1.0e300 , "s":"<&>\u2028" } `)
 	d.ExpiresAt = time.Date(2030, 1, 1, 1, 0, 0, 123_999_999, time.FixedZone("", 3600))
 	kept, faults := d.Check(noon)
-	if len(faults) > 0 || kept.Name != "a b" || string(kept.Metadata) != `{"n":1.0e400,"s":"<&>\u2028"}` ||
+	if len(faults) > 0 || kept.Name != "a b" || string(kept.Metadata) != `{"n":1.0e300,"s":"<&>\u2028"}` ||
 		kept.ExpiresAt != time.Date(2030, 1, 1, 0, 0, 0, 123_000_000, time.UTC) {
 		t.Errorf("kept %+v %s, faults %v", kept, kept.Metadata, faults)
 	}
@@ -117,6 +127,15 @@ func TestMetadataMergePatch(t *testing.T) {
 	for _, bad := range []string{`1`, `"x"`, `[]`, `true`, `{`} {
 		if _, faults := (Patch{Metadata: []byte(bad)}).Apply(Key{}, noon); len(faults) != 1 || faults[0].Pointer != "/metadata" {
 			t.Errorf("patch %s: faults %v", bad, faults)
+		}
+	}
+	for name, bad := range map[string][]byte{
+		"over the limit as sent, though most of it removes": []byte(`{` + strings.Repeat(`"a":null,`, 500) + `"b":1}`),
+		"nested deeper than any metadata":                   nested(33),
+		"nested as deep as a body has room for":             nested(9000),
+	} {
+		if _, faults := (Patch{Metadata: bad}).Apply(Key{}, noon); len(faults) != 1 || faults[0].Pointer != "/metadata" {
+			t.Errorf("%s: faults %v", name, faults)
 		}
 	}
 	full := Key{Metadata: metadataOf(4090)}

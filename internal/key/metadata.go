@@ -4,7 +4,104 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
 )
+
+const (
+	// MaxMetadata is how long metadata may be, in bytes, as sent and as kept.
+	MaxMetadata = 4096
+
+	// MaxMetadataDepth is how deep objects and arrays may be nested in metadata, the outermost object included. Every
+	// answer that holds the key holds its metadata, and many JSON parsers give up on what is nested deeper than
+	// they expect: one key must not make the answer about a thousand of them unreadable.
+	MaxMetadataDepth = 32
+)
+
+// checkMetadata returns metadata as it is kept: without insignificant white space, and nil for an empty object.
+func checkMetadata(m []byte, faults []Fault) ([]byte, []Fault) {
+	if m == nil {
+		return nil, faults
+	}
+	if detail := metadataFault(m); detail != "" {
+		return nil, append(faults, Fault{"/metadata", detail})
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, m); err != nil || compact.Bytes()[0] != '{' {
+		return nil, append(faults, Fault{"/metadata", "must be a JSON object"})
+	}
+	if compact.Len() == len(`{}`) {
+		return nil, faults
+	}
+	return slices.Clone(compact.Bytes()), faults
+}
+
+// patchMetadata applies a JSON merge patch. The patch itself is held to the limits first: to merge costs time that
+// rises with the square of the depth.
+func patchMetadata(object, patch []byte, faults []Fault) ([]byte, []Fault) {
+	if detail := metadataFault(patch); detail != "" {
+		return nil, append(faults, Fault{"/metadata", detail})
+	}
+	merged, err := mergePatch(object, patch)
+	if err != nil {
+		return nil, append(faults, Fault{"/metadata", "must be a JSON object"})
+	}
+	return checkMetadata(merged, faults)
+}
+
+// metadataFault says which limit m exceeds, "" for none. Whether m is a JSON object is not its affair.
+func metadataFault(m []byte) string {
+	if len(m) > MaxMetadata {
+		return fmt.Sprintf("must be at most %d bytes long, not %d", MaxMetadata, len(m))
+	}
+	depth, fits := measure(m)
+	switch {
+	case depth > MaxMetadataDepth:
+		return fmt.Sprintf("must be nested at most %d levels deep", MaxMetadataDepth)
+	case !fits:
+		return fmt.Sprintf("must hold no number beyond ±%.2g, which is where common parsers end", math.MaxFloat64)
+	}
+	return ""
+}
+
+// measure returns how deep the objects and arrays of a JSON value are nested, and whether every number in it fits into
+// a float64, which is what most parsers make of one (RFC 8259, section 6).
+func measure(value []byte) (deepest int, fits bool) {
+	depth, fits := 0, true
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '"':
+			i = endOfString(value, i)
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		case c == '-' || '0' <= c && c <= '9':
+			end := i + 1
+			for end < len(value) && bytes.IndexByte([]byte("0123456789+-.eE"), value[end]) >= 0 {
+				end++
+			}
+			if _, err := strconv.ParseFloat(string(value[i:end]), 64); errors.Is(err, strconv.ErrRange) {
+				fits = false
+			}
+			i = end - 1
+		}
+	}
+	return deepest, fits
+}
+
+// endOfString returns where the string that begins at i ends: at its closing quote.
+func endOfString(value []byte, i int) int {
+	for i++; i < len(value) && value[i] != '"'; i++ {
+		if value[i] == '\\' {
+			i++ // whatever is escaped does not end the string
+		}
+	}
+	return i
+}
 
 // mergePatch applies a JSON merge patch (RFC 7396) to a JSON object; nil stands for {}. Numbers and strings that the
 // patch does not touch keep their spelling, and what it leaves keeps the order of a sorted object.

@@ -128,6 +128,23 @@ func WellFormed(text []byte) bool {
 	return string(text[check:]) == string(want[:])
 }
 
+// Within reports whether a token stands somewhere in text: pasted into a name, say, where it has no place.
+func Within(text []byte) bool {
+	for i, c := range text {
+		end := i + 1 + bodyDigits + checkDigits
+		if c != '_' || end > len(text) {
+			continue
+		}
+		// Where the prefix begins cannot be seen, but the checksum tells.
+		for length := minPrefix; length <= min(maxPrefix, i); length++ {
+			if WellFormed(text[i-length : end]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 var isDigit = func() (is [256]bool) {
 	for _, c := range []byte(alphabet) {
 		is[c] = true

@@ -115,6 +115,26 @@ func TestTokenIsNeverPrinted(t *testing.T) {
 	}
 }
 
+func TestWithin(t *testing.T) {
+	tok := build("acme_live", sha256.Sum256([]byte("z"))).Reveal()
+	for text, want := range map[string]bool{
+		tok:                                  true,
+		"my key " + tok + ", do not lose it": true,
+		"x" + tok:                            true, // whoever pastes it so has pasted it all the same
+		tok + tok:                            true,
+		`{"old":"` + tok + `"}`:              true,
+		"":                                   false,
+		"_":                                  false,
+		tok[:len(tok)-1]:                     false,
+		tok[:10] + " " + tok[10:]:            false,
+		strings.Repeat("snake_case_", 400):   false,
+	} {
+		if got := Within([]byte(text)); got != want {
+			t.Errorf("Within(%q) = %v", text, got)
+		}
+	}
+}
+
 func TestCheckPrefix(t *testing.T) {
 	for _, p := range []string{"ak", "a1", "my_company_live", "a__b"} {
 		if err := CheckPrefix(p); err != nil {

@@ -31,7 +31,8 @@ import (
 var (
 	// ErrNotFound: there is no such row.
 	ErrNotFound = errors.New("not found")
-	// ErrUnavailable: the database could not do it now: away, locked, out of disk. Nothing was done.
+	// ErrUnavailable: the database could not do it now: away, locked, out of disk. Nothing was done, save for the rare
+	// commit of which Update cannot know.
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrClosed is ErrUnavailable because Close was called.
 	ErrClosed = fmt.Errorf("%w: closed", ErrUnavailable)
@@ -112,6 +113,7 @@ type Reader interface {
 // methods called after it and Update MUST return an error too, even where the function ignores it.
 type Tx interface {
 	Reader
+	Tokens
 
 	// InsertUser, InsertOrganization and InsertMember add a row; the ID fields of the argument are ignored where the
 	// database gives them.

@@ -118,7 +118,8 @@ func (f *file) copyTo(ctx context.Context, path string) (err error) {
 
 // checkCopy makes sure that a copy is whole and has the schema that this program knows.
 func (f *file) checkCopy(ctx context.Context, path string) (err error) {
-	connector, err := sqlite.NewConnector(dsn(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})) // nothing is made beside it
+	// An immutable file gets no log beside it.
+	connector, err := sqlite.NewConnector(dsn(path, url.Values{"mode": {"ro"}, "immutable": {"1"}}))
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,8 @@ func BenchmarkBareRecord(b *testing.B) {
 		var metadata []byte
 		var expires, tokenExpires sql.NullInt64
 		var enabled bool
-		err := query.QueryRow(digest[:]).Scan(&id, &organization, &user, &name, &metadata, &expires, &tokenExpires, &scopes, &enabled)
+		err := query.QueryRow(digest[:]).Scan(&id, &organization, &user, &name, &metadata, &expires, &tokenExpires,
+			&scopes, &enabled)
 		if err != nil {
 			b.Fatal(err)
 		}

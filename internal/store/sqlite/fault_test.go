@@ -25,7 +25,9 @@ func yield() { runtime.Gosched() }
 func provoke(t *testing.T, query string) error {
 	t.Helper()
 	db := plain(t, filepath.Join(t.TempDir(), "x.db"))
-	execute(t, db, `CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT UNIQUE NOT NULL CHECK (b <> 'x')) STRICT`, `INSERT INTO t VALUES (1, 'b')`)
+	execute(t, db,
+		`CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT UNIQUE NOT NULL CHECK (b <> 'x')) STRICT`,
+		`INSERT INTO t VALUES (1, 'b')`)
 	_, err := db.Exec(query)
 	if err == nil {
 		t.Fatalf("%s succeeds", query)

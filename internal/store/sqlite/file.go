@@ -83,6 +83,9 @@ func (f *file) resolve() (exists bool, err error) {
 	}
 	f.real, err = filepath.EvalSymlinks(abs)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(abs); err == nil {
+			return false, errors.New("is a symbolic link to a file that does not exist")
+		}
 		folder, err := filepath.EvalSymlinks(filepath.Dir(abs))
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, fmt.Errorf("there is no folder %s; it must be created first", filepath.Dir(abs))
@@ -122,6 +125,9 @@ func (f *file) takeLock() error {
 // create makes an empty file that nobody else can read. SQLite gives the same permissions to the files beside it.
 func (f *file) create() error {
 	db, err := os.OpenFile(f.real, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // made by whoever had the lock before
+	}
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,8 @@ func TestNewerSchema(t *testing.T) {
 	db := plain(t, opts.Path)
 	// While it is open, as if a newer program had migrated it.
 	execute(t, db, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (7, 1)`)
-	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "schema version 7 is newer than 2") {
+	err := s.Ready(t.Context())
+	if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "schema version 7 is newer than 2") {
 		t.Errorf("Ready() = %v, want ErrSchema with both versions", err)
 	}
 	if err := s.Close(); err != nil {
@@ -133,8 +134,12 @@ func TestNewerSchema(t *testing.T) {
 	}
 	// The status shows what this program does not know, without a name.
 	migrations, err := Migrations(t.Context(), Options{Path: opts.Path})
-	if err != nil || len(migrations) != 3 || migrations[1].Number != 2 || migrations[1].Name != "" || migrations[2].Number != 7 {
-		t.Errorf("Migrations() = %+v, %v", migrations, err)
+	for i := range migrations {
+		migrations[i].AppliedAt = time.Time{}
+	}
+	want := []Migration{{Number: 1, Name: "accounts_and_keys"}, {Number: 2}, {Number: 7}}
+	if err != nil || !slices.Equal(migrations, want) {
+		t.Errorf("Migrations() = %+v, %v, want %+v", migrations, err, want)
 	}
 }
 
@@ -164,7 +169,9 @@ func TestMigrationThatFails(t *testing.T) {
 var slow = map[string]string{
 	"00002_second.sql": second["00002_second.sql"],
 	"00003_slow.sql": `CREATE TABLE third (x BLOB) STRICT;
-		INSERT INTO third WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT zeroblob(4000) FROM n;`,
+		INSERT INTO third
+		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)
+		SELECT zeroblob(4000) FROM n;`,
 }
 
 func init() {

@@ -23,11 +23,15 @@ type pool struct {
 	prepared
 }
 
-const listConnections = 2
+// Each connection takes some 2.5 MB at most. More than a few gain nothing: a query for one row takes 15 µs.
+const (
+	maxPointConnections = 8
+	listConnections     = 2
+)
 
 func openReads(f *file, g *gate) (_ *reads, err error) {
 	r := &reads{file: f, gate: g}
-	if r.points.db, err = f.connect(reading, max(2, runtime.GOMAXPROCS(0))); err != nil {
+	if r.points.db, err = f.connect(reading, min(max(2, runtime.GOMAXPROCS(0)), maxPointConnections)); err != nil {
 		return nil, err
 	}
 	if r.lists.db, err = f.connect(reading, listConnections); err != nil {

@@ -166,7 +166,9 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 }
 
 func TestStrangePaths(t *testing.T) {
-	for _, name := range []string{"a b.db", "50%.db", "what?mode=ro.db", "#1.db", "&_pragma=x.db", "ünï.db", "-x", "a+b", "a:b", "'\".db"} {
+	for _, name := range []string{
+		"a b.db", "50%.db", "what?mode=ro.db", "#1.db", "&_pragma=x.db", "ünï.db", "-x", "a+b", "a:b", "'\".db",
+	} {
 		path := filepath.Join(t.TempDir(), name)
 		s := openFilled(t, Options{Path: path, Migrate: true}, 1)
 		if _, err := os.Stat(path); err != nil {
@@ -196,26 +198,35 @@ func TestOpenRefuses(t *testing.T) {
 		}
 		return path
 	}
+	dangling := filepath.Join(folder, "dangling.db")
+	if err := os.Symlink(filepath.Join(folder, "none.db"), dangling); err != nil {
+		t.Fatal(err)
+	}
 	foreign := filepath.Join(folder, "foreign.db")
 	execute(t, plain(t, foreign), `CREATE TABLE things (x)`)
 
-	for name, c := range map[string]struct {
+	type refusal struct {
 		opts Options
 		want string
 		is   error
-	}{
-		"no path":           {Options{Migrate: true}, "must name a file", nil},
-		"no folder":         {Options{Path: filepath.Join(folder, "no", "x.db"), Migrate: true}, "there is no folder " + filepath.Join(folder, "no"), nil},
-		"a folder":          {Options{Path: folder, Migrate: true}, "is a folder; must be a file, such as " + filepath.Join(folder, "apikeyd.db"), nil},
-		"a device":          {Options{Path: "/dev/null", Migrate: true}, "is no regular file", nil},
-		"no file":           {Options{Path: filepath.Join(folder, "none.db")}, "", fs.ErrNotExist},
-		"no file to read":   {Options{Path: filepath.Join(folder, "none.db"), ReadOnly: true}, "", fs.ErrNotExist},
-		"a text":            {Options{Path: write("text", strings.Repeat("no database\n", 100)), Migrate: true}, "is no SQLite database", nil},
-		"a short text":      {Options{Path: write("short", "x"), Migrate: true}, "is no SQLite database", nil},
-		"of another":        {Options{Path: foreign, Migrate: true}, "belongs to another program", nil},
+	}
+	create := func(path string) Options { return Options{Path: path, Migrate: true} }
+	nowhere := filepath.Join(folder, "no", "x.db")
+	none := filepath.Join(folder, "none.db")
+	for name, c := range map[string]refusal{
+		"no path":           {create(""), "must name a file", nil},
+		"no folder":         {create(nowhere), "there is no folder " + filepath.Dir(nowhere), nil},
+		"a folder":          {create(folder), "is a folder; must be a file, such as " + filepath.Join(folder, "apikeyd.db"), nil},
+		"a device":          {create("/dev/null"), "is no regular file", nil},
+		"a link to nothing": {create(dangling), "is a symbolic link to a file that does not exist", nil},
+		"no file":           {Options{Path: none}, "", fs.ErrNotExist},
+		"no file to read":   {Options{Path: none, ReadOnly: true}, "", fs.ErrNotExist},
+		"a text":            {create(write("text", strings.Repeat("no database\n", 100))), "is no SQLite database", nil},
+		"a short text":      {create(write("short", "x")), "is no SQLite database", nil},
+		"of another":        {create(foreign), "belongs to another program", nil},
+		"of another, read":  {Options{Path: foreign, ReadOnly: true}, "", store.ErrSchema},
 		"empty":             {Options{Path: write("empty", "")}, "schema version 0 is older than 1", store.ErrSchema},
 		"empty to read":     {Options{Path: write("empty2", ""), ReadOnly: true}, "run apikeyd migrate", store.ErrSchema},
-		"of another, read":  {Options{Path: foreign, ReadOnly: true}, "", store.ErrSchema},
 		"migrate read-only": {Options{Path: foreign, ReadOnly: true, Migrate: true}, "cannot create a schema", nil},
 	} {
 		s, err := Open(t.Context(), c.opts)
@@ -224,8 +235,11 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: opened", name)
 			continue
 		}
-		if !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.opts.Path) || c.is != nil && !errors.Is(err, c.is) {
+		if !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.opts.Path) {
 			t.Errorf("%s: error %q, want one about %q with %q", name, err, c.opts.Path, c.want)
+		}
+		if c.is != nil && !errors.Is(err, c.is) {
+			t.Errorf("%s: error %v, want %v", name, err, c.is)
 		}
 	}
 	for _, path := range []string{"none.db", "none.db.lock", "empty2.lock"} {
@@ -239,6 +253,25 @@ func TestOpenRefuses(t *testing.T) {
 	var mode string
 	if err := plain(t, foreign).QueryRow(`PRAGMA journal_mode`).Scan(&mode); err != nil || mode != "delete" {
 		t.Errorf("the other program's database was touched: journal mode %s, %v", mode, err)
+	}
+}
+
+// TestOpenTurnsOnTheLog opens a database that some tool has taken the write-ahead log from.
+func TestOpenTurnsOnTheLog(t *testing.T) {
+	path := newPath(t)
+	if err := openFilled(t, Options{Path: path, Migrate: true}, 1).Close(); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, plain(t, path), `PRAGMA journal_mode = DELETE`)
+	s := open(t, Options{Path: path})
+	if err := addKeys(t.Context(), s, 1, 1); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.RecordByDigest(t.Context(), digestOf(1)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path + "-wal"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -275,8 +308,8 @@ func TestPlans(t *testing.T) {
 				sqlstore.ListDigests:            "tokens_by_key (key_id=?)",
 				sqlstore.DeleteTokens:           "tokens_by_key (key_id=?)",
 			}[st]
-			if !strings.Contains(plan, want) || strings.Contains(plan, "TEMP B-TREE") ||
-				strings.Contains(plan, "SCAN") && st != sqlstore.SelectInitialised && !strings.Contains(plan, "SCAN CONSTANT ROW") {
+			scans := strings.Contains(strings.ReplaceAll(plan, "SCAN CONSTANT ROW", ""), "SCAN") && st != sqlstore.SelectInitialised
+			if !strings.Contains(plan, want) || scans || strings.Contains(plan, "TEMP B-TREE") {
 				t.Errorf("with statistics %q the plan of %s is\n%swant %q", stats, text(st), plan, want)
 			}
 		}

@@ -73,8 +73,7 @@ func openWriter(ctx context.Context, f *file) (_ *writer, err error) {
 		return nil, err
 	}
 	if journal != "wal" {
-		return nil, fmt.Errorf("the folder of %s does not allow a write-ahead log (journal mode %s): is it on a network?",
-			f.path, journal)
+		return nil, fmt.Errorf("its folder allows no write-ahead log, as one on a network may not (journal mode %s)", journal)
 	}
 	for c, text := range controlTexts {
 		if w.control[c], err = w.conn.PrepareContext(ctx, text); err != nil {
@@ -158,9 +157,8 @@ func (w *writer) update(ctx context.Context, fn func(store.Tx) error) ([]store.C
 
 // take runs fn in its turn.
 func (c *call) take(t *turn, fn func(store.Tx) error) {
-	// Stands where fn does not return.
-	t.err = errUnfinished
 	defer func() { c.finished <- struct{}{} }()
+	t.err = errUnfinished // stays where fn does not return
 	err := fn(t.tx)
 	t.err = err
 }
@@ -240,7 +238,7 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 // again returns the calls of turns that were lost.
 func again(lost []*turn) (calls []*call) {
 	for _, t := range lost {
-		if t.err != errUnfinished {
+		if !errors.Is(t.err, errUnfinished) {
 			calls = append(calls, t.call)
 		}
 	}

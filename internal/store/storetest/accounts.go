@@ -42,7 +42,7 @@ func userComesBack(t *testing.T, w *world) {
 func emailTaken(t *testing.T, w *world) {
 	insert := func(email string) error {
 		_, err := w.Update(t.Context(), func(tx store.Tx) error {
-			_, err := tx.InsertUser(t.Context(), key.User{Email: email, CreatedAt: start, UpdatedAt: start})
+			_, err := tx.InsertUser(t.Context(), newUser(email))
 			return err
 		})
 		return err
@@ -61,7 +61,8 @@ func emailTaken(t *testing.T, w *world) {
 
 func organizationComesBack(t *testing.T, w *world) {
 	for _, want := range []key.Organization{
-		{Name: "Ünïcode 𝕬", ExternalID: "crm-17", Metadata: []byte(`{"plan":"x"}`), CreatedAt: start, UpdatedAt: start.AddDate(0, 1, 0)},
+		{Name: "Ünïcode 𝕬", ExternalID: "crm-17", Metadata: []byte(`{"plan":"x"}`), CreatedAt: start,
+			UpdatedAt: start.AddDate(0, 1, 0)},
 		{Name: "bare", CreatedAt: start, UpdatedAt: start},
 	} {
 		w.update(t, func(tx store.Tx) (err error) {
@@ -83,7 +84,9 @@ func organizationComesBack(t *testing.T, w *world) {
 func externalIDTaken(t *testing.T, w *world) {
 	insert := func(external string) error {
 		_, err := w.Update(t.Context(), func(tx store.Tx) error {
-			_, err := tx.InsertOrganization(t.Context(), key.Organization{Name: "o", ExternalID: external, CreatedAt: start, UpdatedAt: start})
+			o := newOrganization("o")
+			o.ExternalID = external
+			_, err := tx.InsertOrganization(t.Context(), o)
 			return err
 		})
 		return err
@@ -106,7 +109,7 @@ func memberConflicts(t *testing.T, w *world) {
 		{w.organization, 1 << 40, store.NoReference},
 	} {
 		_, err := w.Update(t.Context(), func(tx store.Tx) error {
-			return tx.InsertMember(t.Context(), key.Membership{OrganizationID: c.organization, UserID: c.user, Role: key.Owner, CreatedAt: start})
+			return tx.InsertMember(t.Context(), newMember(c.organization, c.user, key.Owner))
 		})
 		wantConflict(t, fmt.Sprintf("InsertMember(%d, %d)", c.organization, c.user), err, c.want)
 	}
@@ -117,12 +120,12 @@ func memberships(t *testing.T, w *world) {
 	var want []key.Membership
 	w.update(t, func(tx store.Tx) (err error) {
 		want = nil
-		if user, err = tx.InsertUser(t.Context(), key.User{Email: "m@example.com", CreatedAt: start, UpdatedAt: start}); err != nil {
+		if user, err = tx.InsertUser(t.Context(), newUser("m@example.com")); err != nil {
 			return err
 		}
 		for i := range 5 {
 			name := fmt.Sprintf("Organization %d", 9-i)
-			id, err := tx.InsertOrganization(t.Context(), key.Organization{Name: name, CreatedAt: start, UpdatedAt: start})
+			id, err := tx.InsertOrganization(t.Context(), newOrganization(name))
 			if err != nil {
 				return err
 			}
@@ -147,11 +150,12 @@ func memberships(t *testing.T, w *world) {
 func standing(t *testing.T, w *world) {
 	var admin int64
 	w.update(t, func(tx store.Tx) (err error) {
-		admin, err = tx.InsertUser(t.Context(), key.User{Email: "root@example.com", InstanceAdmin: true, CreatedAt: start, UpdatedAt: start})
-		if err != nil {
+		root := newUser("root@example.com")
+		root.InstanceAdmin = true
+		if admin, err = tx.InsertUser(t.Context(), root); err != nil {
 			return err
 		}
-		return tx.InsertMember(t.Context(), key.Membership{OrganizationID: w.organization, UserID: admin, Role: key.Owner, CreatedAt: start})
+		return tx.InsertMember(t.Context(), newMember(w.organization, admin, key.Owner))
 	})
 	const nowhere = 1 << 40
 	for _, c := range []struct {

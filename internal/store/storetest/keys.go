@@ -186,7 +186,8 @@ func idsAreNew(t *testing.T, w *world) {
 		w.update(t, func(tx store.Tx) error { return tx.DeleteKey(t.Context(), k.ID) })
 	}
 	if w.organization <= 0 || w.otherOrganization <= w.organization || w.user <= 0 || w.otherUser <= w.user {
-		t.Errorf("ids of organizations %d, %d, and users %d, %d do not rise", w.organization, w.otherOrganization, w.user, w.otherUser)
+		t.Errorf("ids of organizations %d, %d, and users %d, %d do not rise",
+			w.organization, w.otherOrganization, w.user, w.otherUser)
 	}
 	// Nor inside of one transaction.
 	w.update(t, func(tx store.Tx) error {
@@ -290,7 +291,8 @@ func setLastUsed(t *testing.T, w *world) {
 	}
 	use()
 	a.LastUsedAt, b.LastUsedAt = start.Add(time.Minute), start.Add(2*time.Minute)
-	use(store.Use{KeyID: a.ID, At: a.LastUsedAt}, store.Use{KeyID: gone.ID, At: start}, store.Use{KeyID: b.ID, At: b.LastUsedAt})
+	use(store.Use{KeyID: a.ID, At: a.LastUsedAt}, store.Use{KeyID: gone.ID, At: start},
+		store.Use{KeyID: b.ID, At: b.LastUsedAt})
 	use(store.Use{KeyID: a.ID, At: start}, store.Use{KeyID: b.ID}) // earlier, and none
 	a.LastUsedAt = start.Add(3 * time.Minute)
 	use(store.Use{KeyID: a.ID, At: a.LastUsedAt}, store.Use{KeyID: a.ID, At: start})

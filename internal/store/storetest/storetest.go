@@ -56,6 +56,18 @@ type world struct {
 // start is when everything in a world was made.
 var start = time.Date(2026, 11, 22, 18, 54, 3, int(120*time.Millisecond), time.UTC)
 
+func newUser(email string) key.User {
+	return key.User{Email: email, CreatedAt: start, UpdatedAt: start}
+}
+
+func newOrganization(name string) key.Organization {
+	return key.Organization{Name: name, CreatedAt: start, UpdatedAt: start}
+}
+
+func newMember(organization, user int64, role key.Role) key.Membership {
+	return key.Membership{OrganizationID: organization, UserID: user, Role: role, CreatedAt: start}
+}
+
 func populate(t *testing.T, s store.Store) *world {
 	t.Helper()
 	t.Cleanup(func() {
@@ -69,7 +81,7 @@ func populate(t *testing.T, s store.Store) *world {
 			email string
 			id    *int64
 		}{{"ada@example.com", &w.user}, {"grace@example.com", &w.otherUser}} {
-			id, err := tx.InsertUser(t.Context(), key.User{Email: u.email, CreatedAt: start, UpdatedAt: start})
+			id, err := tx.InsertUser(t.Context(), newUser(u.email))
 			if err != nil {
 				return err
 			}
@@ -79,14 +91,13 @@ func populate(t *testing.T, s store.Store) *world {
 			name string
 			id   *int64
 		}{{"Analytical Engines", &w.organization}, {"Compilers", &w.otherOrganization}} {
-			id, err := tx.InsertOrganization(t.Context(), key.Organization{Name: o.name, CreatedAt: start, UpdatedAt: start})
+			id, err := tx.InsertOrganization(t.Context(), newOrganization(o.name))
 			if err != nil {
 				return err
 			}
 			*o.id = id
 			for _, user := range []int64{w.user, w.otherUser} {
-				m := key.Membership{OrganizationID: id, UserID: user, Role: key.Member, CreatedAt: start}
-				if err := tx.InsertMember(t.Context(), m); err != nil {
+				if err := tx.InsertMember(t.Context(), newMember(id, user, key.Member)); err != nil {
 					return err
 				}
 			}

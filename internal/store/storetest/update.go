@@ -47,7 +47,7 @@ func readsItsWrites(t *testing.T, w *world) {
 		if err != nil || len(page) != 1 {
 			t.Errorf("Keys inside of the transaction = %v, %v", page, err)
 		}
-		user, err := tx.InsertUser(t.Context(), key.User{Email: "new@example.com", CreatedAt: start, UpdatedAt: start})
+		user, err := tx.InsertUser(t.Context(), newUser("new@example.com"))
 		if err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func failedWriteEndsIt(t *testing.T, w *world) {
 		if err := tx.DeleteKey(t.Context(), k.ID); err != nil {
 			return err
 		}
-		_, err := tx.InsertUser(t.Context(), key.User{Email: "ada@example.com", CreatedAt: start, UpdatedAt: start})
+		_, err := tx.InsertUser(t.Context(), newUser("ada@example.com"))
 		wantConflict(t, "InsertUser", err, store.EmailTaken)
 		if _, err := tx.InsertKey(t.Context(), w.key(), w.digest()); err == nil {
 			t.Error("InsertKey after a failed write succeeds")
@@ -185,7 +185,7 @@ func failAlone(t *testing.T, w *world) {
 				case 2:
 					return errMine // after it wrote
 				case 3:
-					_, err := tx.InsertUser(t.Context(), key.User{Email: "ADA@example.com", CreatedAt: start, UpdatedAt: start})
+					_, err := tx.InsertUser(t.Context(), newUser("ADA@example.com"))
 					return err
 				case 4:
 					panic("mine")

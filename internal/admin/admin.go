@@ -18,10 +18,11 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
-// Caller is who asks: the authenticated user, and the key that the request came with.
+// Caller is who asks: the authenticated user, and the token of theirs that the request came with.
 type Caller struct {
 	UserID int64
-	KeyID  int64
+	// Token is the digest of the token of an API key; zero where no key calls.
+	Token key.Digest
 }
 
 // Invalidator makes every node forget what it knew about tokens that changed. It MUST return only when no check that
@@ -88,7 +89,7 @@ func invalid(faults []key.Fault) *key.Error {
 type Me struct {
 	User        key.User
 	Memberships []key.Membership // with a key, that of its organization alone
-	Key         *key.Key         // the calling key; nil without one
+	Key         *key.Record      // the calling key; nil without one
 }
 
 // Me returns who the caller is. Every scope allows it.

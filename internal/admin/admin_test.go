@@ -48,6 +48,7 @@ type house struct {
 	other   int64            // another one
 	users   map[string]int64 // by what they are: "viewer", …, "stranger", "instance admin"
 	foreign key.Key          // a key in the other organization
+	tokens  map[int64]token.Token
 }
 
 func newHouse(t *testing.T) *house {
@@ -57,7 +58,7 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	h := &house{t: t, store: s, thrown: new(recorder), now: noon, users: map[string]int64{}}
+	h := &house{t: t, store: s, thrown: new(recorder), now: noon, users: map[string]int64{}, tokens: map[int64]token.Token{}}
 	h.Service = admin.New(admin.Options{Store: s, Invalidator: h.thrown, TokenPrefix: "ak", Now: func() time.Time { return h.now }})
 	h.change(func(tx store.Tx) (err error) {
 		if h.home, err = tx.InsertOrganization(t.Context(), key.Organization{Name: "home", CreatedAt: noon, UpdatedAt: noon}); err != nil {
@@ -105,13 +106,19 @@ func (h *house) key(user, organization int64, scopes key.Scopes) key.Key {
 		k.ID, err = tx.InsertKey(h.t.Context(), k, secret.Digest())
 		return err
 	})
+	h.tokens[k.ID] = secret
 	return k
 }
 
 func (h *house) session(user string) admin.Caller { return admin.Caller{UserID: h.users[user]} }
 
 func (h *house) withKey(user string, organization int64, scopes key.Scopes) admin.Caller {
-	return admin.Caller{UserID: h.users[user], KeyID: h.key(h.users[user], organization, scopes).ID}
+	return h.by(h.key(h.users[user], organization, scopes))
+}
+
+// by is a caller who comes with a key.
+func (h *house) by(k key.Key) admin.Caller {
+	return admin.Caller{UserID: k.UserID, Token: h.tokens[k.ID].Digest()}
 }
 
 func codeOf(err error) key.Code {
@@ -293,7 +300,8 @@ func TestWhoMayCreateWhichKeys(t *testing.T) {
 // What a change gives to a key must be the caller's to give.
 func TestNeverAKeyStrongerThanTheCaller(t *testing.T) {
 	h := newHouse(t)
-	weak := h.withKey("owner", h.home, read|update)
+	weakKey := h.key(h.users["owner"], h.home, read|update)
+	weak := h.by(weakKey)
 	off, on, never, later := false, true, time.Time{}, noon.Add(48*time.Hour)
 	sooner := noon.Add(time.Hour)
 	expiring := func() key.Key {
@@ -324,7 +332,7 @@ func TestNeverAKeyStrongerThanTheCaller(t *testing.T) {
 		{"widen by what it has", h.key(h.users["owner"], h.home, read), key.Patch{Scopes: scopes(read | update)}, "ok"},
 		{"widen by what it lacks", h.key(h.users["owner"], h.home, read), key.Patch{Scopes: scopes(read | remove)}, key.InsufficientScope},
 		{"widen a stronger key by what it has", h.key(h.users["owner"], h.home, manage), key.Patch{Scopes: scopes(read | manage)}, key.InsufficientScope},
-		{"widen itself", key.Key{ID: weak.KeyID}, key.Patch{Scopes: scopes(key.AllScopes)}, key.InsufficientScope},
+		{"widen itself", weakKey, key.Patch{Scopes: scopes(key.AllScopes)}, key.InsufficientScope},
 		{"revive a stronger key", disabled(), key.Patch{Enabled: &on}, key.InsufficientScope},
 		{"revive it narrowed", disabled(), key.Patch{Enabled: &on, Scopes: scopes(read)}, "ok"},
 		{"lengthen a stronger key", expiring(), key.Patch{ExpiresAt: &later}, key.InsufficientScope},
@@ -336,6 +344,77 @@ func TestNeverAKeyStrongerThanTheCaller(t *testing.T) {
 		if got := codeOf(err); got != row.want {
 			t.Errorf("%s: %s, want %s", row.what, got, row.want)
 		}
+	}
+}
+
+// A token carries the authority of its holder. Who gives it scopes, or learns it, must not rise by that.
+func TestNobodyRisesByAnothersKey(t *testing.T) {
+	h := newHouse(t)
+	h.change(func(tx store.Tx) error {
+		return tx.InsertMember(t.Context(), key.Membership{OrganizationID: h.home, UserID: h.users["instance admin"], Role: key.Member, CreatedAt: noon})
+	})
+	soon, later, on, off := noon.Add(time.Hour), noon.Add(2*time.Hour), true, false
+	for _, row := range []struct {
+		caller, holder string
+		scopes         key.Scopes
+		want           key.Code // of rotating, widening, enabling and lengthening
+	}{
+		{"admin", "member", read, "ok"},
+		{"admin", "admin", read, "ok"},
+		{"admin", "owner", read, "ok"}, // without MANAGE it acts as anybody's does
+		{"admin", "owner", key.AllScopes, key.Forbidden},
+		{"owner", "admin", key.AllScopes, "ok"},
+		{"owner", "colleague", key.AllScopes, "ok"},
+		{"admin", "instance admin", key.AllScopes, key.Forbidden},
+		{"owner", "instance admin", manage, key.Forbidden},
+		{"owner", "instance admin", read, "ok"},
+		{"instance admin", "owner", key.AllScopes, "ok"},
+	} {
+		caller, name := h.session(row.caller), row.caller+" on a key of the "+row.holder+" with "+row.scopes.String()
+		check := func(what string, err error, want key.Code) {
+			t.Helper()
+			if got := codeOf(err); got != want {
+				t.Errorf("%s: %s: %s, want %s", name, what, got, want)
+			}
+		}
+		k := h.key(h.users[row.holder], h.home, row.scopes)
+		_, _, err := h.RotateKey(t.Context(), caller, k.ID, 0)
+		check("rotate", err, row.want)
+		_, err = h.UpdateKey(t.Context(), caller, k.ID, key.Patch{ExpiresAt: &soon})
+		check("shorten", err, "ok")
+		_, err = h.UpdateKey(t.Context(), caller, k.ID, key.Patch{ExpiresAt: &later})
+		check("lengthen", err, row.want)
+		_, err = h.UpdateKey(t.Context(), caller, k.ID, key.Patch{Enabled: &off})
+		check("disable", err, "ok")
+		_, err = h.UpdateKey(t.Context(), caller, k.ID, key.Patch{Enabled: &on})
+		check("enable", err, row.want)
+		check("delete", h.DeleteKey(t.Context(), caller, k.ID), "ok")
+	}
+	k := h.key(h.users["instance admin"], h.home, read)
+	wider := read | manage
+	_, err := h.UpdateKey(t.Context(), h.session("owner"), k.ID, key.Patch{Scopes: &wider})
+	if codeOf(err) != key.Forbidden {
+		t.Errorf("an owner gives MANAGE to a key of an instance admin: %v", err)
+	}
+}
+
+// What is listed as one's own can be looked at and deleted, whether one is a member there or not.
+func TestOwnKeysAreSeenWithoutMembership(t *testing.T) {
+	h := newHouse(t)
+	k := h.key(h.users["stranger"], h.home, read) // left over where the stranger is no member
+	owner := h.session("stranger")
+	page, _, err := h.Keys(t.Context(), owner, admin.KeyList{Limit: 10})
+	if err != nil || len(page) != 2 || page[0].ID != k.ID {
+		t.Errorf("list: %v, %v", page, err)
+	}
+	if _, err := h.Key(t.Context(), owner, k.ID); err != nil {
+		t.Errorf("get: %v", err)
+	}
+	if _, _, err := h.RotateKey(t.Context(), owner, k.ID, 0); codeOf(err) != key.Forbidden {
+		t.Errorf("rotate: %v; someone who is no member may hold no keys there", err)
+	}
+	if err := h.DeleteKey(t.Context(), owner, k.ID); err != nil {
+		t.Errorf("delete: %v", err)
 	}
 }
 
@@ -378,28 +457,40 @@ func TestCallerIsLookedAtInTheTransaction(t *testing.T) {
 	h := newHouse(t)
 	name := "x"
 	off := false
-	for what, end := range map[string]func(admin.Caller){
-		"deleted": func(c admin.Caller) {
-			if err := h.DeleteKey(t.Context(), h.session("owner"), c.KeyID); err != nil {
+	for what, end := range map[string]func(int64){
+		"deleted": func(id int64) {
+			if err := h.DeleteKey(t.Context(), h.session("owner"), id); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"disabled": func(c admin.Caller) {
-			if _, err := h.UpdateKey(t.Context(), h.session("owner"), c.KeyID, key.Patch{Enabled: &off}); err != nil {
+		"rotated": func(id int64) {
+			if _, _, err := h.RotateKey(t.Context(), h.session("owner"), id, 0); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"expired": func(c admin.Caller) {
+		"rotated and past its grace": func(id int64) {
+			if _, _, err := h.RotateKey(t.Context(), h.session("owner"), id, time.Second); err != nil {
+				t.Fatal(err)
+			}
+			h.now = h.now.Add(time.Second)
+		},
+		"disabled": func(id int64) {
+			if _, err := h.UpdateKey(t.Context(), h.session("owner"), id, key.Patch{Enabled: &off}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"expired": func(id int64) {
 			at := h.now.Add(time.Second)
-			if _, err := h.UpdateKey(t.Context(), h.session("owner"), c.KeyID, key.Patch{ExpiresAt: &at}); err != nil {
+			if _, err := h.UpdateKey(t.Context(), h.session("owner"), id, key.Patch{ExpiresAt: &at}); err != nil {
 				t.Fatal(err)
 			}
 			h.now = at
 		},
 	} {
-		caller := h.withKey("owner", h.home, key.AllScopes)
+		calling := h.key(h.users["owner"], h.home, key.AllScopes)
+		caller := h.by(calling)
 		target := h.key(h.users["owner"], h.home, read)
-		end(caller)
+		end(calling.ID)
 		_, _, errCreate := h.CreateKey(t.Context(), caller, key.Draft{Name: "n", Scopes: read, OrganizationID: h.home})
 		_, errUpdate := h.UpdateKey(t.Context(), caller, target.ID, key.Patch{Name: &name})
 		_, _, errRotate := h.RotateKey(t.Context(), caller, target.ID, 0)
@@ -582,7 +673,7 @@ func TestInitialise(t *testing.T) {
 	if len(made) != 1 {
 		t.Fatalf("%d initialised the database", len(made))
 	}
-	me, err := service.Me(t.Context(), admin.Caller{UserID: made[0].UserID, KeyID: made[0].KeyID})
+	me, err := service.Me(t.Context(), admin.Caller{UserID: made[0].UserID, Token: made[0].Token.Digest()})
 	if err != nil || !me.User.InstanceAdmin || me.User.Email != "a@example.com" || me.Key.Scopes != key.AllScopes ||
 		len(me.Memberships) != 1 || me.Memberships[0].Role != key.Owner || me.Memberships[0].OrganizationName != "Example" {
 		t.Errorf("me = %+v, %v", me, err)

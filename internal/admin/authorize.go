@@ -22,15 +22,22 @@ var (
 	deleteKeys = action{"delete keys", key.Delete}
 )
 
+// view is the database at one moment: inside a transaction, or outside.
+type view interface {
+	store.Reader
+	store.Tokens
+}
+
 // identity is a Caller as the database knows it at the moment of the decision.
 type identity struct {
 	user key.User
-	key  *key.Key // nil where no key calls
+	key  *key.Record // nil where no key calls
 }
 
 // identify reads who the caller is. The credential was checked when the request came in; it is looked at again here,
-// inside the transaction, because it may have been deleted since.
-func (s *Service) identify(ctx context.Context, r store.Reader, c Caller) (identity, error) {
+// inside the transaction, because since then the key may have been deleted, or the token replaced by another one: a
+// body may take its time.
+func (s *Service) identify(ctx context.Context, r view, c Caller) (identity, error) {
 	gone := &key.Error{Code: key.Unauthenticated, Detail: "the credential is no longer good"}
 	user, err := r.User(ctx, c.UserID)
 	switch {
@@ -39,19 +46,19 @@ func (s *Service) identify(ctx context.Context, r store.Reader, c Caller) (ident
 	case err != nil:
 		return identity{}, fmt.Errorf("user %d: %w", c.UserID, err)
 	}
-	if c.KeyID == 0 {
+	if c.Token == (key.Digest{}) {
 		return identity{user: user}, nil
 	}
-	k, err := r.Key(ctx, c.KeyID)
+	k, err := r.RecordByDigest(ctx, c.Token)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return identity{}, gone
 	case err != nil:
-		return identity{}, fmt.Errorf("calling key %d: %w", c.KeyID, err)
-	case k.UserID != c.UserID || !k.Enabled || k.Expired(s.now()):
+		return identity{}, fmt.Errorf("calling key: %w", err)
+	case k.UserID != c.UserID || k.Decide(key.Question{}, key.MillisOf(s.clock())) != key.CheckValid:
 		return identity{}, gone
 	}
-	return identity{user: user, key: &k}, nil
+	return identity{user: user, key: k}, nil
 }
 
 // rights are what a caller may do in one organization. They come from authorize alone.
@@ -66,16 +73,23 @@ type rights struct {
 //   - with insufficient_scope where a key calls that lacks the scope of the action,
 //   - with not_found where the organization does not exist for the caller: no such one, no member of it, or a key of
 //     another one. Instance admins see all of them, and so do their keys that have MANAGE.
-func (s *Service) authorize(ctx context.Context, r store.Reader, c Caller, a action, organizationID int64) (rights, error) {
+func (s *Service) authorize(ctx context.Context, r view, c Caller, a action, organizationID int64) (rights, error) {
 	who, err := s.permit(ctx, r, c, a)
 	if err != nil {
 		return rights{}, err
 	}
-	return who.in(ctx, r, organizationID)
+	g, err := who.in(ctx, r, organizationID)
+	if err != nil {
+		return rights{}, err
+	}
+	if !g.sees(organizationID) {
+		return rights{}, notFound(nil)
+	}
+	return g, nil
 }
 
 // permit is the part of authorize that does not depend on an organization.
-func (s *Service) permit(ctx context.Context, r store.Reader, c Caller, a action) (identity, error) {
+func (s *Service) permit(ctx context.Context, r view, c Caller, a action) (identity, error) {
 	who, err := s.identify(ctx, r, c)
 	if err != nil {
 		return identity{}, err
@@ -86,17 +100,13 @@ func (s *Service) permit(ctx context.Context, r store.Reader, c Caller, a action
 	return who, nil
 }
 
-// in is the part of authorize that depends on the organization.
+// in returns the caller's rights in an organization, whether they see it or not.
 func (who identity) in(ctx context.Context, r store.Reader, organizationID int64) (rights, error) {
 	standing, err := r.Standing(ctx, who.user.ID, organizationID)
 	if err != nil {
 		return rights{}, fmt.Errorf("standing of user %d in organization %d: %w", who.user.ID, organizationID, err)
 	}
-	g := rights{who, standing}
-	if !g.sees(organizationID) {
-		return rights{}, notFound(nil)
-	}
-	return g, nil
+	return rights{who, standing}, nil
 }
 
 // sees reports whether the organization exists for the caller.
@@ -122,16 +132,28 @@ func (who identity) actsEverywhere() bool {
 // seesAllKeys reports whether the caller sees and manages every key of the organization, not only their own.
 func (g rights) seesAllKeys() bool { return g.actsEverywhere() || g.standing.Role.ManagesKeys() }
 
-// seesKey reports whether a key of the organization exists for the caller.
-func (g rights) seesKey(k *key.Key) bool { return k.UserID == g.user.ID || g.seesAllKeys() }
+// seesKey reports whether a key of the organization exists for the caller. Their own keys do, wherever they are; a
+// calling key sees those of its organization.
+func (g rights) seesKey(k *key.Key) bool {
+	if g.sees(k.OrganizationID) && g.seesAllKeys() {
+		return true
+	}
+	return k.UserID == g.user.ID && (g.key == nil || g.key.OrganizationID == k.OrganizationID)
+}
 
 // grant refuses to give scopes to a key of the user holderID that the calling key lacks itself, or that the
-// holder's role rules out.
-func (g rights) grant(scopes key.Scopes, holder key.Standing) error {
+// holder's role rules out. Whoever gives MANAGE to somebody else's key, or learns the token of one that has it, acts
+// with that person's authority over accounts: it must not be above the caller's own.
+func (g rights) grant(scopes key.Scopes, holderID int64, holder key.Standing) error {
 	if g.key != nil {
 		if missing := scopes.Without(g.key.Scopes); missing != 0 {
 			return lacking(missing, "to give them to a key")
 		}
+	}
+	if holderID != g.user.ID && !g.actsEverywhere() && scopes.Has(key.Manage) &&
+		(holder.InstanceAdmin || holder.Role > g.standing.Role) {
+		return &key.Error{Code: key.Forbidden, Detail: "the key manages accounts for somebody who may do more there " +
+			"than you; you may disable, narrow or delete it"}
 	}
 	if holder.InstanceAdmin {
 		return nil

@@ -36,7 +36,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 		if len(faults) > 0 {
 			return invalid(faults)
 		}
-		if err := g.grant(draft.Scopes, g.standing); err != nil {
+		if err := g.grant(draft.Scopes, c.UserID, g.standing); err != nil {
 			return err
 		}
 		created.ID, err = tx.InsertKey(ctx, created, secret.Digest())
@@ -66,7 +66,7 @@ func (s *Service) check(draft key.Draft) (key.Draft, []key.Fault) {
 }
 
 // mayCreate returns the caller's rights where the draft wants a key, and adds to the faults that there is no such place.
-func (s *Service) mayCreate(ctx context.Context, r store.Reader, c Caller, draft key.Draft, faults []key.Fault) (rights, []key.Fault, error) {
+func (s *Service) mayCreate(ctx context.Context, r view, c Caller, draft key.Draft, faults []key.Fault) (rights, []key.Fault, error) {
 	g, err := s.authorize(ctx, r, c, createKey, draft.OrganizationID)
 	if isNotFound(err) {
 		// What is wrong is a field of the body, not the address that was called.
@@ -171,7 +171,7 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 			if err != nil {
 				return fmt.Errorf("standing of the key's user %d: %w", old.UserID, err)
 			}
-			if err := g.grant(given, holder); err != nil {
+			if err := g.grant(given, old.UserID, holder); err != nil {
 				return err
 			}
 		}
@@ -212,7 +212,7 @@ func (s *Service) RotateKey(ctx context.Context, c Caller, id int64, grace time.
 		if err != nil {
 			return fmt.Errorf("standing of the key's user %d: %w", k.UserID, err)
 		}
-		if err := g.grant(k.Scopes, holder); err != nil {
+		if err := g.grant(k.Scopes, k.UserID, holder); err != nil {
 			return err
 		}
 		now := s.now()
@@ -237,7 +237,7 @@ func (s *Service) DeleteKey(ctx context.Context, c Caller, id int64) error {
 }
 
 // findKey returns a key that the caller may do a to, and the caller's rights in its organization.
-func (s *Service) findKey(ctx context.Context, r store.Reader, c Caller, a action, id int64) (key.Key, rights, error) {
+func (s *Service) findKey(ctx context.Context, r view, c Caller, a action, id int64) (key.Key, rights, error) {
 	// The scope comes first: a key that lacks it learns nothing about which keys there are.
 	who, err := s.permit(ctx, r, c, a)
 	if err != nil {

@@ -18,7 +18,8 @@ func authenticateKey(checker *verify.Checker) func(*exchange) error {
 		if err != nil {
 			return err
 		}
-		d, err := checker.Check(x.r.Context(), []byte(text), key.Question{})
+		secret := []byte(text)
+		d, err := checker.Check(x.r.Context(), secret, key.Question{})
 		if err != nil {
 			return undecided(err)
 		}
@@ -26,7 +27,7 @@ func authenticateKey(checker *verify.Checker) func(*exchange) error {
 			return badCredential("the key is unknown, deleted, disabled or expired")
 		}
 		x.keyID = d.Record.KeyID
-		x.caller = admin.Caller{UserID: d.Record.UserID, KeyID: d.Record.KeyID}
+		x.caller = admin.Caller{UserID: d.Record.UserID, Token: token.Hash(secret)}
 		return nil
 	}
 }

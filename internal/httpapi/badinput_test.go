@@ -253,7 +253,7 @@ func TestGoodBodiesOfCreate(t *testing.T) {
 		with(`"expires_at":null`),
 		with(`"expires_at":"2999-01-01T00:00:00.123456789+14:00"`),
 		with(`"metadata":{}`),
-		with(`"metadata":{"a":{"key_name":1},"b":[1e400,-0.0,null]}`),
+		with(`"metadata":{"a":{"key_name":1},"b":[1e300,-0.0,null]}`),
 		with(`"metadata":{` + strings.Repeat(" ", 4094) + `}`),
 		with(`"metadata":{"a":` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `}`),
 		valid + strings.Repeat(" ", 64<<10-len(valid)),

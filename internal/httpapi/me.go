@@ -37,7 +37,7 @@ func (h me) get(ctx context.Context, c admin.Caller, _ struct{}) (answer, error)
 	}
 	if k := who.Key; k != nil {
 		wire.Key = &api.CallingKey{
-			KeyID:          k.ID,
+			KeyID:          k.KeyID,
 			KeyName:        k.Name,
 			KeyScope:       wireScopes(k.Scopes),
 			OrganizationID: k.OrganizationID,

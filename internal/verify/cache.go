@@ -17,8 +17,9 @@ import (
 // spares the marked ones, once. A flood of keys that are asked for once therefore passes through without driving
 // out those in use.
 //
-// Digests are SHA-256 and thus uniformly distributed, also where an attacker chooses the tokens, so their own bits
-// serve as hash.
+// Digests are SHA-256 and thus uniformly distributed, so their own bits serve as hash. Somebody could search for
+// tokens whose digests collide in those bits, but would have to be handed them as keys: only the small cache of
+// unknown tokens can be filled from outside.
 type cache[V any] struct {
 	shards   [cacheShards]cacheShard[V]
 	overhead int64 // bytes that an entry takes beside what its value refers to
@@ -274,16 +275,6 @@ func (s *cacheShard[V]) evict() {
 	s.hand = e
 	s.remove(&e.digest) // moves the hand on to the next newer
 	s.evictions.Add(1)
-}
-
-// clear takes everything out.
-func (c *cache[V]) clear() {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		s.reset()
-		s.mu.Unlock()
-	}
 }
 
 // CacheStats says how full a cache is.

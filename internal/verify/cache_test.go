@@ -92,24 +92,6 @@ func TestCacheScanDoesNotEvictKeysInUse(t *testing.T) {
 	}
 }
 
-func TestClearForgetsAll(t *testing.T) {
-	c := newCache[int](1 << 20)
-	for i := range uint64(1000) {
-		put(c, digestOf(i), int(i))
-	}
-	c.clear()
-	for i := range uint64(1000) {
-		d := digestOf(i)
-		if c.get(&d) != nil {
-			t.Fatal("an entry outlived clear")
-		}
-		put(c, d, 1)
-	}
-	if st := c.stats(); st.Entries != 1000 {
-		t.Errorf("stats = %+v", st)
-	}
-}
-
 // TestMemoryPerKey is the claim "at most 400 bytes per cached key", and holds the cache's own count against the heap.
 func TestMemoryPerKey(t *testing.T) {
 	if testing.Short() {

@@ -185,8 +185,8 @@ func TestFillThatRacesAChangeLoses(t *testing.T) {
 			t.Errorf("a check after the delete: %v", got)
 		}
 		close(release)
-		for range 2 { // they asked before the delete
-			if got := <-early; got != key.CheckValid {
+		for range 2 { // they asked before the delete, but are answered after it
+			if got := <-early; got != key.CheckNotFound {
 				t.Errorf("a check from before the delete: %v", got)
 			}
 		}
@@ -213,36 +213,18 @@ func TestFailedLookupIsNotKept(t *testing.T) {
 	}
 }
 
-func TestPanickingLookupFailsTheOthersAndIsNotKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, s := newChecker(t, time.Now, 1<<20, 1<<20)
-		tok := token.New("ak")
-		s.set(tok.Digest(), record(1))
-		release := make(chan struct{})
-		s.during = func(context.Context, error) error { <-release; panic("broken store") }
-		panicked, waited := make(chan any), make(chan error)
-		go func() {
-			defer func() { panicked <- recover() }()
-			c.Check(t.Context(), []byte(tok.Reveal()), key.Question{})
-		}()
-		synctest.Wait()
-		go func() {
-			_, err := c.Check(t.Context(), []byte(tok.Reveal()), key.Question{})
-			waited <- err
-		}()
-		synctest.Wait()
-		close(release)
-		if <-panicked == nil {
-			t.Error("the panic was swallowed")
-		}
-		if err := <-waited; !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("the check that waited: %v", err)
-		}
-		s.during = nil
-		if got := mustCheck(t, c, tok.Reveal(), key.Question{}); got != key.CheckValid {
-			t.Errorf("afterwards: %v", got)
-		}
-	})
+func TestAPanickingLookupFailsAndIsNotKept(t *testing.T) {
+	c, s := newChecker(t, time.Now, 1<<20, 1<<20)
+	tok := token.New("ak")
+	s.set(tok.Digest(), record(1))
+	s.during = func(context.Context, error) error { panic("broken store") }
+	if _, err := c.Check(t.Context(), []byte(tok.Reveal()), key.Question{}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("err = %v", err)
+	}
+	s.during = nil
+	if got := mustCheck(t, c, tok.Reveal(), key.Question{}); got != key.CheckValid {
+		t.Errorf("afterwards: %v", got)
+	}
 }
 
 // The caller who came first goes away: the others still get their answer.
@@ -281,16 +263,44 @@ func TestImpatientCallerDoesNotHarmOthers(t *testing.T) {
 	})
 }
 
-func TestStalledStoreIsGivenUp(t *testing.T) {
+// A store that hangs, and does not care about contexts, as a disk that does not answer.
+func TestAStalledStoreIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s := newChecker(t, time.Now, 1<<20, 1<<20)
-		s.during = func(ctx context.Context, _ error) error { <-ctx.Done(); return ctx.Err() }
+		release := make(chan struct{})
+		s.during = func(_ context.Context, found error) error { <-release; return found }
+		tok := token.New("ak")
+		s.set(tok.Digest(), record(1))
 		start := time.Now()
-		if _, err := c.Check(t.Context(), []byte(token.New("ak").Reveal()), key.Question{}); err == nil {
-			t.Error("a check without an answer succeeded")
+		for range 2 { // the second joins the look-up of the first
+			if _, err := c.Check(t.Context(), []byte(tok.Reveal()), key.Question{}); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("err = %v", err)
+			}
 		}
-		if took := time.Since(start); took != lookupTimeout {
-			t.Errorf("gave up after %v, want %v", took, lookupTimeout)
+		if took := time.Since(start); took != 2*fetchTimeout {
+			t.Errorf("gave up after %v, want %v each", took, fetchTimeout)
+		}
+		// A flood meanwhile does not pile up without bound.
+		var refused atomic.Int64
+		var flood sync.WaitGroup
+		for range maxFetches + 100 {
+			flood.Go(func() {
+				_, err := c.Check(t.Context(), []byte(token.New("ak").Reveal()), key.Question{})
+				if errors.Is(err, errFetchesFull) {
+					refused.Add(1)
+				} else if err == nil {
+					t.Error("a check without an answer succeeded")
+				}
+			})
+		}
+		flood.Wait()
+		if n := refused.Load(); n != 101 { // one place is taken since before the flood
+			t.Errorf("%d checks were refused at once, want 101", n)
+		}
+		close(release)
+		synctest.Wait()
+		if got := mustCheck(t, c, tok.Reveal(), key.Question{}); got != key.CheckValid {
+			t.Errorf("after recovery: %v", got)
 		}
 	})
 }

@@ -83,7 +83,7 @@ func TestRecorder(t *testing.T) {
 	created := answer(201, "application/json", strings.TrimSuffix(keyJSON, "}")+
 		`,"key":"ak_0ThisIsAnExampleAndNoRealToken00000000000001ANLg8"}`, "Location: /v1/api-keys/17")
 	valid := answer(200, "application/json", `{"valid":true,"code":"VALID","key_id":17,"key_name":"B","key_scope":["READ"],`+
-		`"organization_id":432,"user_id":3,"expires_at":"2027-11-22T18:54:03.120Z","metadata":{"a":[{"b":1}]}}`)
+		`"organization_id":432,"user_id":3,"expires_at":"2027-11-22T18:54:03.120Z","metadata":{"a":[{"b":1}]}}`, "Cache-Control:")
 	gone := answer(204, "", "", "Content-Type:", "Content-Length:")
 	const draft = `{"key_name":"Backend","key_scope":["READ"],"organization_id":432}`
 	const question = `{"key":"x"}`
@@ -101,8 +101,8 @@ func TestRecorder(t *testing.T) {
 		{"a created key", "POST /v1/api-keys", draft, created, ""},
 		{"no body", "DELETE /v1/api-keys/17", "", gone, ""},
 		{"a check", "POST /v1/verify", question, valid, ""},
-		{"a check that finds nothing", "POST /v1/verify", question, answer(200, "application/json", `{"valid":false,"code":"NOT_FOUND"}`), ""},
-		{"a batch", "POST /v1/verify/batch", `{"requests":[]}`, answer(200, "application/json", `{"results":[`+valid.body+`]}`), ""},
+		{"a check that finds nothing", "POST /v1/verify", question, answer(200, "application/json", `{"valid":false,"code":"NOT_FOUND"}`, "Cache-Control:"), ""},
+		{"a batch", "POST /v1/verify/batch", `{"requests":[]}`, answer(200, "application/json", `{"results":[`+valid.body+`]}`, "Cache-Control:"), ""},
 		{"HEAD", "HEAD /v1/api-keys/17", "", answer(200, "application/json", ""), ""},
 		{"a refusal of a request that is not described", "POST /v1/api-keys?x=1", `[`, problem(400, "malformed_request"), ""},
 		{"a wrong method", "PUT /v1/api-keys", "", problem(405, "method_not_allowed", "Allow: GET, HEAD, POST"), ""},

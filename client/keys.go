@@ -136,7 +136,8 @@ func (c *Client) UpdateKey(ctx context.Context, keyID int64, p api.KeyPatch) (ap
 
 // DeleteKey deletes a key for good. Once it has returned nil, no node of the server takes the key for valid.
 //
-// Where the connection breaks while a key deletes itself, the answer to the second attempt is api.ErrUnauthenticated.
+// Where the connection breaks and a second attempt finds no key, the error is api.ErrNotFound: the first attempt has
+// deleted it, or it was not the caller's to delete. Where a key deletes itself so, it is api.ErrUnauthenticated.
 func (c *Client) DeleteKey(ctx context.Context, keyID int64) error {
 	_, err := c.conn.try(ctx, request{
 		method: http.MethodDelete, path: keyPath(idSegment(keyID)), success: http.StatusNoContent, idempotent: true,

@@ -12,8 +12,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/apikeyd/apikeyd/api"
 )
 
 // Retry says how often and how patiently a request that failed is sent again. A zero field takes its default, which
@@ -28,8 +26,7 @@ import (
 //	the connection broke, or an attempt took too long     only what is idempotent: it may have been done
 //	502, 503 or 504 from something before the server      only what is idempotent: it may have been done
 //
-// Idempotent are all GETs, both ways to verify, and DeleteKey. A DeleteKey that finds no key after an attempt that may
-// have been done has succeeded. The others are not: a second CreateKey makes a second key; a second RotateKey throws
+// Idempotent are all GETs, both ways to verify, and DeleteKey. The others are not: a second CreateKey makes a second key; a second RotateKey throws
 // away the token that the first handed out, and with it the old one's grace; a second UpdateKey could undo what
 // somebody else changed in between, such as enable a key again that was just disabled.
 //
@@ -67,16 +64,11 @@ func (c *conn) try(ctx context.Context, r request, decode func([]byte) error) (h
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: encode the request: %w", r.method, c.url(r), err)
 	}
-	touched := false // an earlier attempt may have been done
 	for attempt := 1; ; attempt++ {
 		header, f := c.attempt(ctx, r, body, decode)
 		if f == nil {
 			return header, nil
 		}
-		if touched && r.method == http.MethodDelete && errors.Is(f.err, api.ErrNotFound) {
-			return nil, nil
-		}
-		touched = touched || !f.untouched
 		mayRepeat := f.passing && (f.untouched || r.idempotent) && attempt < c.retry.Attempts
 		if !mayRepeat || !c.retry.wait(ctx, attempt, f.after) {
 			return nil, gaveUp(ctx, f.err, attempt)

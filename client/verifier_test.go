@@ -89,7 +89,7 @@ func TestVerifyBatch(t *testing.T) {
 		mu.Unlock()
 		result := api.VerifyBatchResult{Results: []api.Verification{}}
 		for _, q := range batch.Requests {
-			result.Results = append(result.Results, api.Verification{Code: api.VerifyNotFound, KeyName: q.Key})
+			result.Results = append(result.Results, api.Verification{Code: api.VerifyExpired, KeyName: q.Key})
 		}
 		b, err := json.Marshal(result)
 		if err != nil {

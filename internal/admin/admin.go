@@ -68,6 +68,9 @@ func wrap(err error) error {
 	switch {
 	case err == nil, errors.As(err, &rule):
 		return err
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		return &key.Error{Code: key.Internal, Detail: "the disk failed at the end: the change may have been made or not; look " +
+			"before you try again", Err: err}
 	case errors.Is(err, store.ErrUnavailable):
 		return &key.Error{Code: key.Unavailable, Detail: "the database cannot be reached; nothing was done, try again", Err: err}
 	case errors.Is(err, store.ErrNotFound):

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/config"
@@ -73,10 +74,15 @@ func removeStaleSocket(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var d net.Dialer
-	if conn, err := d.DialContext(ctx, "unix", path); err == nil {
+	conn, err := d.DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
 		return errors.Join(errors.New("somebody listens there already"), conn.Close())
+	case errors.Is(err, syscall.ECONNREFUSED): // nobody does
+		return os.Remove(path)
+	default: // somebody may, and be busy
+		return fmt.Errorf("there is a socket that cannot be tried: %w", err)
 	}
-	return os.Remove(path)
 }
 
 func (l *listener) serve() error {

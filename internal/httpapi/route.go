@@ -49,7 +49,7 @@ func newTable(routes []route, listener string, m *telemetry.Metrics) table {
 // find returns the route of a request and what its path holds in place of the wildcard; or the problem that there is
 // none.
 //
-// The path is taken as it stands. Nothing is cleaned and nobody is sent elsewhere, so one resource has one address.
+// The path is taken as it stands: nothing is cleaned, and nobody is sent elsewhere.
 func (t table) find(method string, path *url.URL) (found *route, wildcard string, err error) {
 	segments := strings.Split(path.EscapedPath(), "/")
 	var allowed []string

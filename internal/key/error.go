@@ -14,12 +14,13 @@ const (
 	NotFound          Code = "not_found"          // no such thing, or not the caller's to see
 	Conflict          Code = "conflict"           // at odds with the present state
 	Invalid           Code = "invalid"            // a field is missing, of the wrong type or out of range
+	Internal          Code = "internal"           // something broke, and what became of the request is not known
 	Unavailable       Code = "unavailable"        // the store cannot be reached; nothing was done
 )
 
 // Codes lists them all.
 func Codes() []Code {
-	return []Code{Unauthenticated, InsufficientScope, Forbidden, NotFound, Conflict, Invalid, Unavailable}
+	return []Code{Unauthenticated, InsufficientScope, Forbidden, NotFound, Conflict, Invalid, Internal, Unavailable}
 }
 
 // Fault is one thing that is wrong with what the caller sent.

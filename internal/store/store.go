@@ -6,7 +6,7 @@
 //
 // # Rules for every method
 //
-//   - A method MUST return an error that matches ErrNotFound, ErrConflict or ErrUnavailable (errors.Is) where one of
+//   - A method MUST return an error that matches ErrNotFound, ErrUnavailable, ErrOutcomeUnknown or a ConflictError where one of
 //     them describes what happened, and MUST tell one constraint from another by the database's own code, never by
 //     the text of a message.
 //   - No error may hold a digest as a whole, a token or a password.
@@ -31,9 +31,11 @@ import (
 var (
 	// ErrNotFound: there is no such row.
 	ErrNotFound = errors.New("not found")
-	// ErrUnavailable: the database could not do it now: away, locked, out of disk. Nothing was done, save for the rare
-	// commit of which Update cannot know.
+	// ErrUnavailable: the database could not do it now: away, locked, out of disk. Nothing was done.
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrOutcomeUnknown: the disk failed at the very end of a commit. Whether it is kept shows when the database is
+	// recovered; until then it looks undone. It does not match ErrUnavailable, because to try again may do it twice.
+	ErrOutcomeUnknown = errors.New("outcome of the commit unknown")
 	// ErrClosed is ErrUnavailable because Close was called.
 	ErrClosed = fmt.Errorf("%w: closed", ErrUnavailable)
 	// ErrSchema: the schema of the database is older or newer than this program knows.

@@ -31,6 +31,13 @@ func extended(err error) int {
 	return 0
 }
 
+// outcomeUnknown reports whether a COMMIT that failed with this code may have been done all the same. SQLite writes to
+// the log in order, and what marks the commit last. Where writing failed, the mark is not there, and recovery drops
+// the rest. Where only the sync behind it failed, it may be.
+func outcomeUnknown(code int) bool {
+	return code == sqlite3.SQLITE_IOERR_FSYNC || code == sqlite3.SQLITE_IOERR_DIR_FSYNC
+}
+
 // failure returns err as the storage contract names it, where no constraint can be the reason.
 func failure(ctx context.Context, err error) error {
 	switch {

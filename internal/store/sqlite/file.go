@@ -103,6 +103,10 @@ func (f *file) resolve() (exists bool, err error) {
 		return false, fmt.Errorf("is a folder; must be a file, such as %s", filepath.Join(f.path, "apikeyd.db"))
 	case !info.Mode().IsRegular():
 		return false, fmt.Errorf("is no regular file (%s)", info.Mode())
+	case links(info) > 1:
+		// The lock, and the log that SQLite keeps beside the file, belong to the name: under another one, a second
+		// process would neither be kept out nor see what this one writes.
+		return false, errors.New("has several names (hard links); it must have one")
 	case info.Size() != 0 && info.Size() < minSize:
 		return false, fmt.Errorf("is no SQLite database: it has %d bytes", info.Size())
 	}

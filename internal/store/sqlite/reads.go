@@ -88,7 +88,11 @@ func (r *reads) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlsto
 		return err
 	}
 	defer r.gate.leave()
-	return r.lists.each(ctx, s, scan, args)
+	from := &r.lists
+	if s == sqlstore.ListMemberships { // as short as a single row
+		from = &r.points
+	}
+	return from.each(ctx, s, scan, args)
 }
 
 // Exec returns ErrReadOnly.

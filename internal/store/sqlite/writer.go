@@ -216,14 +216,14 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 		}
 	}
 
-	err := w.do(commit)
+	err := w.doCommit()
 	if err != nil {
 		w.do(rollback)
 	}
 	for _, t := range kept {
 		switch {
 		case t.err == nil:
-			// After a failed commit the log may hold it or not: only recovery after a crash would tell.
+			// Also where the outcome is not known: nobody may go on trusting what it has changed.
 			t.call.answer(t.tx.Changes(), err)
 		case err == nil:
 			t.call.answer(nil, t.err)
@@ -252,6 +252,15 @@ func (c *call) begin() bool {
 
 // answer ends a call.
 func (c *call) answer(changes []store.Change, err error) { c.outcome <- outcome{changes, err} }
+
+// doCommit commits. Where the disk took everything and then failed to confirm it, nobody can know whether it is kept.
+func (w *writer) doCommit() error {
+	err := w.do(commit)
+	if outcomeUnknown(extended(err)) {
+		return fmt.Errorf("%w: %v", store.ErrOutcomeUnknown, err) // not %w: it says unavailable, where nothing was done
+	}
+	return err
+}
 
 // give gives a call its turn and waits for the end of that.
 func (w *writer) give(c *call) *turn {

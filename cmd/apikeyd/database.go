@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -77,7 +78,12 @@ after the copy began is not in it.
 To restore: stop the server, put the copy in the place of the database, remove the files beside it that end in -wal
 and -shm, and start the server. Keys that were deleted after the backup are good again then: delete them once more.`,
 		Example: `  apikeyd backup /backups/apikeyd-$(date +%F).db`,
-		Args:    cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || args[0] == "" {
+				return errors.New("name the one file to write to, such as: apikeyd backup copy.db")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := p.loadConfig(cmd)
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,7 @@ key, and prints five lines to try them with.`,
   # with the key that the first start prints, in another terminal
   export APIKEYD_KEY=ak_…
   apikeyd keys create --name "Backend" --scope READ,CREATE`,
+		Version:       build().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -65,11 +67,29 @@ key, and prints five lines to try them with.`,
 	)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	// Cobra would add these two later, and then they would not know what wrong usage is.
+	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()
+	// Cobra would add it later, and then it would not know what wrong usage is.
 	root.InitDefaultCompletionCmd()
 	cli.WrapUsageErrors(root)
 	return root
+}
+
+// helpCommand is cobra's, but for a topic that does not exist, which is wrong usage and no reason to show all help.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [command]",
+		Short:   "Help about any command",
+		Long:    "Print the help of a command, the same as its --help.",
+		Example: "  apikeyd help keys create",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return cli.UsageError(fmt.Errorf("there is no command %q", strings.Join(args, " ")))
+			}
+			return found.Help()
+		},
+	}
 }
 
 // loadConfig reads the settings whose flags cmd has, from flags, environment and file. A bad one is wrong usage,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -43,15 +44,22 @@ func PrintError(w io.Writer, err error) {
 	}
 	for _, one := range all {
 		lines := explain(one)
-		fmt.Fprintf(w, "apikeyd: %s\n", visible(lines[0]))
+		fmt.Fprintf(w, "apikeyd: %s\n", visible(masked(lines[0])))
 		for _, line := range lines[1:] {
-			fmt.Fprintf(w, "  %s\n", visible(line))
+			fmt.Fprintf(w, "  %s\n", visible(masked(line)))
 		}
 	}
 	if usage, ok := errors.AsType[*usageError](err); ok && usage.command != "" {
 		fmt.Fprintf(w, "See %q.\n", usage.command+" --help")
 	}
 }
+
+// tokenShaped matches what could be a token, or a good part of one.
+var tokenShaped = regexp.MustCompile(`[0-9A-Za-z_]*_[0-9A-Za-z]{16,}`)
+
+// masked returns text without what could be a token: one that was given in the wrong place must not be repeated in
+// the log of whatever runs the command.
+func masked(text string) string { return tokenShaped.ReplaceAllString(text, "…") }
 
 // explain returns the lines that say what is wrong, at least one.
 func explain(err error) []string {

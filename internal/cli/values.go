@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -24,9 +25,15 @@ type text struct {
 	value string
 }
 
-func (v *text) Set(s string) error { v.value = s; return nil }
-func (v *text) String() string     { return v.value }
-func (v *text) Type() string       { return v.kind }
+func (v *text) Set(s string) error {
+	if !utf8.ValidString(s) { // JSON would make another text of it
+		return errors.New("must be valid UTF-8")
+	}
+	v.value = s
+	return nil
+}
+func (v *text) String() string { return v.value }
+func (v *text) Type() string   { return v.kind }
 
 func addText(cmd *cobra.Command, name, kind, value, usage string) *string {
 	v := &text{kind, value}

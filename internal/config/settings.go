@@ -35,7 +35,7 @@ var settings = []setting{
 	},
 	{
 		name: "database", group: groupGeneral, placeholder: "DSN", preset: "sqlite:apikeyd.db",
-		help:  "where everything is kept: sqlite:PATH. The file is made where there is none",
+		help:  "where everything is kept: sqlite:PATH. Serve and init make the file where there is none",
 		parse: to(func(c *Config) *Database { return &c.Database }, ParseDatabase),
 	},
 

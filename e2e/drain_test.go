@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -163,7 +164,9 @@ func shuttingDown(log []byte) bool { return bytes.Contains(log, []byte(`"msg":"s
 func (s *server) terminate() {
 	s.t.Helper()
 	s.signal(syscall.SIGTERM)
-	if !s.stderr.await(s.t.Context(), shuttingDown) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	if !s.stderr.await(ctx, shuttingDown) {
 		s.t.Fatal("it does not shut down")
 	}
 }

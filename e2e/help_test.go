@@ -98,11 +98,6 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%s --help does not say what %s is for", path, strings.TrimSpace(line))
 			}
 		}
-		for line := range strings.Lines(c.help) {
-			if n := len([]rune(line)); n > 140 {
-				t.Errorf("%s --help has a line of %d characters: %s", path, n, line)
-			}
-		}
 	}
 }
 

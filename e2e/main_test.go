@@ -71,7 +71,7 @@ func waitMoreThanCompute() {
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		if err := flag.Set("test.parallel", "12"); err != nil {
+		if err := flag.Set("test.parallel", "24"); err != nil {
 			panic(err)
 		}
 	}

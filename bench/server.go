@@ -61,7 +61,7 @@ func (b *bench) start(ctx context.Context, name, path string, args ...string) (_
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, appended.Close()) }()
-	if s.Process, err = process.Start(ctx, appended, environment(), path, args...); err != nil {
+	if s.Process, err = process.Start(appended, environment(), path, args...); err != nil {
 		return nil, err
 	}
 	return s, s.awaitReady(ctx)

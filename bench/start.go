@@ -55,7 +55,7 @@ func (b *bench) startOnce(ctx context.Context, database string) (took time.Durat
 	defer func() { err = errors.Join(err, log.Close()) }()
 
 	began := time.Now()
-	p, err := process.Start(ctx, log, environment(), b.program, "serve", "--database", "sqlite:"+database,
+	p, err := process.Start(log, environment(), b.program, "serve", "--database", "sqlite:"+database,
 		"--listen", "127.0.0.1:0", "--verify-listen", "unix:"+socket)
 	if err != nil {
 		return 0, 0, err

@@ -4,7 +4,6 @@ package process
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,7 +19,7 @@ import (
 // million keys writes when they were last used.
 const stopTimeout = 2 * time.Minute
 
-// Process is a program that runs. It ends with the context it was started with, at the latest.
+// Process is a program that runs. Whoever starts it must stop it.
 type Process struct {
 	name string
 	cmd  *exec.Cmd
@@ -29,12 +28,11 @@ type Process struct {
 }
 
 // Start starts a program with this environment; output takes what it writes to standard output and standard error.
-func Start(ctx context.Context, output *os.File, env []string, path string, args ...string) (*Process, error) {
-	cmd := exec.CommandContext(ctx, path, args...)
+func Start(output *os.File, env []string, path string, args ...string) (*Process, error) {
+	// Without a context: at its end that would send a signal, Stop another, and a second one means not to wait.
+	cmd := exec.Command(path, args...)
 	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = output, output
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = stopTimeout
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

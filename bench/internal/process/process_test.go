@@ -14,7 +14,7 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p, err := Start(t.Context(), w, os.Environ(), "/bin/sh", "-c", "echo begun; exec sleep 60")
+	p, err := Start(w, os.Environ(), "/bin/sh", "-c", "echo begun; exec sleep 60")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,9 @@ func run(ctx context.Context, script, url string, d time.Duration, args ...strin
 		interrupt := time.AfterFunc(d, func() { _ = cmd.Process.Signal(os.Interrupt) }) // it may have ended
 		defer interrupt.Stop()
 	}
-	if err := cmd.Wait(); err != nil {
+	if err := cmd.Wait(); ctx.Err() != nil {
+		return Result{}, ctx.Err()
+	} else if err != nil {
 		return Result{}, fmt.Errorf("wrk: %w: %s", err, strings.TrimSpace(faults.String()))
 	}
 	return parse(out.String())

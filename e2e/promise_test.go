@@ -16,6 +16,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/client"
 	"github.com/apikeyd/apikeyd/internal/apptest"
+	"github.com/apikeyd/apikeyd/internal/config"
 )
 
 // change is something after which a token is no longer good for what it was.
@@ -53,32 +54,72 @@ func TestADeadKeyIsDead(t *testing.T) {
 	for _, c := range changes {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			const rounds = 80
-			for round := range rounds {
-				created, err := s.Client().CreateKey(t.Context(), api.NewKey{KeyName: c.name, KeyScope: []api.Scope{"READ", "CREATE"},
-					OrganizationID: s.First.OrganizationID})
-				if err != nil {
-					t.Fatal(err)
-				}
-				h := hammer(t, s.VerificationURL, created.Token, c.scope)
-				if round%2 == 0 {
-					h.everyoneHasAsked()
-				}
-				err = c.make(t.Context(), s.Client(), created.KeyID)
-				h.over.Store(true)
-				if err != nil {
-					t.Error(err)
-				}
-				h.everyoneHasAsked()
-				h.stop()
-				if h.before.Load() == 0 && round%2 == 0 {
-					t.Error("nobody has seen the token good")
-				}
-				if got := h.afterwards(); got != fmt.Sprintf("[%s]", c.want) {
-					t.Fatalf("round %d: after the %s checks say %s, want %s", round, c.name, got, c.want)
-				}
-			}
+			endAll(t, s, c, 80)
 		})
+	}
+}
+
+// TestADeadKeyIsDeadInASmallCache does the same where keys are thrown out of the cache and looked up again all the time,
+// so that there are look-ups in the middle of every commit.
+func TestADeadKeyIsDeadInASmallCache(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t, &apptest.Options{Config: func(c *config.Config) { c.CacheSize = 32 << 10 }}) // less than two keys a shard
+	const crowd = 400
+	questions := make([]api.VerifyRequest, crowd)
+	var made sync.WaitGroup
+	for i := range crowd {
+		made.Go(func() {
+			k, err := s.Client().CreateKey(t.Context(), api.NewKey{KeyName: "other", KeyScope: []api.Scope{"READ"},
+				OrganizationID: s.First.OrganizationID})
+			if err != nil {
+				t.Error(err)
+			}
+			questions[i].Key = k.Token
+		})
+	}
+	made.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	made.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := s.Verifier().VerifyBatch(ctx, questions); err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for _, c := range changes {
+		endAll(t, s, c, 20)
+	}
+	cancel()
+	made.Wait()
+}
+
+// endAll makes keys, has eight clients ask about each, and makes the change.
+func endAll(t *testing.T, s *apptest.Server, c change, rounds int) {
+	t.Helper()
+	for round := range rounds {
+		created, err := s.Client().CreateKey(t.Context(), api.NewKey{KeyName: c.name, KeyScope: []api.Scope{"READ", "CREATE"},
+			OrganizationID: s.First.OrganizationID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := hammer(t, s.VerificationURL, created.Token, c.scope)
+		if round%2 == 0 {
+			h.everyoneHasAsked()
+		}
+		err = c.make(t.Context(), s.Client(), created.KeyID)
+		h.over.Store(true)
+		if err != nil {
+			t.Error(err)
+		}
+		h.everyoneHasAsked()
+		h.stop()
+		if h.before.Load() == 0 && round%2 == 0 {
+			t.Error("nobody has seen the token good")
+		}
+		if got := h.afterwards(); got != fmt.Sprintf("[%s]", c.want) {
+			t.Fatalf("round %d: after the %s checks say %s, want %s", round, c.name, got, c.want)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type quickstart struct {
 type endpoint struct {
 	url    string // without a slash at its end
 	socket string // path of a unix socket; "": TCP
+	mutual bool   // it wants a certificate of the client's
 }
 
 // endpointOf returns how a listener is reached from this machine.
@@ -30,16 +31,16 @@ func endpointOf(a config.Address, t config.TLS, bound net.Addr) endpoint {
 		scheme = "https"
 	}
 	if a.Network == "unix" {
-		return endpoint{url: scheme + "://localhost", socket: a.Address}
+		return endpoint{url: scheme + "://localhost", socket: a.Address, mutual: t.Mutual()}
 	}
 	host, port, err := net.SplitHostPort(bound.String())
 	if err != nil {
-		return endpoint{url: scheme + "://" + bound.String()}
+		return endpoint{url: scheme + "://" + bound.String(), mutual: t.Mutual()}
 	}
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "127.0.0.1" // every interface: this one is always there
 	}
-	return endpoint{url: scheme + "://" + net.JoinHostPort(host, port)}
+	return endpoint{url: scheme + "://" + net.JoinHostPort(host, port), mutual: t.Mutual()}
 }
 
 // managementURL prefers the address that the operator says clients use.
@@ -63,6 +64,9 @@ func (e endpoint) curl(method, path, authorization, body string) string {
 	if e.socket != "" {
 		words = append(words, "--unix-socket", shellQuote(e.socket))
 	}
+	if e.mutual {
+		words = append(words, "--cert", clientCert, "--key", clientKey)
+	}
 	if method != "GET" && body == "" {
 		words = append(words, "-i", "-X", method) // the answer is a status line
 	}
@@ -75,6 +79,12 @@ func (e endpoint) curl(method, path, authorization, body string) string {
 	}
 	return strings.Join(words, " ")
 }
+
+// A client's certificate and key, where a listener wants them. Only its owner knows what they are called.
+const (
+	clientCert = "client.pem"
+	clientKey  = "client.key"
+)
 
 // shellQuote returns s as one word of a POSIX shell, bare where it needs no quotes.
 func shellQuote(s string) string {
@@ -99,6 +109,10 @@ func (q quickstart) String() string {
 	if q.tokenFile != "" {
 		verifier = `"Authorization: Bearer $(head -n 1 ` + shellQuote(q.tokenFile) + `)"`
 	}
+	check := "check a key, as your services do"
+	if q.verification.mutual {
+		check += ", with a certificate and key of one of them"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `A new database. Its first user, organization and key are shown this once:
 
@@ -116,7 +130,7 @@ Lines to paste, in this order:
 			fmt.Sprintf(`{"key_name":"Backend API Key","key_scope":["READ","CREATE"],"organization_id":%d}`, q.made.OrganizationID))},
 		{"list your keys", q.management.curl("GET", "/v1/api-keys", bearer, "")},
 		{"look at the new one", q.management.curl("GET", created, bearer, "")},
-		{"check a key, as your services do", q.verification.curl("POST", "/v1/verify", verifier,
+		{check, q.verification.curl("POST", "/v1/verify", verifier,
 			fmt.Sprintf(`{"key":"%s","scope":"READ"}`, secret))},
 		{"delete the new one", q.management.curl("DELETE", created, bearer, "")},
 	} {

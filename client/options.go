@@ -62,7 +62,7 @@ func WithHTTPClient(h *http.Client) Option {
 	}
 }
 
-// WithUserAgent sets the User-Agent header, which the server logs.
+// WithUserAgent sets the User-Agent header, which proxies on the way may log; apikeyd does not.
 func WithUserAgent(agent string) Option {
 	return func(s *settings) error {
 		for _, c := range []byte(agent) {

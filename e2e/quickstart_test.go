@@ -42,6 +42,13 @@ func TestFirstStart(t *testing.T) {
 					"--verify-tls-cert-file", "server.pem", "--verify-tls-key-file", "server.key"},
 				[]string{"CURL_CA_BUNDLE=" + filepath.Join(folder, "ca.pem")} // as where a known authority has signed
 		},
+		"mutual TLS": func(t *testing.T, folder string) ([]string, []string) {
+			for name, content := range makeCertificates(t) {
+				write(t, filepath.Join(folder, name), content)
+			}
+			return []string{"--verify-listen", ":0", "--verify-tls-cert-file", "server.pem", "--verify-tls-key-file", "server.key",
+				"--verify-tls-client-ca-file", "ca.pem"}, []string{"CURL_CA_BUNDLE=" + filepath.Join(folder, "ca.pem")}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

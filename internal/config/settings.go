@@ -125,8 +125,8 @@ var settings = []setting{
 	},
 	{
 		name: "log-checks", group: groupLog, kind: boolean, preset: "true",
-		help: "log every request that succeeds on the verification listener. A busy installation may switch this " +
-			"off (--log-checks=false): failed requests are logged all the same, and /metrics counts every outcome " +
+		help: "log every check that is answered on the verification listener. A busy installation may switch this " +
+			"off (--log-checks=false): requests that fail are logged all the same, and /metrics counts every outcome " +
 			"and times every request, slow ones included",
 		parse: to(func(c *Config) *bool { return &c.LogChecks }, parseBool),
 	},

@@ -67,10 +67,12 @@ func (p *program) printInitialised(made admin.Initialised, asJSON bool) error {
 	} else {
 		_, err = fmt.Fprintf(p.stdout, "user_id          %d\norganization_id  %d\nkey_id           %d\nkey              %s\n",
 			made.UserID, made.OrganizationID, made.KeyID, made.Token.Reveal())
-		fmt.Fprintln(p.stderr, "The key is shown this once. Start the server with: apikeyd serve")
 	}
 	if err != nil {
 		return errors.Join(errors.New("the database is initialised, but its key could not be printed; remove the database and start again"), err)
+	}
+	if !asJSON {
+		fmt.Fprintln(p.stderr, "The key is shown this once. Start the server with: apikeyd serve")
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (p *program) serve(cmd *cobra.Command) error {
 		Build:    build(),
 	})
 	if err != nil {
-		return errors.Join(err, writer.Close())
+		return errors.Join(unlessStopped(ctx, err), writer.Close())
 	}
 	err = p.initialiseIfEmpty(ctx, a, c)
 	if err == nil {
@@ -74,7 +74,16 @@ func (p *program) serve(cmd *cobra.Command) error {
 		err = a.Run(ctx)
 		runtime.KeepAlive(ballast)
 	}
-	return errors.Join(err, a.Close(), writer.Close())
+	return errors.Join(unlessStopped(ctx, err), a.Close(), writer.Close())
+}
+
+// unlessStopped returns nil where err says only that somebody has stopped the server before it was ready: they have got
+// what they want.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // newBallast returns memory that is held while the server runs and never touched, so that the operating system does not

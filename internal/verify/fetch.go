@@ -15,9 +15,6 @@ const (
 	// fetchTimeout bounds how long a check waits for the store before it says that it cannot decide.
 	fetchTimeout = 5 * time.Second
 
-	// maxFetches bounds the look-ups that wait for a store that does not answer. Checks beyond it are not decided.
-	maxFetches = 4096
-
 	fetchShards = 64
 )
 
@@ -38,7 +35,6 @@ type fetch struct {
 
 var (
 	errFetchTimeout = fmt.Errorf("%w: no answer within %v", store.ErrUnavailable, fetchTimeout)
-	errFetchesFull  = fmt.Errorf("%w: %d look-ups wait for it already", store.ErrUnavailable, maxFetches)
 	errFetchPanic   = fmt.Errorf("%w: the look-up panicked", store.ErrUnavailable)
 )
 
@@ -46,54 +42,56 @@ func (c *Checker) fetchShard(d *key.Digest) *fetchShard { return &c.fetches[d[0]
 
 // fetch gets what the store knows of a token, nil where it knows nothing, and caches it.
 //
-// A look-up runs on a goroutine of its own, so that neither a caller who goes away harms the others, nor a store that
-// hangs keeps anybody waiting for ever. Checks of the same token share it. Invalidate takes a look-up that is under
-// way out of the map: nobody joins it any more, what it brings is not cached, and those who wait for it look again.
+// Checks of the same token share one look-up, which the first of them does; its going away does not end it. Invalidate
+// takes a look-up that is under way out of the map: nobody joins it any more, what it brings is not cached, and those
+// who wait for it look again.
 func (c *Checker) fetch(ctx context.Context, digest key.Digest) (*known, error) {
-	timeout := time.NewTimer(fetchTimeout)
-	defer timeout.Stop()
+	s := c.fetchShard(&digest)
 	for {
-		f, err := c.join(digest)
-		if err != nil {
+		f, first := s.join(digest)
+		if first {
+			c.run(s, f, digest)
+		} else if err := f.wait(ctx); err != nil {
 			return nil, err
 		}
-		select {
-		case <-f.done:
-			if !f.outdated {
-				return f.known, f.err
-			}
-		case <-timeout.C:
-			return nil, errFetchTimeout
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the store: %w", ctx.Err())
+		if !f.outdated {
+			return f.known, f.err
 		}
 	}
 }
 
-// join returns the look-up of a token that is under way, or begins one.
-func (c *Checker) join(digest key.Digest) (*fetch, error) {
-	s := c.fetchShard(&digest)
+// join returns the look-up of a token that is under way, or a new one, which the caller has to do.
+func (s *fetchShard) join(digest key.Digest) (f *fetch, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.underWay[digest]; f != nil {
-		return f, nil
+		return f, false
 	}
 	// Since the cache was asked, another look-up may have ended. That costs a second one now and then, which is less
 	// than asking the cache again under the lock each time.
-	if c.fetching.Add(1) > maxFetches {
-		c.fetching.Add(-1)
-		return nil, errFetchesFull
-	}
-	f := &fetch{done: make(chan struct{})}
+	f = &fetch{done: make(chan struct{})}
 	if s.underWay == nil {
 		s.underWay = make(map[key.Digest]*fetch)
 	}
 	s.underWay[digest] = f
-	go c.run(s, f, digest)
-	return f, nil
+	return f, true
 }
 
-// run does one look-up.
+// wait waits for the end of a look-up that somebody else does.
+func (f *fetch) wait(ctx context.Context) error {
+	timeout := time.NewTimer(fetchTimeout)
+	defer timeout.Stop()
+	select {
+	case <-f.done:
+		return nil
+	case <-timeout.C:
+		return errFetchTimeout
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the store: %w", ctx.Err())
+	}
+}
+
+// run does one look-up, on the goroutine of the check: to hand it to another one would cost as much as the look-up.
 func (c *Checker) run(s *fetchShard, f *fetch, digest key.Digest) {
 	e, err := c.lookUp(digest)
 	s.mu.Lock()
@@ -110,11 +108,10 @@ func (c *Checker) run(s *fetchShard, f *fetch, digest key.Digest) {
 		f.known = &e.value
 	}
 	f.err = err
-	c.fetching.Add(-1)
 	close(f.done)
 }
 
-// lookUp asks the store; nil is an unknown token. A panic is an error: on this goroutine it would end the process.
+// lookUp asks the store; nil is an unknown token. A panic is an error, so that those who wait get one too.
 func (c *Checker) lookUp(digest key.Digest) (e *entry[known], err error) {
 	defer func() {
 		if v := recover(); v != nil {

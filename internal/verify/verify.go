@@ -40,8 +40,6 @@ type Checker struct {
 	known   *cache[known]
 	unknown *cache[struct{}]
 	fetches [fetchShards]fetchShard
-	// fetching counts the look-ups under way.
-	fetching atomic.Int64
 
 	checks, malformed, misses, failures counter
 }

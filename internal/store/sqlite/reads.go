@@ -15,6 +15,9 @@ type reads struct {
 	gate *gate
 	// Single rows and lists have connections of their own: a list may take seconds, and a check must not wait for it.
 	points, lists pool
+	// free holds a place for each connection for single rows. Whoever waits for one watches their context here; the
+	// pool, which is asked without a context, then has one at once.
+	free chan struct{}
 }
 
 // pool is a number of connections with prepared statements.
@@ -31,7 +34,9 @@ const (
 
 func openReads(f *file, g *gate) (_ *reads, err error) {
 	r := &reads{file: f, gate: g}
-	if r.points.db, err = f.connect(reading, min(max(2, runtime.GOMAXPROCS(0)), maxPointConnections)); err != nil {
+	n := min(max(2, runtime.GOMAXPROCS(0)), maxPointConnections)
+	r.free = make(chan struct{}, n)
+	if r.points.db, err = f.connect(reading, n); err != nil {
 		return nil, err
 	}
 	if r.lists.db, err = f.connect(reading, listConnections); err != nil {
@@ -70,16 +75,30 @@ func (r *reads) close() error {
 }
 
 // One gives the first row of the answer to scan. A query for one row ends within microseconds, and watching a context
-// would cost the driver more than that: ctx is looked at once.
+// would cost the driver more than that: only the wait for a connection does.
 func (r *reads) One(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
-	if ctx.Err() != nil {
-		return gaveUp(ctx)
-	}
 	if err := r.gate.enter(); err != nil {
 		return err
 	}
 	defer r.gate.leave()
+	if err := r.wait(ctx); err != nil {
+		return err
+	}
+	defer func() { <-r.free }()
 	return r.points.one(context.Background(), s, scan, args)
+}
+
+// wait takes a place at a connection for single rows.
+func (r *reads) wait(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return gaveUp(ctx)
+	}
+	select {
+	case r.free <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return gaveUp(ctx)
+	}
 }
 
 // Each gives every row of the answer to scan, until ctx ends.
@@ -88,11 +107,14 @@ func (r *reads) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlsto
 		return err
 	}
 	defer r.gate.leave()
-	from := &r.lists
-	if s == sqlstore.ListMemberships { // as short as a single row
-		from = &r.points
+	if s != sqlstore.ListMemberships {
+		return r.lists.each(ctx, s, scan, args)
 	}
-	return from.each(ctx, s, scan, args)
+	if err := r.wait(ctx); err != nil { // as short as a single row
+		return err
+	}
+	defer func() { <-r.free }()
+	return r.points.each(context.Background(), s, scan, args)
 }
 
 // Exec returns ErrReadOnly.

@@ -98,7 +98,9 @@ func TestCommandLines(t *testing.T) {
 		t.Errorf("found %q, want %q", got, want)
 	}
 	all := map[string]command{"apikeyd serve": {flags: []string{"--listen"}}}
-	for line, good := range map[string]bool{"apikeyd serve --listen :1": true, "apikeyd serve --lisden :1": false, "apikeyd run": false} {
+	for line, good := range map[string]bool{
+		"apikeyd serve --listen :1": true, "apikeyd serve --lisden :1": false, "apikeyd run": false,
+	} {
 		if err := commandLines(line)[0].check(all); (err == nil) != good {
 			t.Errorf("%s: %v", line, err)
 		}

@@ -317,11 +317,11 @@ func TestLastUsed(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
 	c := s.client(s.token)
-	used, err := c.CreateKey(t.Context(), api.NewKey{KeyName: "used", KeyScope: []api.Scope{"READ"}, OrganizationID: 1})
+	used, err := c.CreateKey(t.Context(), draft("used"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused, err := c.CreateKey(t.Context(), api.NewKey{KeyName: "refused", KeyScope: []api.Scope{"READ"}, OrganizationID: 1})
+	refused, err := c.CreateKey(t.Context(), draft("refused"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestManyIdleConnections(t *testing.T) {
 	for i := range crowd {
 		silent[i] = dial(t, s.verification)
 	}
-	if _, err := s.client(s.token).CreateKey(t.Context(), api.NewKey{KeyName: "x", KeyScope: []api.Scope{"READ"}, OrganizationID: 1}); err != nil {
+	if _, err := s.client(s.token).CreateKey(t.Context(), draft("x")); err != nil {
 		t.Error(err)
 	}
 	if a, err := s.verifier().Verify(t.Context(), api.VerifyRequest{Key: s.token}); err != nil || !a.Valid {

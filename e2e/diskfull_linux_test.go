@@ -79,7 +79,8 @@ func serveOnSmallDisk(t *testing.T) (s *server, folder string) {
 	probe.SysProcAttr = new(syscall.SysProcAttr)
 	inNamespace(probe)
 	if out, err := probe.CombinedOutput(); err != nil {
-		t.Skipf("this system lets nobody mount a file system in a namespace (%v %s); the limit on file sizes is tested all the same", err, out)
+		t.Skipf("this system lets nobody mount a file system in a namespace (%v %s); "+
+			"the limit on file sizes is tested all the same", err, out)
 	}
 	p := launchCommand(t, inNamespace, "sh", "-c", mount+` && cd "$PWD" && exec apikeyd serve`)
 	return await(t, p, mountPoint), fmt.Sprintf("/proc/%d/root%s", p.cmd.Process.Pid, mountPoint)
@@ -107,7 +108,7 @@ func goThroughFull(t *testing.T, s *server, disk full) {
 	c, v := s.client(s.token), s.verifier()
 	newKey := func(name string) api.CreatedKey {
 		t.Helper()
-		k, err := c.CreateKey(t.Context(), api.NewKey{KeyName: name, KeyScope: []api.Scope{"READ"}, OrganizationID: 1})
+		k, err := c.CreateKey(t.Context(), draft(name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,8 @@ func documents(t *testing.T) (all []document) {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && path != repository && (strings.HasPrefix(name, ".") || name == "build" || name == "bin" || name == "node_modules") {
+		foreign := strings.HasPrefix(name, ".") || name == "build" || name == "bin" || name == "node_modules"
+		if d.IsDir() && path != repository && foreign {
 			return fs.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(name, ".md") {

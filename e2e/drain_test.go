@@ -28,7 +28,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	folder := t.TempDir()
 	s := serve(t, folder)
 	began := time.Now()
-	created, err := s.client(s.token).CreateKey(t.Context(), api.NewKey{KeyName: "used", KeyScope: []api.Scope{"READ"}, OrganizationID: 1})
+	created, err := s.client(s.token).CreateKey(t.Context(), draft("used"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestFreeze(t *testing.T) {
 	}
 	made := make(chan error, 1)
 	go func() {
-		_, err := c.CreateKey(t.Context(), api.NewKey{KeyName: "waits", KeyScope: []api.Scope{"READ"}, OrganizationID: 1})
+		_, err := c.CreateKey(t.Context(), draft("waits"))
 		made <- err
 	}()
 	time.Sleep(time.Until(expiry) + 50*time.Millisecond)

@@ -95,7 +95,7 @@ func (l *ledger) count(f fate) (n int) {
 func (l *ledger) work(ctx context.Context, c *client.Client, worker string) error {
 	for i := 0; ctx.Err() == nil; i++ {
 		name := fmt.Sprintf("%s.%d", worker, i)
-		created, err := c.CreateKey(ctx, api.NewKey{KeyName: name, KeyScope: []api.Scope{api.ScopeRead}, OrganizationID: 1})
+		created, err := c.CreateKey(ctx, draft(name))
 		switch {
 		case errors.Is(err, api.ErrUnavailable):
 			l.note(name, entry{fate: refused})

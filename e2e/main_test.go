@@ -86,8 +86,12 @@ func lookAtSources() error {
 			return err
 		}
 	}
-	_, err := os.Stat(filepath.Join(repository, "go.sum"))
-	return err
+	for _, file := range []string{"go.sum", "Makefile"} {
+		if _, err := os.Stat(filepath.Join(repository, file)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func build(path string) (string, error) {

@@ -36,7 +36,7 @@ func searchAfterUse(t *testing.T, logFormat string, misused []string) {
 	u := &misuser{t: t, server: s, tokens: map[string]string{"first": s.token}}
 	c := s.client(s.token)
 	for _, name := range []string{"live", "rotated", "deleted", "disabled"} {
-		created, err := c.CreateKey(t.Context(), api.NewKey{KeyName: name, KeyScope: []api.Scope{"READ"}, OrganizationID: 1})
+		created, err := c.CreateKey(t.Context(), draft(name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,8 @@ func launchCommand(t testing.TB, change func(*exec.Cmd), name string, args ...st
 		t.Fatal(err)
 	}
 	defer stdout.Close()
-	p := &process{t: t, cmd: exec.Command(name, args...), stdout: printed{t, stdout.Name()}, stderr: newOutput(), exited: make(chan struct{})}
+	p := &process{t: t, cmd: exec.Command(name, args...), stdout: printed{t, stdout.Name()}, stderr: newOutput(),
+		exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, p.stderr
 	p.cmd.Env = environment()
 	p.cmd.WaitDelay = patience // where somebody else holds its output

@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		// A server that starts where it should have refused to is ended then.
-		Deadline: time.Now().Add(90 * time.Second),
+		Deadline: time.Now().Add(4 * time.Minute),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serve": serveInScript, "halt": halt, "crash": crash, "capture": capture, "certificates": certificates,
 		},
@@ -87,7 +87,9 @@ func serveInScript(ts *testscript.TestScript, neg bool, args []string) {
 	s := session(ts)
 	usage(ts, !neg && s.server == nil, "serve ARG..., once at a time")
 	var env []string
-	for _, name := range []string{"APIKEYD_LISTEN", "APIKEYD_VERIFY_LISTEN", "APIKEYD_CONFIG", "APIKEYD_DATABASE", "APIKEYD_LOG_FORMAT"} {
+	for _, name := range []string{
+		"APIKEYD_LISTEN", "APIKEYD_VERIFY_LISTEN", "APIKEYD_CONFIG", "APIKEYD_DATABASE", "APIKEYD_LOG_FORMAT",
+	} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	p := launch(s.t, ts.MkAbs("."), env, binary, append([]string{"serve"}, args...)...)

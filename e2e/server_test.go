@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/client"
 )
 
@@ -118,7 +119,8 @@ func (s *server) client(token string) *client.Client {
 // once is a client of which no call is sent twice, so that a test sees every failure.
 func (s *server) once(token string, h *http.Client) *client.Client {
 	s.t.Helper()
-	c, err := client.New(s.management, client.WithAPIKey(token), client.WithRetry(client.Retry{Attempts: 1}), client.WithHTTPClient(h))
+	c, err := client.New(s.management, client.WithAPIKey(token), client.WithHTTPClient(h),
+		client.WithRetry(client.Retry{Attempts: 1}))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -133,6 +135,11 @@ func (s *server) verifier() *client.Verifier {
 		s.t.Fatal(err)
 	}
 	return v
+}
+
+// draft is a key that may READ, in the first organization.
+func draft(name string) api.NewKey {
+	return api.NewKey{KeyName: name, KeyScope: []api.Scope{api.ScopeRead}, OrganizationID: 1}
 }
 
 // filesIn returns the path and content of every regular file below a folder.

@@ -50,7 +50,8 @@ func TestSlowClients(t *testing.T) {
 			if name == "management" {
 				post = "POST /v1/api-keys HTTP/1.1"
 			}
-			head := post + "\r\nHost: x\r\nAuthorization: Bearer " + s.token + "\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+			head := post + "\r\nHost: x\r\nAuthorization: Bearer " + s.token +
+				"\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
 			t.Run(name+"/headers trickle", func(t *testing.T) {
 				t.Parallel()
 				conn := dial(t, address)

@@ -137,7 +137,8 @@ func (a answer) refused(code api.Code, places ...string) api.Error {
 		return p
 	}
 	a.into(&p)
-	if p.Code != code || p.Status != a.status || p.Title == "" || p.Type == "" || p.Detail == "" || p.RequestID != a.header.Get("X-Request-Id") {
+	if p.Code != code || p.Status != a.status || p.Title == "" || p.Type == "" || p.Detail == "" ||
+		p.RequestID != a.header.Get("X-Request-Id") {
 		a.t.Errorf("%s: problem %s, want %s", a.what, a.body, code)
 	}
 	var got []string
@@ -155,7 +156,7 @@ func (a answer) refused(code api.Code, places ...string) api.Error {
 	if a.header.Get("Cache-Control") != "no-store" {
 		a.t.Errorf("%s: Cache-Control: %s", a.what, a.header.Get("Cache-Control"))
 	}
-	if challenged := strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer"); (a.status == http.StatusUnauthorized) && !challenged {
+	if a.status == http.StatusUnauthorized && !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer ") {
 		a.t.Errorf("%s: 401 without WWW-Authenticate: Bearer", a.what)
 	}
 	if allowed := a.header.Get("Allow") != ""; allowed != (a.status == http.StatusMethodNotAllowed) {

@@ -7,16 +7,16 @@ import (
 
 // size says how much is measured.
 type size struct {
-	Keys   int64 // in the large file; one in ten of them in one organization
-	Few    int64 // in the small file, likewise
-	Cached int   // keys in the cache, where that is what counts
-	Rounds int   // how often each is measured
+	Keys   int64 `json:"keys"`   // in the large file; one in ten of them in one organization
+	Few    int64 `json:"few"`    // in the small file, likewise
+	Cached int   `json:"cached"` // keys in the cache, where that is what counts
+	Rounds int   `json:"rounds"` // how often each is measured
 
-	Load    time.Duration // of a run under load
-	Loop    time.Duration // of a run in this process
-	Lookups int           // in a run of them
-	Pages   int           // in a run of them
-	Idle    time.Duration // until a started server is called idle
+	Load    time.Duration `json:"load_ns"` // of a run under load
+	Loop    time.Duration `json:"loop_ns"` // of a run in this process
+	Lookups int           `json:"lookups"` // in a run of them
+	Pages   int           `json:"pages"`   // in a run of them
+	Idle    time.Duration `json:"idle_ns"` // until a started server is called idle
 }
 
 // minRounds is the least number of rounds whose median means something.

@@ -140,7 +140,11 @@ func (r *report) machineText() string {
 	if m.Wrk != "" {
 		text += ", wrk " + m.Wrk
 	}
-	return text + fmt.Sprintf(". %d rounds; load of the machine before: %s.", r.Size.Rounds, m.Load)
+	text += fmt.Sprintf(". %d rounds; load of the machine before: %s.", r.Size.Rounds, m.Load)
+	if r.Size.Keys < full.Keys || r.Size.Load < full.Load {
+		text += " Smaller sizes or shorter runs than the promises are about."
+	}
+	return text
 }
 
 // verdict says whether promises are kept.

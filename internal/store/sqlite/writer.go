@@ -190,8 +190,11 @@ func (w *writer) next() *call {
 // run again, each for itself: what they did was lost because of another.
 func (w *writer) together(first *call, next func() *call) (redo []*call) {
 	if err := w.do(begin); err != nil {
-		for c := first; c != nil; c = next() {
-			c.answer(nil, err)
+		first.answer(nil, err)
+		for range len(w.queue) { // who comes later may find the database well again
+			if c := next(); c != nil {
+				c.answer(nil, err)
+			}
 		}
 		return nil
 	}

@@ -131,7 +131,7 @@ func TestCloseServesTheQueue(t *testing.T) {
 // TestBusy has another program hold the lock of the database, as the sqlite3 shell can.
 func TestBusy(t *testing.T) {
 	path := newPath(t)
-	s := openFilled(t, Options{Path: path, Migrate: true, pragmas: []string{"busy_timeout(250)"}}, 1)
+	s := openFilled(t, Options{Path: path, Migrate: true, pragmas: []string{"busy_timeout(10)"}}, 1)
 	other := plain(t, path)
 	other.SetMaxOpenConns(1)
 	execute(t, other, `BEGIN IMMEDIATE`)

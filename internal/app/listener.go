@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -115,4 +117,25 @@ func (l *listener) close() error {
 		return err
 	}
 	return nil
+}
+
+// belowHTTP returns a logger for what net/http has to say for itself. Most of it is what clients do wrong, and of no
+// interest. That no connection can be accepted, as when no more files may be opened, is the operator's business.
+func belowHTTP(l *slog.Logger) *log.Logger {
+	return log.New(lineWriter(func(line string) {
+		level := slog.LevelDebug
+		if strings.HasPrefix(line, "http: Accept error") { // net/http has nothing but the text to tell it by
+			level = slog.LevelWarn
+		}
+		l.Log(context.Background(), level, line)
+	}), "", 0)
+}
+
+// lineWriter is a function that takes the lines of a log.Logger.
+type lineWriter func(line string)
+
+// Write takes one line.
+func (w lineWriter) Write(line []byte) (int, error) {
+	w(strings.TrimSuffix(string(line), "\n"))
+	return len(line), nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -33,10 +32,10 @@ func TestBackupUnderLoad(t *testing.T) {
 	defer stop()
 	book := newLedger()
 	var busy sync.WaitGroup
-	h := &http.Client{Transport: newTransport(t), Timeout: patience}
 	for worker := range 16 {
+		c := s.once(s.token)
 		busy.Go(func() {
-			if err := book.work(ctx, s.once(s.token, h), fmt.Sprint(worker)); err != nil && ctx.Err() == nil {
+			if err := book.work(ctx, c, fmt.Sprint(worker)); err != nil && ctx.Err() == nil {
 				t.Errorf("beside a backup: %v", err)
 			}
 		})

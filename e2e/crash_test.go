@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -24,10 +23,10 @@ func TestKillUnderLoad(t *testing.T) {
 	for round := range rounds {
 		var killed atomic.Bool
 		var busy sync.WaitGroup
-		h := &http.Client{Transport: newTransport(t), Timeout: patience}
 		for worker := range workers {
+			c := s.once(token)
 			busy.Go(func() {
-				err := book.work(context.Background(), s.once(token, h), fmt.Sprintf("%d.%d", round, worker))
+				err := book.work(context.Background(), c, fmt.Sprintf("%d.%d", round, worker))
 				if !killed.Load() {
 					t.Errorf("round %d: before the end: %v", round, err)
 				}

@@ -129,10 +129,10 @@ func goThroughFull(t *testing.T, s *server, disk full) {
 	defer stop()
 	book := newLedger()
 	var busy sync.WaitGroup
-	h := &http.Client{Transport: newTransport(t), Timeout: patience}
 	for worker := range 8 {
+		c := s.once(s.token)
 		busy.Go(func() {
-			if err := book.work(ctx, s.once(s.token, h), fmt.Sprint(worker)); err != nil && ctx.Err() == nil {
+			if err := book.work(ctx, c, fmt.Sprint(worker)); err != nil && ctx.Err() == nil {
 				t.Errorf("nobody but the database is unavailable: %v", err)
 			}
 		})
@@ -145,7 +145,7 @@ func goThroughFull(t *testing.T, s *server, disk full) {
 	}
 
 	// No change is half done, and what is asked is answered.
-	once := s.once(s.token, h)
+	once := s.once(s.token)
 	_, err := once.UpdateKey(t.Context(), doomed.KeyID, api.KeyPatch{KeyName: "changed"})
 	changed := happened(t, "update", err, disk)
 	k, err := c.GetKey(t.Context(), doomed.KeyID)
@@ -207,9 +207,9 @@ func TestKillOnFullDisk(t *testing.T) {
 	token := s.token
 	book := newLedger()
 	var busy sync.WaitGroup
-	h := &http.Client{Transport: newTransport(t), Timeout: patience}
 	for worker := range 8 {
-		busy.Go(func() { _ = book.work(context.Background(), s.once(token, h), fmt.Sprint(worker)) }) // until the server is gone
+		c := s.once(token)
+		busy.Go(func() { _ = book.work(context.Background(), c, fmt.Sprint(worker)) }) // until the server is gone
 	}
 	book.await(t, 100)
 	log, err := os.Stat(filepath.Join(folder, "apikeyd.db-wal"))

@@ -38,9 +38,9 @@ func TestDrainUnderLoad(t *testing.T) {
 	var stopped atomic.Bool
 	var answered sync.Map // request ids
 	var checks atomic.Int64
-	h := &http.Client{Transport: newTransport(t), Timeout: patience}
 	var busy sync.WaitGroup
 	for worker := range workers {
+		h := oneAtATime(t)
 		busy.Go(func() {
 			for {
 				url, body := s.verification+"/v1/verify", question

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -193,11 +192,4 @@ func inspect(t testing.TB, path string) {
 			t.Errorf("%s: %s, %v, want %s", query, got, err, want)
 		}
 	}
-}
-
-// newTransport returns one for many requests at the same time.
-func newTransport(t testing.TB) *http.Transport {
-	transport := &http.Transport{MaxIdleConnsPerHost: 1000}
-	t.Cleanup(transport.CloseIdleConnections)
-	return transport
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ import (
 func TestNoFilesLeft(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
-	c, v := s.once(s.token, &http.Client{Transport: newTransport(t), Timeout: patience}), s.verifier()
+	c, v := s.once(s.token), s.verifier()
 	fresh, err := c.CreateKey(t.Context(), draft("not checked before"))
 	if err != nil {
 		t.Fatal(err)

@@ -116,15 +116,24 @@ func (s *server) client(token string) *client.Client {
 	return c
 }
 
-// once is a client of which no call is sent twice, so that a test sees every failure.
-func (s *server) once(token string, h *http.Client) *client.Client {
+// once is a client of which no call is sent twice, so that a test sees every failure. It is for one call at a time.
+func (s *server) once(token string) *client.Client {
 	s.t.Helper()
-	c, err := client.New(s.management, client.WithAPIKey(token), client.WithHTTPClient(h),
+	c, err := client.New(s.management, client.WithAPIKey(token), client.WithHTTPClient(oneAtATime(s.t)),
 		client.WithRetry(client.Retry{Attempts: 1}))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return c
+}
+
+// oneAtATime returns an HTTP client with a connection of its own. One that is shared dials for a caller who may take
+// another's connection in the end; the new one is then left without a word, until the server hangs up in the very moment
+// that somebody else begins to use it.
+func oneAtATime(t testing.TB) *http.Client {
+	transport := &http.Transport{MaxConnsPerHost: 1}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
 }
 
 // verifier returns a client of the verification listener.

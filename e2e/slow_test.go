@@ -101,10 +101,10 @@ func TestSlowClients(t *testing.T) {
 // fillWithLargeKeys makes a page of keys that is too large for the buffers of a connection.
 func fillWithLargeKeys(t *testing.T, s *server) {
 	t.Helper()
-	c := s.client(s.token)
 	metadata := json.RawMessage(fmt.Sprintf(`{"x":%q}`, strings.Repeat("x", 4000)))
 	var made sync.WaitGroup
 	for range 20 {
+		c := s.once(s.token)
 		made.Go(func() {
 			for range 50 {
 				if _, err := c.CreateKey(t.Context(), api.NewKey{KeyName: "large", KeyScope: []api.Scope{"READ"}, OrganizationID: 1,
@@ -118,18 +118,22 @@ func fillWithLargeKeys(t *testing.T, s *server) {
 	made.Wait()
 }
 
-// watchOthers makes checks and changes all the time, and returns a function that ends it. Each must be answered well
-// before the first of the time-outs.
+// watchOthers makes checks and changes all the time, and returns a function that ends it. All must be answered, and nearly
+// all of them long before the first of the time-outs; a busy machine may keep one waiting.
 func watchOthers(t *testing.T, s *server) (end func()) {
 	t.Helper()
 	done := make(chan struct{})
 	var watching sync.WaitGroup
-	c, v := s.once(s.token, &http.Client{Timeout: patience}), s.verifier()
+	c, v := s.once(s.token), s.verifier()
 	watch := func(what string, call func() error) {
 		watching.Go(func() {
+			calls, slow := 0, 0
 			for {
 				select {
 				case <-done:
+					if calls < 10 || slow > calls/10 {
+						t.Errorf("of %d times, %s of somebody else took too long %d times", calls, what, slow)
+					}
 					return
 				case <-time.After(50 * time.Millisecond):
 				}
@@ -137,8 +141,8 @@ func watchOthers(t *testing.T, s *server) (end func()) {
 				if err := call(); err != nil {
 					t.Errorf("%s of somebody else: %v", what, err)
 				}
-				if took := time.Since(began); took > headerTimeout-time.Second {
-					t.Errorf("%s of somebody else took %v", what, took)
+				if calls++; time.Since(began) > headerTimeout/2 {
+					slow++
 				}
 			}
 		})

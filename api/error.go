@@ -27,6 +27,8 @@ const (
 	CodeNotAcceptable Code = "not_acceptable"
 	// CodeConflict: the request is at odds with the present state.
 	CodeConflict Code = "conflict"
+	// CodeKeysRemain: the member holds keys that the request does not say what to do with; see Error.KeyIDs.
+	CodeKeysRemain Code = "keys_remain"
 	// CodeContentTooLarge: the body is over the limit.
 	CodeContentTooLarge Code = "content_too_large"
 	// CodeUnsupportedMediaType: the body is not declared as JSON.
@@ -54,6 +56,7 @@ var statuses = []struct {
 	{CodeMethodNotAllowed, 405},
 	{CodeNotAcceptable, 406},
 	{CodeConflict, 409},
+	{CodeKeysRemain, 409},
 	{CodeContentTooLarge, 413},
 	{CodeUnsupportedMediaType, 415},
 	{CodeInvalid, 422},
@@ -105,6 +108,7 @@ type Error struct {
 	Code      Code    `json:"code"`       // what to switch on
 	RequestID string  `json:"request_id"` // the same id is in the server's log
 	Errors    []Fault `json:"errors,omitempty"`
+	KeyIDs    []int64 `json:"key_ids,omitempty"` // with CodeKeysRemain: those keys, the first 1000 of them
 }
 
 // Fault is one thing that is wrong with a request.
@@ -126,6 +130,7 @@ var (
 	ErrMethodNotAllowed     = &Error{Code: CodeMethodNotAllowed}
 	ErrNotAcceptable        = &Error{Code: CodeNotAcceptable}
 	ErrConflict             = &Error{Code: CodeConflict}
+	ErrKeysRemain           = &Error{Code: CodeKeysRemain}
 	ErrContentTooLarge      = &Error{Code: CodeContentTooLarge}
 	ErrUnsupportedMediaType = &Error{Code: CodeUnsupportedMediaType}
 	ErrInvalid              = &Error{Code: CodeInvalid}

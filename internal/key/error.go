@@ -1,6 +1,9 @@
 package key
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Code says what kind of error an Error is. The strings are those of the public API, which adds its own for faults
 // of the transport.
@@ -13,6 +16,8 @@ const (
 	Forbidden         Code = "forbidden"          // the caller's role does not allow it
 	NotFound          Code = "not_found"          // no such thing, or not the caller's to see
 	Conflict          Code = "conflict"           // at odds with the present state
+	KeysRemain        Code = "keys_remain"        // a member holds keys that the request does not say what to do with
+	RateLimited       Code = "rate_limited"       // too many attempts
 	Invalid           Code = "invalid"            // a field is missing, of the wrong type or out of range
 	Internal          Code = "internal"           // something broke, and what became of the request is not known
 	Unavailable       Code = "unavailable"        // the store cannot be reached; nothing was done
@@ -20,7 +25,7 @@ const (
 
 // Codes lists them all.
 func Codes() []Code {
-	return []Code{Unauthenticated, InsufficientScope, Forbidden, NotFound, Conflict, Invalid, Internal, Unavailable}
+	return []Code{Unauthenticated, InsufficientScope, Forbidden, NotFound, Conflict, KeysRemain, RateLimited, Invalid, Internal, Unavailable}
 }
 
 // Fault is one thing that is wrong with what the caller sent.
@@ -35,7 +40,9 @@ type Error struct {
 	Code   Code
 	Detail string
 	Faults []Fault
-	Scopes Scopes // with InsufficientScope: what is lacking
+	Scopes Scopes        // with InsufficientScope: what is lacking
+	KeyIDs []int64       // with KeysRemain: those keys, or the first of them
+	Wait   time.Duration // with RateLimited: until another attempt may be made
 	Err    error
 }
 

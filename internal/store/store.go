@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
 )
 
@@ -56,6 +57,7 @@ const (
 	ExternalIDTaken Constraint = "external_id" // another organization has this external id
 	DigestTaken     Constraint = "digest"      // another key has this token
 	MemberExists    Constraint = "member"      // the user is a member already
+	IdentityTaken   Constraint = "identity"    // the identity is bound to a user already
 	NoReference     Constraint = "reference"   // the organization or user referred to does not exist
 )
 
@@ -76,23 +78,57 @@ type KeyQuery struct {
 	UserID         int64
 	NameContains   string // without regard to the case of ASCII letters
 	Enabled        *bool
-	Scope          key.Scope // keys that have it
-	Before         int64     // keys with an id below this; 0: from the newest
+	Scopes         key.Scopes // keys that have one of these
+	Before         int64      // keys with an id below this; 0: from the newest
+	Limit          int        // at most this many; MUST be positive
+}
+
+// OrganizationQuery says which organizations to list. Zero fields do not restrict.
+type OrganizationQuery struct {
+	UserID       int64  // those that this user is a member of
+	NameContains string // without regard to the case of ASCII letters
+	ExternalID   string
+	Before       int64 // organizations with an id below this; 0: from the newest
+	Limit        int   // at most this many; MUST be positive
+}
+
+// AuditQuery says which entries of the audit log to list. Zero fields do not restrict.
+type AuditQuery struct {
+	OrganizationID int64
+	ActorUserID    int64
+	ActorKeyID     int64
+	Action         string // this action; where it ends in ".*", those of the group
+	TargetType     string
+	TargetID       int64
+	Outcome        audit.Outcome
+	From, To       time.Time // from From and before To
+	Before         int64     // entries with an id below this; 0: from the newest
 	Limit          int       // at most this many; MUST be positive
 }
 
 // Reader is what can be asked, inside a transaction and outside. Outside, each call MUST see every change whose
-// Update has returned; inside, it MUST also see what the transaction has done so far.
+// Update has returned; inside, it MUST also see what the transaction has done so far, save its audit entries.
 type Reader interface {
 	// Key returns the key with this id, or ErrNotFound.
 	Key(ctx context.Context, id int64) (key.Key, error)
 
 	// Keys returns the keys that q describes, newest (highest id) first. The cost MUST NOT grow with the number of
-	// keys in front of or behind the page, as long as neither NameContains, Enabled nor Scope is given.
+	// keys in front of or behind the page, as long as neither NameContains, Enabled nor Scopes is given.
 	Keys(ctx context.Context, q KeyQuery) ([]key.Key, error)
 
-	// User returns the user with this id, or ErrNotFound.
+	// Identity returns a user, the key with the token, and what the user is to the organization, all as of one moment;
+	// ErrNotFound where there is no such user. A zero token, or one that no key has, gives no key; whether the key is the
+	// user's is for the caller to see. An organization that does not exist is no error: the answer says so.
+	Identity(ctx context.Context, userID int64, token key.Digest, organizationID int64) (key.Identity, error)
+
+	// User returns the user with this id, or ErrNotFound. UserByEmail does not regard case, UserByIdentity finds the
+	// user that an OpenID Connect provider's identity is bound to.
 	User(ctx context.Context, id int64) (key.User, error)
+	UserByEmail(ctx context.Context, email string) (key.User, error)
+	UserByIdentity(ctx context.Context, issuer, subject string) (key.User, error)
+
+	// Password returns the user's password as SetPassword was given it, "" for none, or ErrNotFound.
+	Password(ctx context.Context, userID int64) (string, error)
 
 	// Memberships returns the organizations that a user is a member of, in order of their ids.
 	Memberships(ctx context.Context, userID int64) ([]key.Membership, error)
@@ -103,6 +139,35 @@ type Reader interface {
 
 	// Organization returns the organization with this id, or ErrNotFound.
 	Organization(ctx context.Context, id int64) (key.Organization, error)
+
+	// Organizations returns the organizations that q describes, newest first. With a UserID the cost depends on how many
+	// organizations that user is a member of; without, the rule of Keys holds.
+	Organizations(ctx context.Context, q OrganizationQuery) ([]key.Organization, error)
+
+	// Member returns a user's place in an organization, or ErrNotFound. Members returns at most limit of them, those with a
+	// user id below before (0: all), the highest first. Both give the Email, and not the OrganizationName.
+	Member(ctx context.Context, organizationID, userID int64) (key.Membership, error)
+	Members(ctx context.Context, organizationID, before int64, limit int) ([]key.Membership, error)
+
+	// Owners returns how many owners an organization has.
+	Owners(ctx context.Context, organizationID int64) (int, error)
+
+	// Session returns the session with this id, SessionByDigest the one with this secret, or ErrNotFound. Sessions returns
+	// at most limit of a user's, those with an id below before (0: all), newest first. None of them looks at the time.
+	Session(ctx context.Context, id int64) (key.Session, error)
+	SessionByDigest(ctx context.Context, digest key.Digest) (key.Session, error)
+	Sessions(ctx context.Context, userID, before int64, limit int) ([]key.Session, error)
+
+	// Device reports whether the user has signed in before with the device that has this secret.
+	Device(ctx context.Context, userID int64, digest key.Digest) (bool, error)
+
+	// AuditLog returns the entries that q describes, newest first. The cost of a page MUST NOT grow with its place where
+	// no more than OrganizationID, or TargetType and TargetID, or From and To are given.
+	AuditLog(ctx context.Context, q AuditQuery) ([]audit.Entry, error)
+	// AuditAfter returns at most limit entries with an id above after, oldest first.
+	AuditAfter(ctx context.Context, after int64, limit int) ([]audit.Entry, error)
+	// AuditExtent returns where the audit log begins and ends.
+	AuditExtent(ctx context.Context) (audit.Extent, error)
 
 	// Initialised reports whether the first user has been made.
 	Initialised(ctx context.Context) (bool, error)
@@ -123,6 +188,57 @@ type Tx interface {
 	InsertOrganization(ctx context.Context, o key.Organization) (id int64, err error)
 	InsertMember(ctx context.Context, m key.Membership) error
 
+	// DeleteUser deletes a user with everything they sign in with. It MUST fail with a ConflictError with NoReference where
+	// the user is a member or holds keys.
+	DeleteUser(ctx context.Context, id int64) error
+
+	// SetPassword keeps a user's password, which is one that was hashed, and sets UpdatedAt. ErrNotFound where there is no
+	// such user; so it is for SetSignedIn, which moves SignedInAt.
+	SetPassword(ctx context.Context, userID int64, hashed string, now time.Time) error
+	SetSignedIn(ctx context.Context, userID int64, at time.Time) error
+
+	// InsertIdentity binds an identity of an OpenID Connect provider's to a user.
+	InsertIdentity(ctx context.Context, issuer, subject string, userID int64, now time.Time) error
+
+	// UpdateOrganization writes name, external id, metadata and UpdatedAt; ErrNotFound where there is no such one.
+	UpdateOrganization(ctx context.Context, o key.Organization) error
+	// DeleteOrganization deletes an organization with its members and keys, of which it returns how many there were, and
+	// MUST record a Change for each token. ErrNotFound where there is no such one.
+	DeleteOrganization(ctx context.Context, id int64) (members, keys int64, err error)
+
+	// UpdateMember changes a member's role, DeleteMember deletes the membership; ErrNotFound where there is none. Neither
+	// touches keys.
+	UpdateMember(ctx context.Context, organizationID, userID int64, role key.Role) error
+	DeleteMember(ctx context.Context, organizationID, userID int64) error
+
+	// InsertSession adds a session with its secret. TouchSession moves LastUsedAt forward. DeleteSession ends one,
+	// DeleteSessions all of a user's but one (0: all), of which it returns how many; a session that is gone is no error.
+	InsertSession(ctx context.Context, s key.Session, digest key.Digest) (id int64, err error)
+	TouchSession(ctx context.Context, id int64, at time.Time) error
+	DeleteSession(ctx context.Context, id int64) error
+	DeleteSessions(ctx context.Context, userID, except int64) (int64, error)
+
+	// InsertLink adds a one-time link with its secret, and deletes all but the newest few of the user's. TakeLink
+	// deletes the one with this secret and returns it, or ErrNotFound; it does not look at the time. DeleteLinks deletes all
+	// of a user's.
+	InsertLink(ctx context.Context, l key.Link, digest key.Digest) error
+	TakeLink(ctx context.Context, digest key.Digest) (key.Link, error)
+	DeleteLinks(ctx context.Context, userID int64) error
+
+	// KeepDevice remembers that a user has signed in with a device, and forgets all but the newest few. DeleteDevices
+	// forgets all of the user's.
+	KeepDevice(ctx context.Context, userID int64, digest key.Digest, now time.Time) error
+	DeleteDevices(ctx context.Context, userID int64) error
+
+	// DeleteEnded deletes sessions that were last used before unused, and links that end before now. It returns how many.
+	DeleteEnded(ctx context.Context, unused, now time.Time) (int64, error)
+
+	// Record adds an entry to the audit log. It is kept if the transaction is, and the store gives its id, its place in the
+	// chain (Entry.Chain) and no other time than that.
+	Record(e audit.Entry)
+	// PruneAudit deletes entries of before a time, the oldest first and at most limit, and returns how many.
+	PruneAudit(ctx context.Context, before time.Time, limit int) (int, error)
+
 	// InsertKey adds a key with its token. It MUST return a ConflictError with NoReference where the organization or
 	// the user is not there.
 	InsertKey(ctx context.Context, k key.Key, digest key.Digest) (id int64, err error)
@@ -139,6 +255,11 @@ type Tx interface {
 	// DeleteKey deletes a key and its tokens for good, and MUST record a Change for each token. ErrNotFound where there is
 	// no such key.
 	DeleteKey(ctx context.Context, id int64) error
+
+	// DeleteKeysOf and TransferKeysOf delete, or give to another user, the keys of a member that have one of the scopes,
+	// set UpdatedAt of what they give, and MUST record a Change for each token. They return the ids, lowest first.
+	DeleteKeysOf(ctx context.Context, organizationID, userID int64, scopes key.Scopes) ([]int64, error)
+	TransferKeysOf(ctx context.Context, organizationID, userID int64, scopes key.Scopes, to int64, now time.Time) ([]int64, error)
 
 	// SetLastUsed moves LastUsedAt of each key forward, never back. Keys that are gone are passed over. It MUST NOT
 	// record a Change: a check does not depend on it.

@@ -47,8 +47,8 @@ func openFile(opts Options) (_ *file, err error) {
 			err = f.explain(errors.Join(err, f.close()))
 		}
 	}()
-	if opts.ReadOnly && opts.Migrate {
-		return nil, errors.New("opened for reading only, so that it cannot create a schema")
+	if (opts.ReadOnly || opts.Beside) && opts.Migrate {
+		return nil, errors.New("opened without its lock, so that it cannot create a schema")
 	}
 	exists, err := f.resolve()
 	if err != nil {
@@ -57,7 +57,7 @@ func openFile(opts Options) (_ *file, err error) {
 	if !exists && !opts.Migrate {
 		return nil, fs.ErrNotExist
 	}
-	if opts.ReadOnly {
+	if opts.ReadOnly || opts.Beside {
 		return f, nil
 	}
 	if err := f.takeLock(); err != nil {

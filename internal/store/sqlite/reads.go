@@ -107,7 +107,7 @@ func (r *reads) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlsto
 		return err
 	}
 	defer r.gate.leave()
-	if s != sqlstore.ListMemberships {
+	if s != sqlstore.ListMemberships && s != sqlstore.ListSessions {
 		return r.lists.each(ctx, s, scan, args)
 	}
 	if err := r.wait(ctx); err != nil { // as short as a single row

@@ -37,6 +37,9 @@ type Options struct {
 	// ErrReadOnly. Without it the store is the only one that may change the file, and Open fails where another one
 	// is open.
 	ReadOnly bool
+	// Beside opens a database that another process may serve, to write what nothing in that process's memory depends on:
+	// sign-in links and audit entries, and never a key or a token. It must be there already.
+	Beside bool
 	// Logger is told of migrations. nil: nobody is.
 	Logger *slog.Logger
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
@@ -22,6 +24,36 @@ func text(s sqlstore.Statement) string {
 	case sqlstore.ListKeysOfMember:
 		return listKeys("INDEXED BY api_keys_by_member",
 			"organization_id = CAST($1 AS INTEGER) AND user_id = CAST($2 AS INTEGER) AND")
+	case sqlstore.ListKeyIDsOfMember:
+		return `SELECT key_id FROM api_keys INDEXED BY api_keys_by_member
+			WHERE organization_id = CAST($1 AS INTEGER) AND user_id = CAST($2 AS INTEGER) AND scopes & $3 <> 0
+			ORDER BY key_id`
+	case sqlstore.ListDigestsOfOrganization:
+		return `SELECT digest FROM tokens INDEXED BY tokens_by_key WHERE key_id IN ` + keysOfOrganization
+	case sqlstore.DeleteTokensOfOrganization:
+		return `DELETE FROM tokens INDEXED BY tokens_by_key WHERE key_id IN ` + keysOfOrganization
+	case sqlstore.DeleteKeysOfOrganization:
+		return `DELETE FROM api_keys INDEXED BY api_keys_by_organization WHERE organization_id = CAST($1 AS INTEGER)`
+	case sqlstore.ListOrganizations:
+		return `SELECT ` + sqlstore.OrganizationColumns + ` FROM organizations
+			WHERE organization_id < $1 AND ($2 = '' OR instr(lower(organization_name), $2) > 0)
+			ORDER BY organization_id DESC LIMIT $3`
+	case sqlstore.ListMembers:
+		return `SELECT ` + sqlstore.MemberColumns + ` FROM members m
+			WHERE organization_id = CAST($1 AS INTEGER) AND user_id < $2 ORDER BY user_id DESC LIMIT $3`
+	case sqlstore.CountOwners:
+		return `SELECT count(*) FROM members WHERE organization_id = CAST($1 AS INTEGER) AND role = ` + owner
+	case sqlstore.ListSessions:
+		return `SELECT ` + sqlstore.SessionColumns + ` FROM sessions INDEXED BY sessions_by_user
+			WHERE user_id = CAST($1 AS INTEGER) AND session_id < $2 ORDER BY session_id DESC LIMIT $3`
+	case sqlstore.ListAudit:
+		return listAudit("", "")
+	case sqlstore.ListAuditOfOrganization:
+		return listAudit("INDEXED BY audit_log_by_organization", "organization_id = CAST($1 AS INTEGER) AND")
+	case sqlstore.ListAuditOfTarget:
+		return listAudit("INDEXED BY audit_log_by_target", "target_type = $2 AND target_id = CAST($3 AS INTEGER) AND")
+	case sqlstore.ListAuditOldest:
+		return `SELECT ` + sqlstore.AuditColumns + ` FROM audit_log WHERE audit_id > $1 ORDER BY audit_id LIMIT $2`
 	default:
 		return s.Text()
 	}
@@ -106,4 +138,33 @@ func (p *prepared) each(ctx context.Context, s sqlstore.Statement, scan func(sql
 		return statementFailure(ctx, s, err)
 	}
 	return nil
+}
+
+const keysOfOrganization = `(SELECT k.key_id FROM api_keys k INDEXED BY api_keys_by_organization
+	WHERE k.organization_id = CAST($1 AS INTEGER))`
+
+// owner is the role as it is stored.
+var owner = strconv.Itoa(int(key.Owner))
+
+// listAudit returns the statement for a page of the audit log.
+func listAudit(index, restriction string) string {
+	return `
+	SELECT ` + sqlstore.AuditColumns + `
+	FROM audit_log ` + index + `
+	WHERE ` + restriction + ` audit_id >= $4 AND audit_id < $5
+		AND ($1 = 0 OR organization_id = $1)
+		AND ($2 = '' OR target_type = $2) AND ($3 = 0 OR target_id = $3)
+		AND ($6 = 0 OR actor_user_id = $6) AND ($7 = 0 OR actor_key_id = $7)
+		AND ($8 = '' OR action = $8) AND ($9 = '' OR substr(action, 1, length($9)) = $9)
+		AND ($10 = 0 OR outcome = $10)
+	ORDER BY audit_id DESC LIMIT $11`
+}
+
+// exec runs a statement that answers with no rows.
+func (p *prepared) exec(ctx context.Context, s sqlstore.Statement, args []any) (sql.Result, error) {
+	result, err := p[s].ExecContext(ctx, args...)
+	if err != nil {
+		return nil, statementFailure(ctx, s, err)
+	}
+	return result, nil
 }

@@ -104,11 +104,11 @@ func (t *turn) Exec(_ context.Context, s sqlstore.Statement, args ...any) (int64
 	if err := t.may(s); err != nil {
 		return 0, err
 	}
-	result, err := t.writer.prepared[s].ExecContext(context.Background(), args...)
+	n, err := t.writer.Exec(context.Background(), s, args...)
 	if err != nil {
-		return 0, t.fail(statementFailure(context.Background(), s, err))
+		return 0, t.fail(err)
 	}
-	return result.RowsAffected()
+	return n, nil
 }
 
 // Insert returns the id of the new row.
@@ -116,9 +116,9 @@ func (t *turn) Insert(_ context.Context, s sqlstore.Statement, args ...any) (int
 	if err := t.may(s); err != nil {
 		return 0, err
 	}
-	result, err := t.writer.prepared[s].ExecContext(context.Background(), args...)
+	id, err := t.writer.Insert(context.Background(), s, args...)
 	if err != nil {
-		return 0, t.fail(statementFailure(context.Background(), s, err))
+		return 0, t.fail(err)
 	}
-	return result.LastInsertId()
+	return id, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
@@ -208,7 +209,7 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 				c.answer(nil, t.err)
 				return again(kept)
 			}
-			if dirty = dirty || t.wrote && t.err == nil; dirty {
+			if dirty = dirty || t.err == nil && (t.wrote || len(t.tx.Entries()) > 0); dirty {
 				kept = append(kept, t)
 			} else {
 				c.answer(nil, t.err)
@@ -219,7 +220,10 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 		}
 	}
 
-	err := w.doCommit()
+	err := sqlstore.AppendAudit(context.Background(), w, entries(kept))
+	if err == nil {
+		err = w.doCommit()
+	}
 	if err != nil {
 		w.do(rollback)
 	}
@@ -236,6 +240,16 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 		}
 	}
 	return nil
+}
+
+// entries returns what the turns that succeeded have recorded for the audit log.
+func entries(kept []*turn) (all []audit.Entry) {
+	for _, t := range kept {
+		if t.err == nil {
+			all = append(all, t.tx.Entries()...)
+		}
+	}
+	return all
 }
 
 // again returns the calls of turns that were lost.
@@ -273,6 +287,37 @@ func (w *writer) give(c *call) *turn {
 	<-c.finished
 	t.end()
 	return t
+}
+
+// One, Each, Exec and Insert make the writer a sqlstore.Runner, for what is done in a transaction of the database and in
+// nobody's turn.
+
+// One gives the first row of the answer to scan.
+func (w *writer) One(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	return w.one(ctx, s, scan, args)
+}
+
+// Each gives every row of the answer to scan.
+func (w *writer) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	return w.each(ctx, s, scan, args)
+}
+
+// Exec returns how many rows were changed.
+func (w *writer) Exec(ctx context.Context, s sqlstore.Statement, args ...any) (int64, error) {
+	result, err := w.exec(ctx, s, args)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// Insert returns the id of the new row.
+func (w *writer) Insert(ctx context.Context, s sqlstore.Statement, args ...any) (int64, error) {
+	result, err := w.exec(ctx, s, args)
+	if err != nil {
+		return 0, err
+	}
+	return result.LastInsertId()
 }
 
 // do runs a statement that begins or ends something.

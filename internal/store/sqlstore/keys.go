@@ -2,8 +2,7 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
-	"math"
+	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -27,13 +26,8 @@ func (r Reader) Key(ctx context.Context, id int64) (k key.Key, err error) {
 	return k, err
 }
 
-var errLimit = errors.New("the limit of a page of keys must be positive")
-
 // Keys returns the keys that q describes.
 func (r Reader) Keys(ctx context.Context, q store.KeyQuery) ([]key.Key, error) {
-	if q.Limit <= 0 {
-		return nil, errLimit
-	}
 	list := ListKeys
 	switch {
 	case q.OrganizationID != 0 && q.UserID != 0:
@@ -43,25 +37,12 @@ func (r Reader) Keys(ctx context.Context, q store.KeyQuery) ([]key.Key, error) {
 	case q.UserID != 0:
 		list = ListKeysOfUser
 	}
-	before := q.Before
-	if before == 0 {
-		before = math.MaxInt64
-	}
 	var enabled any
 	if q.Enabled != nil {
 		enabled = *q.Enabled
 	}
-	const usual = 128 // a page is rarely longer
-	keys := make([]key.Key, 0, min(q.Limit, usual))
-	err := r.run.Each(ctx, list, func(row Row) error {
-		k, err := scanKey(row)
-		keys = append(keys, k)
-		return err
-	}, q.OrganizationID, q.UserID, before, lower(q.NameContains), enabled, int64(q.Scope), q.Limit)
-	if err != nil {
-		return nil, err
-	}
-	return keys, nil
+	return page(ctx, r.run, list, q.Limit, scanKey, q.OrganizationID, q.UserID, before(q.Before), lower(q.NameContains), enabled,
+		int64(q.Scopes), q.Limit)
 }
 
 // lower folds the case of ASCII letters alone, as the contract wants it and as every database can do it.
@@ -107,6 +88,38 @@ func (t *Tx) DeleteKey(ctx context.Context, id int64) error {
 		return err
 	}
 	return t.change(ctx, DeleteKey, id)
+}
+
+// DeleteKeysOf deletes the keys of a member that have one of the scopes.
+func (t *Tx) DeleteKeysOf(ctx context.Context, organizationID, userID int64, scopes key.Scopes) ([]int64, error) {
+	return t.keysOf(ctx, organizationID, userID, scopes, func(id int64) error { return t.DeleteKey(ctx, id) })
+}
+
+// TransferKeysOf gives the keys of a member that have one of the scopes to another user.
+func (t *Tx) TransferKeysOf(ctx context.Context, organizationID, userID int64, scopes key.Scopes, to int64, now time.Time) ([]int64, error) {
+	return t.keysOf(ctx, organizationID, userID, scopes, func(id int64) error {
+		if err := t.change(ctx, UpdateOwner, id, to, micros(now)); err != nil {
+			return err
+		}
+		return t.record(ctx, id)
+	})
+}
+
+// keysOf does something to each key of a member that has one of the scopes, and returns their ids.
+func (t *Tx) keysOf(ctx context.Context, organizationID, userID int64, scopes key.Scopes, do func(id int64) error) ([]int64, error) {
+	ids, err := all(ctx, t.run, ListKeyIDsOfMember, func(row Row) (id int64, err error) {
+		err = row.Scan(&id)
+		return id, err
+	}, organizationID, userID, int64(scopes))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if err := do(id); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 // SetLastUsed moves the time of last use of each key forward.

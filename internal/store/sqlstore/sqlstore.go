@@ -11,7 +11,9 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
@@ -38,10 +40,35 @@ type Reader struct{ run Runner }
 // NewReader returns a Reader that runs its statements on r.
 func NewReader(r Runner) Reader { return Reader{r} }
 
+// all returns every row of an answer.
+func all[T any](ctx context.Context, run Runner, s Statement, scan func(Row) (T, error), args ...any) ([]T, error) {
+	var rows []T
+	err := run.Each(ctx, s, func(row Row) error {
+		one, err := scan(row)
+		rows = append(rows, one)
+		return err
+	}, args...)
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+var errLimit = errors.New("the limit of a page must be positive")
+
+// page returns every row of an answer that has at most limit of them.
+func page[T any](ctx context.Context, run Runner, s Statement, limit int, scan func(Row) (T, error), args ...any) ([]T, error) {
+	if limit <= 0 {
+		return nil, errLimit
+	}
+	return all(ctx, run, s, scan, args...)
+}
+
 // Tx is store.Tx over a Runner that runs everything in one transaction. It is for one goroutine at a time.
 type Tx struct {
 	Reader
 	changes []store.Change
+	entries []audit.Entry
 }
 
 // NewTx returns a Tx that runs its statements on r.

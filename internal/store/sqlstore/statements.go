@@ -7,15 +7,26 @@ type Statement uint8
 
 // The statements.
 //
-// They leave a database no choice that it could make badly. None joins tables: where a value of another table is
-// needed it is looked up by its key, which cannot be planned in any other way. SQLite for one, told by its
+// They leave a database no choice that it could make badly. Where a value of another table is needed it is looked up by
+// its key, which cannot be planned in any other way, and not joined. SQLite for one, told by its
 // statistics that a table has a single row, would read the whole of it, also when it has a million by then.
 const (
 	SelectKey Statement = iota
 	SelectRecord
+	SelectIdentity
 	SelectUser
+	SelectUserByEmail
+	SelectUserByIdentity
+	SelectPassword
 	SelectOrganization
-	SelectStanding
+	SelectOrganizationByExternalID
+	SelectMember
+	SelectSession
+	SelectSessionByDigest
+	SelectDevice
+	SelectLink
+	SelectAuditTime
+	SelectAuditExtent
 	SelectInitialised
 
 	// Lists have no text here: which index a list is read from must not be left to the optimiser, and databases have
@@ -33,19 +44,75 @@ const (
 	ListKeysOfUser
 	ListKeysOfMember // of one user in one organization
 
+	// ListKeyIDsOfMember takes $1 the organization, $2 the user and $3 scopes, of which a key must have one.
+	ListKeyIDsOfMember
+	// ListDigestsOfOrganization takes $1 the organization.
+	ListDigestsOfOrganization
+
+	// ListOrganizations takes $1 the id to stay below, $2 part of the name in lower case or "" and $3 the number of rows, and
+	// answers with OrganizationColumns in falling order of organization_id.
+	ListOrganizations
+
+	// ListMembers takes $1 the organization, $2 the user id to stay below and $3 the number of rows, and answers with
+	// MemberColumns in falling order of user_id. CountOwners takes $1 the organization.
+	ListMembers
+	CountOwners
+
+	// ListSessions takes $1 the user, $2 the id to stay below and $3 the number of rows, and answers with SessionColumns in
+	// falling order of session_id.
+	ListSessions
+
+	// The pages of the audit log, each with AuditColumns in falling order of audit_id: $1 the organization, $2 the type and
+	// $3 the id of the target, $4 the lowest id, $5 the id to stay below, $6 and $7 user and key of the actor, $8 the
+	// action, $9 the beginning of the action, $10 the outcome, $11 the number of rows; what is 0 or "" does not restrict.
+	ListAudit
+	ListAuditOfOrganization
+	ListAuditOfTarget
+	ListAuditOldest // $1 the id to stay above, $2 the number of rows, in rising order
+
 	InsertUser
 	InsertOrganization
 	InsertMember
 	InsertKey
 	InsertToken
+	InsertIdentity
+	InsertSession
+	InsertLink
+	InsertDevice
+	InsertAudit
 	UpdateKey
 	UpdateHint
 	UpdateLastUsed
+	UpdatePassword
+	UpdateSignedIn
+	UpdateOrganization
+	UpdateMember
+	UpdateSession
+	UpdateOwner // of a key
+	UpdateAuditLast
+	UpdateAuditPruned
 	EndTokens
 	DeleteEndedTokens
 	DeleteTokens
 	DeleteKey
 	ListDigests
+	DeleteUser
+	DeleteIdentities
+	DeleteTokensOfOrganization // these two have no text here either, for the same reason as lists
+	DeleteKeysOfOrganization
+	DeleteMembersOfOrganization
+	DeleteOrganization
+	DeleteMember
+	DeleteSession
+	DeleteSessions
+	DeleteUnusedSessions
+	DeleteLink
+	DeleteLinks
+	DeleteOldLinks
+	DeleteEndedLinks
+	DeleteDevices
+	DeleteOldDevices
+	DeleteAudit
 
 	Count int = iota
 )
@@ -53,6 +120,22 @@ const (
 // KeyColumns are the columns of a key, in the order in which they are read.
 const KeyColumns = `key_id, key_name, scopes, organization_id, user_id, key_hint, enabled, expires_at, last_used_at,
 	created_at, updated_at, metadata`
+
+// Likewise.
+const (
+	UserColumns         = `user_id, email, instance_admin, signed_in_at, created_at, updated_at`
+	OrganizationColumns = `organization_id, organization_name, external_id, metadata, created_at, updated_at`
+	MemberColumns       = `organization_id, user_id, (SELECT u.email FROM users u WHERE u.user_id = m.user_id), role, created_at`
+	SessionColumns      = `session_id, user_id, method, ip, user_agent, created_at, last_used_at, expires_at`
+	AuditColumns        = `audit_id, occurred_at, actor_user_id, actor_key_id, actor_session_id, action, target_type, target_id,
+	organization_id, ip, request_id, outcome, code, before, after, previous_hash, hash`
+)
+
+// How many links and devices of a user are kept; the oldest go.
+const (
+	maxLinks   = 5
+	maxDevices = 10
+)
 
 var statements = [Count]struct {
 	text   string
@@ -68,19 +151,41 @@ var statements = [Count]struct {
 		FROM api_keys
 		WHERE key_id = (SELECT t.key_id FROM tokens t WHERE t.digest = $1)`},
 
-	SelectUser: {text: `
-		SELECT user_id, email, instance_admin, created_at, updated_at
+	// What an authorization depends on beside the key, in one statement, because it is part of every change.
+	SelectIdentity: {text: `
+		SELECT ` + UserColumns + `,
+			EXISTS (SELECT 1 FROM organizations o WHERE o.organization_id = $2),
+			COALESCE((SELECT m.role FROM members m WHERE m.organization_id = $2 AND m.user_id = $1), 0)
 		FROM users WHERE user_id = $1`},
 
-	SelectOrganization: {text: `
-		SELECT organization_id, organization_name, external_id, metadata, created_at, updated_at
-		FROM organizations WHERE organization_id = $1`},
+	SelectUser: {text: `SELECT ` + UserColumns + ` FROM users WHERE user_id = $1`},
 
-	SelectStanding: {text: `
-		SELECT instance_admin,
-			EXISTS (SELECT 1 FROM organizations WHERE organization_id = $2),
-			COALESCE((SELECT role FROM members WHERE organization_id = $2 AND user_id = $1), 0)
-		FROM users WHERE user_id = $1`},
+	SelectUserByEmail: {text: `SELECT ` + UserColumns + ` FROM users WHERE email_folded = $1`},
+
+	SelectUserByIdentity: {text: `
+		SELECT ` + UserColumns + ` FROM users
+		WHERE user_id = (SELECT i.user_id FROM identities i WHERE i.issuer = $1 AND i.subject = $2)`},
+
+	SelectPassword: {text: `SELECT password FROM users WHERE user_id = $1`},
+
+	SelectOrganization: {text: `SELECT ` + OrganizationColumns + ` FROM organizations WHERE organization_id = $1`},
+
+	SelectOrganizationByExternalID: {text: `SELECT ` + OrganizationColumns + ` FROM organizations WHERE external_id = $1`},
+
+	SelectMember: {text: `SELECT ` + MemberColumns + ` FROM members m WHERE organization_id = $1 AND user_id = $2`},
+
+	SelectSession: {text: `SELECT ` + SessionColumns + ` FROM sessions WHERE session_id = $1`},
+
+	SelectSessionByDigest: {text: `SELECT ` + SessionColumns + ` FROM sessions WHERE digest = $1`},
+
+	SelectDevice: {text: `SELECT EXISTS (SELECT 1 FROM devices WHERE digest = $1 AND user_id = $2)`},
+
+	SelectLink: {text: `SELECT user_id, created_at, expires_at FROM sign_in_links WHERE digest = $1`},
+
+	SelectAuditTime: {text: `SELECT occurred_at, hash FROM audit_log WHERE audit_id = $1`},
+
+	SelectAuditExtent: {text: `
+		SELECT pruned_id, pruned_hash, pruned_at, last_id, last_hash, last_at FROM audit_extent WHERE one = 1`},
 
 	SelectInitialised: {text: `SELECT EXISTS (SELECT 1 FROM users)`},
 
@@ -104,6 +209,24 @@ var statements = [Count]struct {
 	InsertToken: {writes: true, taken: store.DigestTaken, text: `
 		INSERT INTO tokens (digest, key_id) VALUES ($1, $2)`},
 
+	InsertIdentity: {writes: true, taken: store.IdentityTaken, text: `
+		INSERT INTO identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)`},
+
+	InsertSession: {writes: true, taken: store.DigestTaken, text: `
+		INSERT INTO sessions (digest, user_id, method, ip, user_agent, created_at, last_used_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`},
+
+	InsertLink: {writes: true, taken: store.DigestTaken, text: `
+		INSERT INTO sign_in_links (digest, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)`},
+
+	InsertDevice: {writes: true, text: `
+		INSERT INTO devices (digest, user_id, last_used_at) VALUES ($1, $2, $3)
+		ON CONFLICT (digest) DO UPDATE SET user_id = $2, last_used_at = $3`},
+
+	InsertAudit: {writes: true, text: `
+		INSERT INTO audit_log (` + AuditColumns + `)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`},
+
 	UpdateKey: {writes: true, text: `
 		UPDATE api_keys
 		SET key_name = $2, scopes = $3, user_id = $4, enabled = $5, expires_at = $6, metadata = $7, updated_at = $8
@@ -114,6 +237,28 @@ var statements = [Count]struct {
 	UpdateLastUsed: {writes: true, text: `
 		UPDATE api_keys SET last_used_at = $2
 		WHERE key_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)`},
+
+	UpdatePassword: {writes: true, text: `UPDATE users SET password = $2, updated_at = $3 WHERE user_id = $1`},
+
+	UpdateSignedIn: {writes: true, text: `UPDATE users SET signed_in_at = $2 WHERE user_id = $1`},
+
+	UpdateOrganization: {writes: true, taken: store.ExternalIDTaken, text: `
+		UPDATE organizations
+		SET organization_name = $2, external_id = $3, metadata = $4, updated_at = $5
+		WHERE organization_id = $1`},
+
+	UpdateMember: {writes: true, text: `UPDATE members SET role = $3 WHERE organization_id = $1 AND user_id = $2`},
+
+	UpdateSession: {writes: true, text: `
+		UPDATE sessions SET last_used_at = $2 WHERE session_id = $1 AND last_used_at < $2`},
+
+	UpdateOwner: {writes: true, text: `UPDATE api_keys SET user_id = $2, updated_at = $3 WHERE key_id = $1`},
+
+	UpdateAuditLast: {writes: true, text: `
+		UPDATE audit_extent SET last_id = $1, last_hash = $2, last_at = $3 WHERE one = 1`},
+
+	UpdateAuditPruned: {writes: true, text: `
+		UPDATE audit_extent SET pruned_id = $1, pruned_hash = $2, pruned_at = $3 WHERE one = 1`},
 
 	EndTokens: {writes: true, text: `
 		UPDATE tokens SET expires_at = $2
@@ -126,6 +271,44 @@ var statements = [Count]struct {
 	DeleteKey: {writes: true, text: `DELETE FROM api_keys WHERE key_id = $1`},
 
 	ListDigests: {text: `SELECT digest FROM tokens WHERE key_id = $1`},
+
+	DeleteUser: {writes: true, text: `DELETE FROM users WHERE user_id = $1`},
+
+	DeleteIdentities: {writes: true, text: `DELETE FROM identities WHERE user_id = $1`},
+
+	DeleteTokensOfOrganization: {writes: true},
+
+	DeleteKeysOfOrganization: {writes: true},
+
+	DeleteMembersOfOrganization: {writes: true, text: `DELETE FROM members WHERE organization_id = $1`},
+
+	DeleteOrganization: {writes: true, text: `DELETE FROM organizations WHERE organization_id = $1`},
+
+	DeleteMember: {writes: true, text: `DELETE FROM members WHERE organization_id = $1 AND user_id = $2`},
+
+	DeleteSession: {writes: true, text: `DELETE FROM sessions WHERE session_id = $1`},
+
+	DeleteSessions: {writes: true, text: `DELETE FROM sessions WHERE user_id = $1 AND session_id <> $2`},
+
+	DeleteUnusedSessions: {writes: true, text: `DELETE FROM sessions WHERE last_used_at < $1`},
+
+	DeleteLink: {writes: true, text: `DELETE FROM sign_in_links WHERE digest = $1`},
+
+	DeleteLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE user_id = $1`},
+
+	DeleteOldLinks: {writes: true, text: `
+		DELETE FROM sign_in_links WHERE user_id = $1 AND digest NOT IN
+			(SELECT digest FROM sign_in_links WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2)`},
+
+	DeleteEndedLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE expires_at <= $1`},
+
+	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
+
+	DeleteOldDevices: {writes: true, text: `
+		DELETE FROM devices WHERE user_id = $1 AND digest NOT IN
+			(SELECT digest FROM devices WHERE user_id = $1 ORDER BY last_used_at DESC LIMIT $2)`},
+
+	DeleteAudit: {writes: true, text: `DELETE FROM audit_log WHERE audit_id <= $1`},
 }
 
 // Text returns the statement, and "" for those of which each database has its own.

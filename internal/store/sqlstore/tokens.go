@@ -3,7 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -26,6 +26,23 @@ func (r Reader) RecordByDigest(ctx context.Context, digest key.Digest) (*key.Rec
 		return nil, err
 	}
 	return rec, nil
+}
+
+// Identity returns a user, one of their keys, and what they are to an organization.
+func (r Reader) Identity(ctx context.Context, userID int64, token key.Digest, organizationID int64) (id key.Identity, err error) {
+	err = r.run.One(ctx, SelectIdentity, func(row Row) (err error) {
+		id.User, err = scanUser(row, &id.Standing.OrganizationExists, &id.Standing.Role)
+		id.Standing.InstanceAdmin = id.User.InstanceAdmin
+		return err
+	}, userID, organizationID)
+	if err != nil || token == (key.Digest{}) {
+		return id, err
+	}
+	id.Key, err = r.RecordByDigest(ctx, token)
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return id, err
 }
 
 // ReplaceToken gives a key another token.
@@ -51,15 +68,14 @@ func (t *Tx) ReplaceToken(ctx context.Context, id int64, digest key.Digest, hint
 }
 
 // record notes that what a check knows about the tokens of a key holds no longer.
-func (t *Tx) record(ctx context.Context, id int64) error {
-	return t.run.Each(ctx, ListDigests, func(row Row) error {
-		var digest []byte
-		if err := row.Scan(&digest); err != nil {
-			return err
-		}
+func (t *Tx) record(ctx context.Context, id int64) error { return t.recordEach(ctx, ListDigests, id) }
+
+// recordEach is record for each token that a list gives.
+func (t *Tx) recordEach(ctx context.Context, list Statement, id int64) error {
+	return t.run.Each(ctx, list, func(row Row) error {
 		var c store.Change
-		if copy(c.Digest[:], digest) != len(c.Digest) || len(digest) != len(c.Digest) {
-			return fmt.Errorf("key %d has a digest of %d bytes, not %d", id, len(digest), len(c.Digest))
+		if err := row.Scan((*hash)(&c.Digest)); err != nil {
+			return err
 		}
 		t.changes = append(t.changes, c)
 		return nil

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"database/sql"
+	"fmt"
+	"math"
 	"time"
 )
 
@@ -30,4 +32,33 @@ func text[T string | []byte](s T) any {
 		return nil
 	}
 	return string(s)
+}
+
+// number returns n, and NULL for 0.
+func number(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}
+
+// before returns the id that those of a page stay below.
+func before(id int64) int64 {
+	if id == 0 {
+		return math.MaxInt64
+	}
+	return id
+}
+
+// hash is a SHA-256 as it is stored.
+type hash [32]byte
+
+// Scan reads a hash. One of another length is not taken for what it is not.
+func (h *hash) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok || len(b) != len(h) {
+		return fmt.Errorf("a hash has %d bytes, not %d", len(b), len(h))
+	}
+	copy(h[:], b)
+	return nil
 }

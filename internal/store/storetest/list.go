@@ -66,7 +66,7 @@ func matches(q store.KeyQuery, k key.Key) bool {
 		(q.UserID == 0 || k.UserID == q.UserID) &&
 		(q.NameContains == "" || k.Name == q.NameContains) &&
 		(q.Enabled == nil || k.Enabled == *q.Enabled) &&
-		(q.Scope == 0 || k.Scopes.Has(q.Scope)) &&
+		(q.Scopes == 0 || q.Scopes&k.Scopes != 0) &&
 		(q.Before == 0 || k.ID < q.Before)
 }
 
@@ -93,11 +93,11 @@ func listRestrictions(t *testing.T, w *world) {
 		for _, user := range []int64{0, w.otherUser, 1 << 40} {
 			for _, name := range []string{"", "Key 3"} {
 				for _, enabled := range []*bool{nil, &yes, &no} {
-					for _, scope := range []key.Scope{0, key.Manage} {
+					for _, scopes := range []key.Scopes{0, key.ScopesOf(key.Manage), key.ScopesOf(key.Manage, key.Create)} {
 						for _, before := range []int64{0, keys[50].ID} {
 							for _, limit := range []int{2, 1000} {
 								q := store.KeyQuery{OrganizationID: organization, UserID: user, NameContains: name,
-									Enabled: enabled, Scope: scope, Before: before, Limit: limit}
+									Enabled: enabled, Scopes: scopes, Before: before, Limit: limit}
 								got, err := w.Keys(t.Context(), q)
 								if want := expected(q, keys); err != nil || !slices.Equal(ids(got), want) {
 									t.Fatalf("Keys(%+v) = %v, %v, want %v", q, ids(got), err, want)
@@ -127,7 +127,7 @@ func listPages(t *testing.T, w *world) {
 		{OrganizationID: w.organization},
 		{UserID: w.user},
 		{OrganizationID: w.organization, UserID: w.user},
-		{OrganizationID: w.organization, NameContains: "Key 1", Scope: key.Create},
+		{OrganizationID: w.organization, NameContains: "Key 1", Scopes: key.ScopesOf(key.Create)},
 	} {
 		for _, size := range []int{1, 5, 24, 25} {
 			q.Before, q.Limit = 0, len(keys)

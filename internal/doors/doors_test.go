@@ -26,6 +26,8 @@ var rules = []struct {
 	{"internal/cli", []string{module + "/internal/..."}, "client commands do what any client can, by the same door"},
 	{"internal/key", []string{module + "/...", "net/http", "database/sql"}, "the domain is pure"},
 	{"internal/token", []string{"net/http", "database/sql", "os/exec", module + "/internal/store/..."}, "tokens are text and arithmetic"},
+	{"internal/password", []string{module + "/...", "net/http", "database/sql"}, "a password is text and arithmetic"},
+	{"internal/throttle", []string{module + "/...", "net/http", "database/sql"}, "counting knows nobody, and keeps nothing"},
 	{"internal/store", append(drivers, "database/sql", "net/http", "log/slog"), "a contract knows none of those who keep it"},
 	{"internal/store/sqlstore", append(drivers, module+"/internal/store/sqlite"), "shared SQL knows no database"},
 	{"internal/store/sqlite", []string{"net/http", module + "/internal/admin", module + "/internal/verify"}, "a store keeps and finds, and decides nothing"},
@@ -49,6 +51,8 @@ var direct = []struct {
 	{"internal/httpapi", append(drivers, module+"/internal/store/...", "database/sql"), "a transport asks use cases, never a store"},
 	{"internal/key", []string{"os", "log", "log/slog", "context"}, "the domain is pure"},
 	{"internal/token", []string{module + "/internal/admin", module + "/internal/verify"}, "tokens are below them"},
+	{"internal/password", []string{"os", "log", "log/slog"}, "a password goes nowhere"},
+	{"internal/throttle", []string{"os", "log", "log/slog", "context"}, "it waits for nothing and tells nobody"},
 	{"cmd/apikeyd", append(drivers, "database/sql", "net/http"), "main is wiring"},
 }
 

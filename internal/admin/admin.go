@@ -1,7 +1,7 @@
 // Package admin holds the use cases: everything that looks at keys and accounts or changes them.
 //
 // Every method takes the Caller first and passes through one door, authorize, before it shows or changes
-// anything. What is read for the decision and what is changed because of it stand in one transaction, so that a
+// anything, and leaves what it changed, and what it refused, in the audit log. What is read for the decision and what is changed because of it stand in one transaction, so that a
 // caller who loses a right at the same moment either acts before that or not at all.
 //
 // The package knows no transport: HTTP, the console and the command line come in by the same methods. Its errors are
@@ -12,17 +12,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/password"
+	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
-// Caller is who asks: the authenticated user, and the token of theirs that the request came with.
+// Caller is who asks: the authenticated user, and what the request came with. Who only identifies the request, as where
+// somebody signs in, leaves the user out.
 type Caller struct {
 	UserID int64
-	// Token is the digest of the token of an API key; zero where no key calls.
+	// Token is the digest of the token of an API key, and KeyID its key; zero where no key calls.
 	Token key.Digest
+	KeyID int64
+	// SessionID is the session that the request was made in; 0: it was not.
+	SessionID int64
+
+	// For the audit log.
+	IP        string // where the request came from; "": not known
+	RequestID string // "": a command on the server
 }
 
 // Invalidator makes every node forget what it knew about tokens that changed. It MUST return only when no check that
@@ -31,12 +44,27 @@ type Invalidator interface {
 	Invalidate(changes []store.Change)
 }
 
-// Options are what a Service is made of. Every field is required.
+// Mailer sends one-time links. It MUST NOT wait for a mail server.
+type Mailer interface {
+	// SendSignInLink sends a link to a user. organization is the one that they were invited to, "" where they asked for
+	// the link themselves.
+	SendSignInLink(email string, link secret.Secret, organization string)
+}
+
+// Options are what a Service is made of. Where nothing else is said, a field is required.
 type Options struct {
 	Store       store.Store
 	Invalidator Invalidator
 	Now         func() time.Time
 	TokenPrefix string // of new tokens; one that token.CheckPrefix accepts
+	Log         *slog.Logger
+
+	Passwords       *password.Hasher
+	SessionIdle     time.Duration // a session ends this long after its last use
+	SessionLifetime time.Duration // and this long after it was begun
+	Mailer          Mailer        // nil: no mail is sent
+	MatchEmail      bool          // a provider's verified e-mail address finds the user on the first sign-in
+	AuditRetention  time.Duration // how long audit entries are kept; 0: for ever
 }
 
 // Service offers the use cases. Its methods are safe for concurrent use.
@@ -45,11 +73,25 @@ type Service struct {
 	invalidator Invalidator
 	clock       func() time.Time
 	prefix      string
+	log         *slog.Logger
+
+	passwords *password.Hasher
+	attempts  *attempts
+	idle      time.Duration
+	lifetime  time.Duration
+	mailer    Mailer
+	asked     chan linkRequest // one-time links that somebody has asked for
+	match     bool
+	retention time.Duration
 }
 
 // New returns a Service.
 func New(o Options) *Service {
-	return &Service{store: o.Store, invalidator: o.Invalidator, clock: o.Now, prefix: o.TokenPrefix}
+	return &Service{
+		store: o.Store, invalidator: o.Invalidator, clock: o.Now, prefix: o.TokenPrefix, log: o.Log,
+		passwords: o.Passwords, attempts: newAttempts(o.Now), idle: o.SessionIdle, lifetime: o.SessionLifetime,
+		mailer: o.Mailer, asked: make(chan linkRequest, maxAsked), match: o.MatchEmail, retention: o.AuditRetention,
+	}
 }
 
 // now is the time as it is stored.
@@ -96,23 +138,21 @@ type Me struct {
 }
 
 // Me returns who the caller is. Every scope allows it.
-func (s *Service) Me(ctx context.Context, c Caller) (Me, error) {
-	who, err := s.identify(ctx, s.store, c)
-	if err != nil {
-		return Me{}, wrap(err)
-	}
-	memberships, err := s.store.Memberships(ctx, c.UserID)
-	if err != nil {
-		return Me{}, wrap(fmt.Errorf("memberships of user %d: %w", c.UserID, err))
-	}
-	if who.key == nil {
-		return Me{who.user, memberships, nil}, nil
-	}
-	var own []key.Membership
-	for _, m := range memberships {
-		if m.OrganizationID == who.key.OrganizationID {
-			own = append(own, m)
+func (s *Service) Me(ctx context.Context, c Caller) (me Me, err error) {
+	err = s.look(ctx, c, readMe, audit.Target{Type: audit.User, ID: c.UserID}, func(r view, _ *record) error {
+		g, err := s.authorize(ctx, r, c, readMe, object{})
+		if err != nil {
+			return err
 		}
-	}
-	return Me{who.user, own, who.key}, nil
+		memberships, err := r.Memberships(ctx, c.UserID)
+		if err != nil {
+			return fmt.Errorf("memberships of user %d: %w", c.UserID, err)
+		}
+		if g.key != nil {
+			memberships = slices.DeleteFunc(memberships, func(m key.Membership) bool { return m.OrganizationID != g.key.OrganizationID })
+		}
+		me = Me{g.user, memberships, g.key}
+		return nil
+	})
+	return me, err
 }

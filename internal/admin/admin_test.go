@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
 	"github.com/apikeyd/apikeyd/internal/token"
@@ -59,7 +61,10 @@ func newHouse(t *testing.T) *house {
 	}
 	t.Cleanup(func() { s.Close() })
 	h := &house{t: t, store: s, thrown: new(recorder), now: noon, users: map[string]int64{}, tokens: map[int64]token.Token{}}
-	h.Service = admin.New(admin.Options{Store: s, Invalidator: h.thrown, TokenPrefix: "ak", Now: func() time.Time { return h.now }})
+	h.Service = admin.New(admin.Options{
+		Store: s, Invalidator: h.thrown, TokenPrefix: "ak", Now: func() time.Time { return h.now },
+		Log: slog.New(slog.DiscardHandler), Passwords: password.NewHasher(1), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour,
+	})
 	h.change(func(tx store.Tx) (err error) {
 		if h.home, err = tx.InsertOrganization(t.Context(), key.Organization{Name: "home", CreatedAt: noon, UpdatedAt: noon}); err != nil {
 			return err

@@ -4,23 +4,82 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
-// action is something a caller may want to do to keys. Each needs a scope when a key calls.
+// action is something that a caller may want to do.
 type action struct {
-	name  string
-	needs key.Scope
+	name    audit.Action // as the audit log calls it
+	purpose string       // "to create keys", as in "the calling key needs CREATE to create keys"
+	needs   key.Scopes   // a calling key needs one of these; none: any key may
+	session bool         // only in a session: neither keys nor access tokens may
+	who     level
+	self    bool // whoever is below the level may still do it to themselves
 }
 
-var (
-	readKeys   = action{"read keys", key.Read}
-	createKey  = action{"create keys", key.Create}
-	updateKey  = action{"change keys", key.Update}
-	deleteKeys = action{"delete keys", key.Delete}
+// level says who may do an action to an object.
+type level uint8
+
+const (
+	anybody  level = iota // whoever has a credential: it is about themselves
+	holder                // whoever sees the key: it is theirs, or they manage the organization's keys
+	insider               // the organization's members
+	manager               // its admins and owners
+	owner                 // its owners
+	operator              // instance admins alone, who act on every organization
 )
+
+// Whoever acts on every organization is above all levels but operator, which is their own.
+
+// The actions, by what they are about. What only reads is in the audit log where it is refused.
+var (
+	readAccounts = key.ScopesOf(key.Read, key.Manage)
+	manage       = key.ScopesOf(key.Manage)
+
+	readMe = action{name: "user.read", purpose: "to see who is calling"}
+
+	listKeys   = action{name: "key.list", purpose: "to list keys", needs: key.ScopesOf(key.Read)}
+	listKeysOf = action{name: "key.list", purpose: "to list keys", needs: key.ScopesOf(key.Read), who: insider}
+	readKey    = action{name: "key.read", purpose: "to read keys", needs: key.ScopesOf(key.Read), who: holder}
+	createKey  = action{name: "key.create", purpose: "to create keys", needs: key.ScopesOf(key.Create), who: insider}
+	updateKey  = action{name: "key.update", purpose: "to change keys", needs: key.ScopesOf(key.Update), who: holder}
+	rotateKey  = action{name: "key.rotate", purpose: "to rotate keys", needs: key.ScopesOf(key.Update), who: holder}
+	deleteKey  = action{name: "key.delete", purpose: "to delete keys", needs: key.ScopesOf(key.Delete), who: holder}
+
+	listOrganizations  = action{name: "organization.list", purpose: "to list organizations", needs: readAccounts}
+	readOrganization   = action{name: "organization.read", purpose: "to read organizations", needs: readAccounts, who: insider}
+	createOrganization = action{name: "organization.create", purpose: "to create organizations", needs: manage, who: operator}
+	updateOrganization = action{name: "organization.update", purpose: "to change organizations", needs: manage, who: manager}
+	deleteOrganization = action{name: "organization.delete", purpose: "to delete organizations", needs: manage, who: owner}
+
+	listMembers  = action{name: "member.list", purpose: "to list members", needs: readAccounts, who: insider}
+	readMember   = action{name: "member.read", purpose: "to read members", needs: readAccounts, who: insider}
+	createMember = action{name: "member.create", purpose: "to add members", needs: manage, who: manager}
+	updateMember = action{name: "member.update", purpose: "to change members", needs: manage, who: manager}
+	deleteMember = action{name: "member.delete", purpose: "to remove members", needs: manage, who: manager, self: true}
+
+	listSessions = action{name: "session.list", purpose: "to list sessions", session: true}
+	endSession   = action{name: "session.delete", purpose: "to end sessions", session: true}
+	setPassword  = action{name: "user.password", purpose: "to set a password", session: true}
+	bindIdentity = action{name: "user.identity", purpose: "to connect an identity", session: true}
+
+	readAudit   = action{name: "audit.read", purpose: "to read the audit log", needs: key.ScopesOf(key.Read), who: operator}
+	readAuditOf = action{name: "audit.read", purpose: "to read the audit log", needs: key.ScopesOf(key.Read), who: manager}
+)
+
+// object is what an action is done to.
+type object struct {
+	organizationID int64 // which it belongs to; 0: none
+	userID         int64 // whose key it is, or which member
+	missing        bool  // there is no such thing
+}
+
+// in returns an organization as an object.
+func in(organizationID int64) object { return object{organizationID: organizationID} }
 
 // view is the database at one moment: inside a transaction, or outside.
 type view interface {
@@ -28,95 +87,120 @@ type view interface {
 	store.Tokens
 }
 
-// identity is a Caller as the database knows it at the moment of the decision.
-type identity struct {
-	user key.User
-	key  *key.Record // nil where no key calls
-}
-
-// identify reads who the caller is. The credential was checked when the request came in; it is looked at again here,
-// inside the transaction, because since then the key may have been deleted, or the token replaced by another one: a
-// body may take its time.
-func (s *Service) identify(ctx context.Context, r view, c Caller) (identity, error) {
-	gone := &key.Error{Code: key.Unauthenticated, Detail: "the credential is no longer good"}
-	user, err := r.User(ctx, c.UserID)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return identity{}, gone
-	case err != nil:
-		return identity{}, fmt.Errorf("user %d: %w", c.UserID, err)
-	}
-	if c.Token == (key.Digest{}) {
-		return identity{user: user}, nil
-	}
-	k, err := r.RecordByDigest(ctx, c.Token)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return identity{}, gone
-	case err != nil:
-		return identity{}, fmt.Errorf("calling key: %w", err)
-	case k.UserID != c.UserID || k.Decide(key.Question{}, key.MillisOf(s.clock())) != key.CheckValid:
-		return identity{}, gone
-	}
-	return identity{user: user, key: k}, nil
-}
-
-// rights are what a caller may do in one organization. They come from authorize alone.
+// rights are what a caller may do to an object. They come from authorize alone.
 type rights struct {
-	identity
-	standing key.Standing
+	user     key.User
+	key      *key.Record  // nil where no key calls
+	session  *key.Session // nil where it was not done in one
+	standing key.Standing // in the object's organization
 }
 
-// authorize is the one door. It returns the rights of the caller in an organization, and refuses
+// authorize is the one door. It returns the rights of the caller, or refuses
 //
 //   - with unauthenticated where the credential is gone,
+//   - with forbidden where the action is one for sessions and the caller comes with something else,
 //   - with insufficient_scope where a key calls that lacks the scope of the action,
-//   - with not_found where the organization does not exist for the caller: no such one, no member of it, or a key of
-//     another one. Instance admins see all of them, and so do their keys that have MANAGE.
-func (s *Service) authorize(ctx context.Context, r view, c Caller, a action, organizationID int64) (rights, error) {
-	who, err := s.permit(ctx, r, c, a)
-	if err != nil {
+//   - with not_found where the object does not exist for the caller: there is none, or it belongs to an organization that
+//     the caller is no member of, or the calling key is of another one. Instance admins see all, and so do their keys that
+//     have MANAGE,
+//   - with forbidden where the object is seen and the level of the action is not reached.
+//
+// That order is part of it: a key that lacks the scope learns nothing about which things there are.
+func (s *Service) authorize(ctx context.Context, r view, c Caller, a action, on object) (rights, error) {
+	g, err := s.identify(ctx, r, c, on.organizationID)
+	switch {
+	case err != nil:
 		return rights{}, err
-	}
-	g, err := who.in(ctx, r, organizationID)
-	if err != nil {
-		return rights{}, err
-	}
-	if !g.sees(organizationID) {
+	case a.session && g.session == nil:
+		return rights{}, forbidden("this is for people who are signed in, and not for keys and access tokens")
+	case a.needs != 0 && g.key != nil && g.key.Scopes&a.needs == 0:
+		return rights{}, lacking(a.needs, " or ", a.purpose)
+	case !g.sees(a.who, on):
 		return rights{}, notFound(nil)
+	case !g.reaches(a.who) && (!a.self || on.userID != g.user.ID):
+		return rights{}, forbidden(a.who.String() + " may do this")
 	}
 	return g, nil
 }
 
-// permit is the part of authorize that does not depend on an organization.
-func (s *Service) permit(ctx context.Context, r view, c Caller, a action) (identity, error) {
-	who, err := s.identify(ctx, r, c)
-	if err != nil {
-		return identity{}, err
+// String names those who reach the level.
+func (l level) String() string {
+	switch l {
+	case manager:
+		return "only admins and owners of the organization"
+	case owner:
+		return "only owners of the organization"
+	default:
+		return "only instance admins, and their keys that have MANAGE,"
 	}
-	if who.key != nil && !who.key.Scopes.Has(a.needs) {
-		return identity{}, lacking(key.ScopesOf(a.needs), "to "+a.name)
-	}
-	return who, nil
 }
 
-// in returns the caller's rights in an organization, whether they see it or not.
-func (who identity) in(ctx context.Context, r store.Reader, organizationID int64) (rights, error) {
-	standing, err := r.Standing(ctx, who.user.ID, organizationID)
-	if err != nil {
-		return rights{}, fmt.Errorf("standing of user %d in organization %d: %w", who.user.ID, organizationID, err)
+// identify reads who the caller is. The credential was checked when the request came in; it is looked at again here,
+// inside the transaction, because since then the key may have been deleted, the token replaced by another one, or the
+// session ended: a body may take its time.
+func (s *Service) identify(ctx context.Context, r view, c Caller, organizationID int64) (rights, error) {
+	id, err := r.Identity(ctx, c.UserID, c.Token, organizationID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return rights{}, gone()
+	case err != nil:
+		return rights{}, fmt.Errorf("identity of user %d: %w", c.UserID, err)
 	}
-	return rights{who, standing}, nil
+	g := rights{user: id.User, key: id.Key, standing: id.Standing}
+	if c.Token != (key.Digest{}) && (g.key == nil || g.key.UserID != c.UserID ||
+		g.key.Decide(key.Question{}, key.MillisOf(s.clock())) != key.CheckValid) {
+		return rights{}, gone()
+	}
+	if c.SessionID == 0 {
+		return g, nil
+	}
+	session, err := r.Session(ctx, c.SessionID)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && (session.UserID != c.UserID || !s.alive(&session)):
+		return rights{}, gone()
+	case err != nil:
+		return rights{}, fmt.Errorf("session %d: %w", c.SessionID, err)
+	}
+	g.session = &session
+	return g, nil
 }
 
-// sees reports whether the organization exists for the caller.
-func (g rights) sees(organizationID int64) bool {
+// sees reports whether the object exists for the caller.
+func (g rights) sees(l level, on object) bool {
+	switch {
+	case on.missing:
+		return false
+	case l == anybody || l == operator: // about themselves, or about no organization
+		return true
+	case l == holder:
+		return g.seesKeyOf(on)
+	default:
+		return g.seesOrganization(on.organizationID)
+	}
+}
+
+// reaches reports whether the caller, who sees the object, is one of those that the level is for.
+func (g rights) reaches(l level) bool {
+	switch l {
+	case manager:
+		return g.actsEverywhere() || g.standing.Role >= key.Admin
+	case owner:
+		return g.actsEverywhere() || g.standing.Role >= key.Owner
+	case operator:
+		return g.actsEverywhere()
+	default:
+		return true
+	}
+}
+
+// seesOrganization reports whether the organization, which is the one of the standing, exists for the caller.
+func (g rights) seesOrganization(id int64) bool {
 	switch {
 	case !g.standing.OrganizationExists:
 		return false
 	case g.actsEverywhere():
 		return true
-	case g.key != nil && g.key.OrganizationID != organizationID:
+	case g.key != nil && g.key.OrganizationID != id:
 		return false
 	default:
 		return g.standing.Role != 0
@@ -125,20 +209,29 @@ func (g rights) sees(organizationID int64) bool {
 
 // actsEverywhere reports whether the caller acts on every organization: an instance admin, or a key of theirs that
 // has MANAGE.
-func (who identity) actsEverywhere() bool {
-	return who.user.InstanceAdmin && (who.key == nil || who.key.Scopes.Has(key.Manage))
+func (g rights) actsEverywhere() bool {
+	return g.user.InstanceAdmin && (g.key == nil || g.key.Scopes.Has(key.Manage))
 }
 
 // seesAllKeys reports whether the caller sees and manages every key of the organization, not only their own.
 func (g rights) seesAllKeys() bool { return g.actsEverywhere() || g.standing.Role.ManagesKeys() }
 
-// seesKey reports whether a key of the organization exists for the caller. Their own keys do, wherever they are; a
+// seesKeyOf reports whether a key of the organization exists for the caller. Their own keys do, wherever they are; a
 // calling key sees those of its organization.
-func (g rights) seesKey(k *key.Key) bool {
-	if g.sees(k.OrganizationID) && g.seesAllKeys() {
+func (g rights) seesKeyOf(on object) bool {
+	if g.seesOrganization(on.organizationID) && g.seesAllKeys() {
 		return true
 	}
-	return k.UserID == g.user.ID && (g.key == nil || g.key.OrganizationID == k.OrganizationID)
+	return on.userID == g.user.ID && (g.key == nil || g.key.OrganizationID == on.organizationID)
+}
+
+// outranks refuses what concerns a role above the caller's own in the organization: nobody makes themselves or others
+// stronger than they are, and nobody turns out those who are stronger.
+func (g rights) outranks(role key.Role) error {
+	if g.actsEverywhere() || role <= g.standing.Role {
+		return nil
+	}
+	return forbidden(fmt.Sprintf("you are %s of the organization, and this is about a role above that: %s", g.standing.Role, role))
 }
 
 // grant refuses to give scopes to a key of the user holderID that the calling key lacks itself, or that the
@@ -147,27 +240,33 @@ func (g rights) seesKey(k *key.Key) bool {
 func (g rights) grant(scopes key.Scopes, holderID int64, holder key.Standing) error {
 	if g.key != nil {
 		if missing := scopes.Without(g.key.Scopes); missing != 0 {
-			return lacking(missing, "to give them to a key")
+			return lacking(missing, ", ", "to give them to a key")
 		}
 	}
 	if holderID != g.user.ID && !g.actsEverywhere() && scopes.Has(key.Manage) &&
 		(holder.InstanceAdmin || holder.Role > g.standing.Role) {
-		return &key.Error{Code: key.Forbidden, Detail: "the key manages accounts for somebody who may do more there " +
-			"than you; you may disable, narrow or delete it"}
+		return forbidden("the key manages accounts for somebody who may do more there than you; you may disable, narrow or " +
+			"delete it")
 	}
 	if holder.InstanceAdmin {
 		return nil
 	}
 	if over := scopes.Without(holder.Role.MayHold()); over != 0 {
-		return &key.Error{Code: key.Forbidden, Detail: fmt.Sprintf("a key of a %s may have %s, not %s",
-			holder.Role, holder.Role.MayHold(), over)}
+		return forbidden(fmt.Sprintf("a key of a %s may have %s, not %s", holder.Role, holder.Role.MayHold(), over))
 	}
 	return nil
 }
 
-func lacking(missing key.Scopes, purpose string) *key.Error {
+func gone() error {
+	return &key.Error{Code: key.Unauthenticated, Detail: "the credential is no longer good"}
+}
+
+func forbidden(detail string) error { return &key.Error{Code: key.Forbidden, Detail: detail} }
+
+// lacking is the error of a calling key that needs scopes: all of them, or one, as between says.
+func lacking(missing key.Scopes, between, purpose string) error {
 	return &key.Error{Code: key.InsufficientScope, Scopes: missing,
-		Detail: fmt.Sprintf("the calling key needs %s %s", missing, purpose)}
+		Detail: fmt.Sprintf("the calling key needs %s %s", strings.Join(missing.Names(), between), purpose)}
 }
 
 func isNotFound(err error) bool { return errors.Is(err, &key.Error{Code: key.NotFound}) }

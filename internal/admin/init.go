@@ -3,10 +3,11 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/mail"
 	"strings"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
@@ -17,6 +18,7 @@ type Initialised struct {
 	OrganizationID int64
 	KeyID          int64
 	Token          token.Token
+	Link           secret.Secret // for the user's first sign-in
 }
 
 // Initialise makes the first user, an instance admin and owner of the first organization, and a key with every scope
@@ -26,7 +28,7 @@ type Initialised struct {
 // database.
 func (s *Service) Initialise(ctx context.Context, email, organization string) (Initialised, error) {
 	var made Initialised
-	secret := token.New(s.prefix)
+	first := token.New(s.prefix)
 	now := s.now()
 	if err := CheckInitial(email, organization); err != nil {
 		return made, err
@@ -40,31 +42,42 @@ func (s *Service) Initialise(ctx context.Context, email, organization string) (I
 		if done {
 			return &key.Error{Code: key.Conflict, Detail: "the database is initialised already; nothing was changed"}
 		}
-		made.UserID, err = tx.InsertUser(ctx, key.User{Email: email, InstanceAdmin: true, CreatedAt: now, UpdatedAt: now})
-		if err != nil {
+		r := s.entry(Caller{}, action{}, audit.Target{})
+		user := key.User{Email: email, InstanceAdmin: true, CreatedAt: now, UpdatedAt: now}
+		if made.UserID, err = tx.InsertUser(ctx, user); err != nil {
 			return fmt.Errorf("insert user: %w", err)
 		}
-		made.OrganizationID, err = tx.InsertOrganization(ctx, key.Organization{Name: organization, CreatedAt: now, UpdatedAt: now})
-		if err != nil {
+		r.add("user.create", audit.Target{Type: audit.User, ID: made.UserID}, nil, fields{"email": email, "instance_admin": true}.text())
+		o := key.Organization{Name: organization, CreatedAt: now, UpdatedAt: now}
+		if made.OrganizationID, err = tx.InsertOrganization(ctx, o); err != nil {
 			return fmt.Errorf("insert organization: %w", err)
 		}
+		r.OrganizationID = made.OrganizationID
+		r.add(createOrganization.name, audit.Target{Type: audit.Organization, ID: made.OrganizationID}, nil, organizationFields(&o).text())
 		err = tx.InsertMember(ctx, key.Membership{OrganizationID: made.OrganizationID, UserID: made.UserID, Role: key.Owner, CreatedAt: now})
 		if err != nil {
 			return fmt.Errorf("insert member: %w", err)
 		}
-		made.KeyID, err = tx.InsertKey(ctx, key.Key{
+		r.add(createMember.name, audit.Target{Type: audit.Member, ID: made.UserID}, nil, fields{"email": email, "role": key.Owner.String()}.text())
+		k := key.Key{
 			Name: "First key", Scopes: key.AllScopes, OrganizationID: made.OrganizationID, UserID: made.UserID,
-			Hint: secret.Hint(), Enabled: true, CreatedAt: now, UpdatedAt: now,
-		}, secret.Digest())
-		if err != nil {
+			Hint: first.Hint(), Enabled: true, CreatedAt: now, UpdatedAt: now,
+		}
+		if made.KeyID, err = tx.InsertKey(ctx, k, first.Digest()); err != nil {
 			return fmt.Errorf("insert key: %w", err)
 		}
-		return nil
+		r.add(createKey.name, audit.Target{Type: audit.Key, ID: made.KeyID}, nil, keyFields(&k).text())
+		made.Link, err = s.insertLink(ctx, tx, made.UserID)
+		r.add(makeLink.name, audit.Target{Type: audit.User, ID: made.UserID}, nil, nil)
+		for _, e := range r.also {
+			tx.Record(e)
+		}
+		return err
 	})
 	if err != nil {
 		return Initialised{}, err
 	}
-	made.Token = secret
+	made.Token = first
 	return made, nil
 }
 
@@ -73,9 +86,8 @@ func (s *Service) Initialise(ctx context.Context, email, organization string) (I
 func CheckInitial(email, organization string) error {
 	email, organization = strings.TrimSpace(email), strings.TrimSpace(organization)
 	var faults []key.Fault
-	// ParseAddress alone would take "Name <user@host>".
-	if a, err := mail.ParseAddress(email); err != nil || a.Address != email || len(email) > 254 {
-		faults = append(faults, key.Fault{Pointer: "/email", Detail: "must be an e-mail address, like you@example.com"})
+	if detail := key.CheckEmail(email); detail != "" {
+		faults = append(faults, key.Fault{Pointer: "/email", Detail: detail})
 	}
 	if detail := key.CheckName(organization); detail != "" {
 		faults = append(faults, key.Fault{Pointer: "/organization", Detail: detail})

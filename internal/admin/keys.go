@@ -2,10 +2,12 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/token"
@@ -28,7 +30,9 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 		CreatedAt:      now,
 		UpdatedAt:      now,
 	}
-	err := s.update(ctx, func(tx store.Tx) error {
+	after := keyFields(&created).text()
+	err := s.change(ctx, c, createKey, audit.Target{Type: audit.Key}, func(tx store.Tx, r *record) error {
+		r.OrganizationID = draft.OrganizationID
 		g, faults, err := s.mayCreate(ctx, tx, c, draft, faults)
 		if err != nil {
 			return err
@@ -43,6 +47,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 		if err != nil {
 			return fmt.Errorf("insert key: %w", err)
 		}
+		r.Target.ID, r.After = created.ID, after
 		return nil
 	})
 	if err != nil {
@@ -67,7 +72,7 @@ func (s *Service) check(draft key.Draft) (key.Draft, []key.Fault) {
 
 // mayCreate returns the caller's rights where the draft wants a key, and adds to the faults that there is no such place.
 func (s *Service) mayCreate(ctx context.Context, r view, c Caller, draft key.Draft, faults []key.Fault) (rights, []key.Fault, error) {
-	g, err := s.authorize(ctx, r, c, createKey, draft.OrganizationID)
+	g, err := s.authorize(ctx, r, c, createKey, in(draft.OrganizationID))
 	if isNotFound(err) {
 		// What is wrong is a field of the body, not the address that was called.
 		if draft.OrganizationID > 0 {
@@ -81,15 +86,16 @@ func (s *Service) mayCreate(ctx context.Context, r view, c Caller, draft key.Dra
 // pastedTokens finds tokens in what is kept and shown as it is. A token must be nowhere but in the answer that hands
 // it out, and a name or metadata is where people paste one by mistake.
 func pastedTokens(name string, metadata []byte) (faults []key.Fault) {
-	const detail = "must not hold a key's token: it would be kept and shown in clear"
 	if token.Within([]byte(name)) {
-		faults = append(faults, key.Fault{Pointer: "/key_name", Detail: detail})
+		faults = append(faults, key.Fault{Pointer: "/key_name", Detail: tokenPasted})
 	}
 	if token.Within(metadata) {
-		faults = append(faults, key.Fault{Pointer: "/metadata", Detail: detail})
+		faults = append(faults, key.Fault{Pointer: "/metadata", Detail: tokenPasted})
 	}
 	return faults
 }
+
+const tokenPasted = "must not hold a key's token: it would be kept and shown in clear"
 
 // KeyList says which keys to list; zero fields do not restrict.
 type KeyList struct {
@@ -110,48 +116,46 @@ func (s *Service) Keys(ctx context.Context, c Caller, list KeyList) (page []key.
 		UserID:         c.UserID,
 		NameContains:   list.NameContains,
 		Enabled:        list.Enabled,
-		Scope:          list.Scope,
+		Scopes:         key.ScopesOf(list.Scope),
 		Before:         list.Before,
 		Limit:          list.Limit + 1, // one more tells whether there is another page
 	}
-	if list.OrganizationID == 0 {
-		who, err := s.permit(ctx, s.store, c, readKeys)
-		if err != nil {
-			return nil, false, wrap(err)
-		}
-		if who.key != nil && !who.actsEverywhere() {
-			q.OrganizationID = who.key.OrganizationID
-		}
-	} else {
-		g, err := s.authorize(ctx, s.store, c, readKeys, list.OrganizationID)
-		if err != nil {
-			return nil, false, wrap(err)
-		}
-		if g.seesAllKeys() {
+	a := listKeys
+	if list.OrganizationID != 0 {
+		a = listKeysOf
+	}
+	err = s.look(ctx, c, a, audit.Target{Type: audit.Key}, func(r view, e *record) error {
+		e.OrganizationID = list.OrganizationID
+		g, err := s.authorize(ctx, r, c, a, in(list.OrganizationID))
+		switch {
+		case err != nil:
+			return err
+		case list.OrganizationID != 0 && g.seesAllKeys():
 			q.UserID = 0
+		case list.OrganizationID == 0 && g.key != nil && !g.actsEverywhere():
+			q.OrganizationID = g.key.OrganizationID
 		}
-	}
-	page, err = s.store.Keys(ctx, q)
-	if err != nil {
-		return nil, false, wrap(fmt.Errorf("list keys: %w", err))
-	}
-	if len(page) > list.Limit {
-		return page[:list.Limit], true, nil
-	}
-	return page, false, nil
+		page, err = r.Keys(ctx, q)
+		return err
+	})
+	page, more = cut(page, list.Limit)
+	return page, more, err
 }
 
 // Key returns one key.
-func (s *Service) Key(ctx context.Context, c Caller, id int64) (key.Key, error) {
-	k, _, err := s.findKey(ctx, s.store, c, readKeys, id)
-	return k, wrap(err)
+func (s *Service) Key(ctx context.Context, c Caller, id int64) (k key.Key, err error) {
+	err = s.look(ctx, c, readKey, audit.Target{Type: audit.Key, ID: id}, func(r view, e *record) (err error) {
+		k, _, err = s.findKey(ctx, r, c, readKey, id, e)
+		return err
+	})
+	return k, err
 }
 
 // UpdateKey changes a key as patch says and returns what it is then.
 func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.Patch) (key.Key, error) {
 	var updated key.Key
-	err := s.update(ctx, func(tx store.Tx) error {
-		old, g, err := s.findKey(ctx, tx, c, updateKey, id)
+	err := s.change(ctx, c, updateKey, audit.Target{Type: audit.Key, ID: id}, func(tx store.Tx, r *record) error {
+		old, g, err := s.findKey(ctx, tx, c, updateKey, id, r)
 		if err != nil {
 			return err
 		}
@@ -164,6 +168,7 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 		}
 		if updated.Same(&old) {
 			updated = old // nothing is changed, so nothing was updated
+			r.nothing()
 			return nil
 		}
 		if given := grantedBy(&old, &updated); given != 0 {
@@ -175,6 +180,7 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 				return err
 			}
 		}
+		r.Before, r.After = differences(keyFields(&old), keyFields(&updated))
 		return tx.UpdateKey(ctx, updated)
 	})
 	if err != nil {
@@ -202,8 +208,8 @@ func (s *Service) RotateKey(ctx context.Context, c Caller, id int64, grace time.
 	}
 	secret := token.New(s.prefix)
 	var rotated key.Key
-	err := s.update(ctx, func(tx store.Tx) error {
-		k, g, err := s.findKey(ctx, tx, c, updateKey, id)
+	err := s.change(ctx, c, rotateKey, audit.Target{Type: audit.Key, ID: id}, func(tx store.Tx, r *record) error {
+		k, g, err := s.findKey(ctx, tx, c, rotateKey, id, r)
 		if err != nil {
 			return err
 		}
@@ -218,6 +224,7 @@ func (s *Service) RotateKey(ctx context.Context, c Caller, id int64, grace time.
 		now := s.now()
 		rotated = k
 		rotated.Hint, rotated.UpdatedAt = secret.Hint(), now
+		r.Before, r.After = fields{"key_hint": k.Hint}.text(), fields{"key_hint": rotated.Hint, "grace_seconds": int64(grace.Seconds())}.text()
 		return tx.ReplaceToken(ctx, id, secret.Digest(), secret.Hint(), now.Add(grace), now)
 	})
 	if err != nil {
@@ -228,31 +235,26 @@ func (s *Service) RotateKey(ctx context.Context, c Caller, id int64, grace time.
 
 // DeleteKey deletes a key for good. When it returns, the key is dead.
 func (s *Service) DeleteKey(ctx context.Context, c Caller, id int64) error {
-	return s.update(ctx, func(tx store.Tx) error {
-		if _, _, err := s.findKey(ctx, tx, c, deleteKeys, id); err != nil {
+	return s.change(ctx, c, deleteKey, audit.Target{Type: audit.Key, ID: id}, func(tx store.Tx, r *record) error {
+		k, _, err := s.findKey(ctx, tx, c, deleteKey, id, r)
+		if err != nil {
 			return err
 		}
+		r.Before = keyFields(&k).text()
 		return tx.DeleteKey(ctx, id)
 	})
 }
 
 // findKey returns a key that the caller may do a to, and the caller's rights in its organization.
-func (s *Service) findKey(ctx context.Context, r view, c Caller, a action, id int64) (key.Key, rights, error) {
-	// The scope comes first: a key that lacks it learns nothing about which keys there are.
-	who, err := s.permit(ctx, r, c, a)
-	if err != nil {
-		return key.Key{}, rights{}, err
-	}
+func (s *Service) findKey(ctx context.Context, r view, c Caller, a action, id int64, e *record) (key.Key, rights, error) {
 	k, err := r.Key(ctx, id)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return key.Key{}, rights{}, fmt.Errorf("key %d: %w", id, err)
 	}
-	g, err := who.in(ctx, r, k.OrganizationID)
+	e.OrganizationID = k.OrganizationID
+	g, err := s.authorize(ctx, r, c, a, object{organizationID: k.OrganizationID, userID: k.UserID, missing: err != nil})
 	if err != nil {
 		return key.Key{}, rights{}, err
-	}
-	if !g.seesKey(&k) {
-		return key.Key{}, rights{}, notFound(nil)
 	}
 	return k, g, nil
 }

@@ -59,6 +59,9 @@ const (
 	Log          = "audit"
 )
 
+// Types lists them all.
+func Types() []string { return []string{Key, Organization, Member, User, Session, Log} }
+
 // Actor is who did it; a zero field is nobody, or not known.
 type Actor struct {
 	UserID    int64

@@ -18,6 +18,7 @@ type answer struct {
 	body     any    // written as JSON; nil: none
 	location string // of what was made
 	next     string // the address of the next page
+	cookies  []*http.Cookie
 }
 
 // endpoint makes a handler out of two functions: read takes from the request what the use case needs and notes all that
@@ -58,6 +59,9 @@ func (x *exchange) send(a answer) error {
 	h := x.Header()
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = noSniff
+	for _, c := range a.cookies {
+		h.Add("Set-Cookie", c.String())
+	}
 	if a.body == nil {
 		x.WriteHeader(a.status)
 		return nil

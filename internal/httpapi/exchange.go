@@ -11,12 +11,12 @@ import (
 // exchange is one request and its answer. It is the http.ResponseWriter that handlers write to, so it knows what was
 // sent. It is used again for later requests: nothing may keep it.
 type exchange struct {
-	w        http.ResponseWriter
-	r        *http.Request
-	route    *route
-	wildcard string // what the path holds in its place
-	began    time.Time
-	caller   admin.Caller
+	w         http.ResponseWriter
+	r         *http.Request
+	route     *route
+	wildcards // what the path holds in their places
+	began     time.Time
+	caller    admin.Caller
 
 	requestID telemetry.RequestID
 	id        string // the same as text

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/verify"
 )
@@ -35,10 +37,16 @@ type Options struct {
 
 	// For the management API alone.
 
-	Admin   *admin.Service
-	Now     func() time.Time
-	OpenAPI http.Handler // GET /openapi.json; nil: there is none
-	Docs    http.Handler // GET /docs; nil: there is none
+	Admin  *admin.Service
+	Now    func() time.Time
+	Client browser.Client // finds out where a request came from
+	Guard  *browser.Guard
+	// Identities are the tokens of an OpenID Connect provider; nil: there is none.
+	Identities IdentityProvider
+	// SignInURL returns the address that a one-time link's secret is handed out in.
+	SignInURL func(link secret.Secret) string
+	OpenAPI   http.Handler // GET /openapi.json; nil: there is none
+	Docs      http.Handler // GET /docs; nil: there is none
 
 	// For the verification listener alone.
 
@@ -51,14 +59,21 @@ type Options struct {
 	LogChecks bool
 }
 
-// NewManagement returns the management API: /v1/api-keys, /v1/me and the documentation.
+// NewManagement returns the management API and its documentation.
 func NewManagement(o Options) http.Handler {
 	keys := &keys{admin: o.Admin, now: o.Now}
 	routes := keys.routes()
+	routes = append(routes, organizations{admin: o.Admin}.routes()...)
+	routes = append(routes, members{admin: o.Admin, signInURL: o.SignInURL}.routes()...)
+	routes = append(routes, sessions{admin: o.Admin, guard: o.Guard}.routes()...)
+	routes = append(routes, auditLog{admin: o.Admin}.routes()...)
 	routes = append(routes, me{admin: o.Admin}.routes()...)
 	routes = append(routes, documentation("/openapi.json", o.OpenAPI)...)
 	routes = append(routes, documentation("/docs", o.Docs)...)
-	return newServer(o, "management", routes, authenticateKey(o.Checker))
+	a := &authenticator{checker: o.Checker, admin: o.Admin, identities: o.Identities, guard: o.Guard}
+	s := newServer(o, "management", routes, a.authenticate)
+	s.client = &o.Client
+	return s
 }
 
 // NewVerification returns the handler of the verification listener: /v1/verify, and what those need who look after

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 )
@@ -41,10 +42,24 @@ func body[T any](in *input, s shape[T], into *T) error {
 }
 
 // pathID reads the id that stands in the path. Ids below 1 are well-formed, and belong to nothing.
-func (in *input) pathID() int64 {
-	id, ok := canonicalInt(in.x.wildcard)
+func (in *input) pathID() int64 { return in.pathIDs()[0] }
+
+// pathIDs reads the ids that stand in the path, in their order.
+func (in *input) pathIDs() (ids [maxWildcards]int64) {
+	n := 0
+	for _, segment := range in.x.route.segments {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			ids[n] = in.id("/"+strings.TrimSuffix(name, "}"), in.x.wildcards[n])
+			n++
+		}
+	}
+	return ids
+}
+
+func (in *input) id(pointer, text string) int64 {
+	id, ok := canonicalInt(text)
 	if !ok {
-		in.faults.malform("/key_id", "must be an integer of at most 64 bits in the path, in decimal digits")
+		in.faults.malform(pointer, "must be an integer of at most 64 bits in the path, in decimal digits")
 	}
 	return id
 }
@@ -84,6 +99,28 @@ func (in *input) refuseUnreadParameters() {
 
 func escapePointer(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(strings.ToValidUTF8(name, "\uFFFD"))
+}
+
+// enumParameter reads one of some names, and returns "" where the parameter is not there.
+func (in *input) enumParameter(name string, known ...string) string {
+	text, ok := in.parameter(name)
+	if ok && !slices.Contains(known, text) {
+		in.faults.invalid("/"+name, "must be one of "+strings.Join(known, ", "))
+	}
+	return text
+}
+
+// timeParameter reads an RFC 3339 time, and returns zero where the parameter is not there.
+func (in *input) timeParameter(name string) time.Time {
+	text, ok := in.parameter(name)
+	if !ok {
+		return time.Time{}
+	}
+	t, ok := parseTime(text)
+	if !ok {
+		in.faults.invalid("/"+name, wantTime)
+	}
+	return t
 }
 
 // integerParameter reads an integer from lowest to highest, or returns preset.

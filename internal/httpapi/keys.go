@@ -27,16 +27,17 @@ func (h *keys) routes() []route {
 		{method: http.MethodGet, pattern: keysPath, writes: true, serve: endpoint(readKeyList, h.list)},
 		{method: http.MethodPost, pattern: keysPath, writes: true, consumes: []string{typeJSON}, maxBody: maxBody,
 			serve: endpoint(h.readDraft, h.create)},
-		{method: http.MethodGet, pattern: one, writes: true, serve: endpoint(readKeyID, h.get)},
+		{method: http.MethodGet, pattern: one, writes: true, serve: endpoint(readID, h.get)},
 		{method: http.MethodPatch, pattern: one, writes: true, consumes: []string{typeJSON, typeMergePatch}, maxBody: maxBody,
 			serve: endpoint(h.readPatch, h.update)},
-		{method: http.MethodDelete, pattern: one, serve: endpoint(readKeyID, h.delete)},
+		{method: http.MethodDelete, pattern: one, serve: endpoint(readID, h.delete)},
 		{method: http.MethodPost, pattern: one + "/rotate", writes: true, consumes: []string{typeJSON}, maxBody: maxBody,
 			empty: true, serve: endpoint(readRotation, h.rotate)},
 	}
 }
 
-func readKeyID(in *input) (int64, error) { return in.pathID(), nil }
+// readID reads the id that stands in the path.
+func readID(in *input) (int64, error) { return in.pathID(), nil }
 
 // newKey is the body that creates a key.
 var newKey = shape[key.Draft]{
@@ -103,13 +104,7 @@ var keyPatch = shape[key.Patch]{
 			p.ExpiresAt = optional(v.expiry())
 		}
 	}},
-	{name: "metadata", read: func(p *key.Patch, v value) {
-		if v.null() {
-			p.Metadata = []byte("null")
-		} else {
-			p.Metadata, _ = v.object()
-		}
-	}},
+	{name: "metadata", read: func(p *key.Patch, v value) { p.Metadata = v.metadataPatch() }},
 }
 
 func optional[T any](v T, ok bool) *T {

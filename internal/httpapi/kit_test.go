@@ -17,6 +17,9 @@ import (
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/password"
+	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/usage"
@@ -53,7 +56,12 @@ func newKit(t *testing.T, change func(*Options)) *kit {
 	t.Cleanup(func() { k.store.Close() })
 	k.checker = verify.New(verify.Options{Tokens: k.store, LastUsed: usage.NewRecorder(k.store, log), Now: now,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
-	service := admin.New(admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak"})
+	service := admin.New(admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak", Log: log,
+		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour})
+	guard, err := browser.NewGuard("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	k.first, err = service.Initialise(t.Context(), "first@example.com", "Example Ltd")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +69,9 @@ func newKit(t *testing.T, change func(*Options)) *kit {
 	k.token = k.first.Token.Reveal()
 	o := Options{Admin: service, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
-		OpenAPI: page("{}"), Docs: page("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
+		Guard:     guard,
+		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
+		OpenAPI:   text("{}"), Docs: text("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
 		change(&o)
 	}
@@ -72,7 +82,8 @@ func newKit(t *testing.T, change func(*Options)) *kit {
 	return k
 }
 
-func page(text string) http.Handler {
+// text is a page that is always the same.
+func text(text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) })
 }
 

@@ -14,7 +14,25 @@ type me struct {
 }
 
 func (h me) routes() []route {
-	return []route{{method: http.MethodGet, pattern: "/v1/me", writes: true, serve: endpoint(nothing, h.get)}}
+	return []route{
+		{method: http.MethodGet, pattern: "/v1/me", writes: true, serve: endpoint(nothing, h.get)},
+		{method: http.MethodPut, pattern: "/v1/me/password", consumes: []string{typeJSON}, maxBody: maxBody,
+			serve: endpoint(readPassword, h.setPassword)},
+	}
+}
+
+// newPassword is the body of PUT /v1/me/password.
+type newPassword struct{ current, wanted string }
+
+var passwordRequest = shape[newPassword]{
+	{name: "new_password", required: true, read: func(p *newPassword, v value) { p.wanted, _ = v.string() }},
+	{name: "current_password", read: func(p *newPassword, v value) { p.current, _ = v.string() }},
+}
+
+func readPassword(in *input) (p newPassword, err error) { return p, body(in, passwordRequest, &p) }
+
+func (h me) setPassword(ctx context.Context, c admin.Caller, p newPassword) (answer, error) {
+	return answer{status: http.StatusNoContent}, h.admin.SetPassword(ctx, c, p.current, p.wanted)
 }
 
 func (h me) get(ctx context.Context, c admin.Caller, _ struct{}) (answer, error) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -18,8 +19,10 @@ type problem struct {
 	faults    []api.Fault
 	challenge string // for WWW-Authenticate
 	allow     string // for Allow
-	hangUp    bool   // the rest of the body is not worth reading
-	cause     error  // for the log alone
+	keyIDs    []int64
+	wait      time.Duration // for Retry-After
+	hangUp    bool          // the rest of the body is not worth reading
+	cause     error         // for the log alone
 }
 
 // Error gives code, detail and cause.
@@ -43,7 +46,7 @@ func describe(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &rule):
-		p = &problem{code: api.Code(rule.Code), detail: rule.Detail, cause: rule.Err}
+		p = &problem{code: api.Code(rule.Code), detail: rule.Detail, keyIDs: rule.KeyIDs, wait: rule.Wait, cause: rule.Err}
 		switch rule.Code {
 		case key.Unauthenticated:
 			p.challenge = challengeInvalidToken
@@ -85,6 +88,7 @@ func (x *exchange) fail(err error) {
 		Code:      p.code,
 		RequestID: x.id,
 		Errors:    p.faults,
+		KeyIDs:    p.keyIDs,
 	}
 	body := doc.JSON()
 
@@ -102,7 +106,10 @@ func (x *exchange) fail(err error) {
 	if p.allow != "" {
 		h.Set("Allow", p.allow)
 	}
-	if p.code == api.CodeUnavailable {
+	switch {
+	case p.wait > 0:
+		h.Set("Retry-After", strconv.FormatInt(int64((p.wait+time.Second-1)/time.Second), 10))
+	case p.code == api.CodeUnavailable:
 		h["Retry-After"] = retryAfter
 	}
 	if p.hangUp {

@@ -29,6 +29,12 @@ type route struct {
 	metrics  *telemetry.Route
 }
 
+// maxWildcards is how many a pattern has at most.
+const maxWildcards = 2
+
+// wildcards are what a path holds in the places of a pattern's.
+type wildcards [maxWildcards]string
+
 // table holds the routes of a listener.
 type table []*route
 
@@ -46,20 +52,20 @@ func newTable(routes []route, listener string, m *telemetry.Metrics) table {
 	return t
 }
 
-// find returns the route of a request and what its path holds in place of the wildcard; or the problem that there is
-// none.
+// find returns the route of a request and what its path holds in place of the wildcards; or the problem that there is
+// none. Where several match, the first in the table is taken.
 //
 // The path is taken as it stands: nothing is cleaned, and nobody is sent elsewhere.
-func (t table) find(method string, path *url.URL) (found *route, wildcard string, err error) {
+func (t table) find(method string, path *url.URL) (found *route, w wildcards, err error) {
 	segments := strings.Split(path.EscapedPath(), "/")
 	var allowed []string
 	for _, r := range t {
-		text, ok := r.match(segments)
+		texts, ok := r.match(segments)
 		if !ok {
 			continue
 		}
 		if method == r.method || method == http.MethodHead && r.method == http.MethodGet {
-			return r, text, nil
+			return r, texts, nil
 		}
 		allowed = append(allowed, r.method)
 		if r.method == http.MethodGet {
@@ -67,28 +73,30 @@ func (t table) find(method string, path *url.URL) (found *route, wildcard string
 		}
 	}
 	if allowed == nil {
-		return nil, "", &problem{code: api.CodeNotFound, detail: "there is nothing at this path"}
+		return nil, w, &problem{code: api.CodeNotFound, detail: "there is nothing at this path"}
 	}
 	slices.Sort(allowed)
 	allow := strings.Join(allowed, ", ")
-	return nil, "", &problem{code: api.CodeMethodNotAllowed, allow: allow, detail: "this path knows the methods " + allow}
+	return nil, w, &problem{code: api.CodeMethodNotAllowed, allow: allow, detail: "this path knows the methods " + allow}
 }
 
-func (r *route) match(segments []string) (wildcard string, ok bool) {
+func (r *route) match(segments []string) (w wildcards, ok bool) {
 	if len(segments) != len(r.segments) {
-		return "", false
+		return w, false
 	}
+	n := 0
 	for i, want := range r.segments {
 		got, err := url.PathUnescape(segments[i])
 		if err != nil {
-			return "", false
+			return w, false
 		}
 		switch {
 		case strings.HasPrefix(want, "{") && got != "":
-			wildcard = got
+			w[n] = got
+			n++
 		case want != got:
-			return "", false
+			return w, false
 		}
 	}
-	return wildcard, true
+	return w, true
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 )
 
@@ -19,6 +21,7 @@ import (
 type server struct {
 	routes       table
 	authenticate func(*exchange) error // nil: nobody is asked
+	client       *browser.Client       // finds out where a request came from; nil: nobody wants to know
 	verify       *route                // found without a search
 	noRoute      *route                // stands for what is not in the table
 	listener     string                // as the log calls it
@@ -64,10 +67,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) handle(x *exchange) error {
 	if s.verify != nil && x.r.Method == http.MethodPost && x.r.URL.Path == verifyPath {
 		x.route = s.verify
-	} else if found, wildcard, err := s.routes.find(x.r.Method, x.r.URL); err != nil {
+	} else if found, w, err := s.routes.find(x.r.Method, x.r.URL); err != nil {
 		return err
 	} else {
-		x.route, x.wildcard = found, wildcard
+		x.route, x.wildcards = found, w
+	}
+	if s.client != nil {
+		x.caller = admin.Caller{IP: s.client.Address(x.r), RequestID: x.id}
 	}
 	if s.authenticate != nil && !x.route.public {
 		if err := s.authenticate(x); err != nil {

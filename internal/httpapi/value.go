@@ -123,21 +123,29 @@ func (v value) id() (int64, bool) { return v.integer(1, math.MaxInt64) }
 // of a day and more (https://go.dev/issue/54580).
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
+const wantTime = "must be a time as in RFC 3339, like \"2027-01-31T12:00:00Z\""
+
+func parseTime(text string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || !rfc3339.MatchString(text) {
+		return time.Time{}, false
+	}
+	return t, true
+}
+
 // expiry reads an RFC 3339 time at which something ends.
 func (v value) expiry() (t time.Time, ok bool) {
-	const want = "must be a time as in RFC 3339, like \"2027-01-31T12:00:00Z\""
 	if v.raw.Kind() != '"' {
-		v.fault(want + ", not " + kindName(v.raw.Kind()))
+		v.fault(wantTime + ", not " + kindName(v.raw.Kind()))
 		return t, false
 	}
 	text, ok := v.string()
 	if !ok {
 		return t, false
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil || !rfc3339.MatchString(text) {
-		v.fault(want)
-		return time.Time{}, false
+	if t, ok = parseTime(text); !ok {
+		v.fault(wantTime)
+		return t, false
 	}
 	if t.IsZero() { // the domain would take it for none
 		v.fault("must be in the future")
@@ -189,6 +197,57 @@ func (v value) object() ([]byte, bool) {
 		return nil, false
 	}
 	return bytes.Clone(v.raw), true
+}
+
+// externalID reads an id of somebody else's system; the empty text is none.
+func (v value) externalID() (string, bool) {
+	text, ok := v.string()
+	if ok && text == "" {
+		v.fault("must not be empty; null is none")
+		return "", false
+	}
+	return text, ok
+}
+
+// email reads an e-mail address.
+func (v value) email() (string, bool) {
+	text, ok := v.string()
+	if !ok {
+		return "", false
+	}
+	text = strings.TrimSpace(text)
+	if detail := key.CheckEmail(text); detail != "" {
+		v.fault(detail)
+		return "", false
+	}
+	return text, true
+}
+
+// metadataPatch reads a patch of metadata: an object, or null to clear all. nil is neither.
+func (v value) metadataPatch() []byte {
+	if v.null() {
+		return []byte("null")
+	}
+	object, _ := v.object()
+	return object
+}
+
+// role reads a role's name.
+func (v value) role() (key.Role, bool) {
+	const want = "must be one of " + key.RoleList
+	if v.raw.Kind() != '"' {
+		v.fault(want + ", not " + kindName(v.raw.Kind()))
+		return 0, false
+	}
+	text, ok := v.string()
+	if !ok {
+		return 0, false
+	}
+	role, ok := key.ParseRole(text)
+	if !ok {
+		v.fault(want)
+	}
+	return role, ok
 }
 
 // address reads an IP address; nobody needs it yet.

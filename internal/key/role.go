@@ -13,6 +13,9 @@ const (
 
 var roleNames = [...]string{Viewer: "viewer", Member: "member", Admin: "admin", Owner: "owner"}
 
+// RoleList is the four names as a sentence wants them.
+const RoleList = "viewer, member, admin, owner"
+
 // ParseRole returns the role called name.
 func ParseRole(name string) (Role, bool) {
 	for i, n := range roleNames {

@@ -85,6 +85,7 @@ type KeyQuery struct {
 
 // OrganizationQuery says which organizations to list. Zero fields do not restrict.
 type OrganizationQuery struct {
+	ID           int64  // this one alone
 	UserID       int64  // those that this user is a member of
 	NameContains string // without regard to the case of ASCII letters
 	ExternalID   string

@@ -39,14 +39,25 @@ func (r Reader) Organizations(ctx context.Context, q store.OrganizationQuery) ([
 		return nil, errLimit
 	case q.UserID != 0:
 		return r.organizationsOfUser(ctx, q)
+	case q.ID != 0:
+		return one(q)(r.Organization(ctx, q.ID))
 	case q.ExternalID != "":
-		o, err := r.organization(ctx, SelectOrganizationByExternalID, q.ExternalID)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !describes(q, &o) {
-			return nil, nil
-		}
-		return []key.Organization{o}, err
+		return one(q)(r.organization(ctx, SelectOrganizationByExternalID, q.ExternalID))
 	}
 	return all(ctx, r.run, ListOrganizations, scanOrganization, before(q.Before), lower(q.NameContains), q.Limit)
+}
+
+// one makes a page of an organization that was looked up, where q is about it.
+func one(q store.OrganizationQuery) func(key.Organization, error) ([]key.Organization, error) {
+	return func(o key.Organization, err error) ([]key.Organization, error) {
+		switch {
+		case errors.Is(err, store.ErrNotFound), err == nil && !describes(q, &o):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		return []key.Organization{o}, nil
+	}
 }
 
 // organizationsOfUser goes through the memberships of a user. There are few of them, and one statement for both tables
@@ -75,7 +86,7 @@ func (r Reader) organizationsOfUser(ctx context.Context, q store.OrganizationQue
 
 // describes reports whether q is about o, whoever its members are.
 func describes(q store.OrganizationQuery, o *key.Organization) bool {
-	return o.ID < before(q.Before) && strings.Contains(lower(o.Name), lower(q.NameContains)) &&
+	return (q.ID == 0 || q.ID == o.ID) && o.ID < before(q.Before) && strings.Contains(lower(o.Name), lower(q.NameContains)) &&
 		(q.ExternalID == "" || q.ExternalID == o.ExternalID)
 }
 

@@ -1,0 +1,314 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/apikeyd/apikeyd/internal/audit"
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/secret"
+	"github.com/apikeyd/apikeyd/internal/store"
+)
+
+// signIn is what those do who have no credential yet. It is no action that authorize decides about: who proves to be a
+// user may do it.
+var signIn = action{name: "session.create"}
+
+// touchEvery is how far LastUsedAt of a session may be behind: one write a minute, and not one for each request.
+const touchEvery = time.Minute
+
+// Browser is what somebody signs in with.
+type Browser struct {
+	UserAgent string
+	Device    string // the secret that it was given when it signed in before; "" or anything else: it was not
+}
+
+// Started is a session that has begun.
+type Started struct {
+	key.Session
+	Secret secret.Secret // of the session, for the browser alone
+	Device secret.Secret // of the device, for the browser alone
+}
+
+// wrong is the answer to every attempt that failed, whatever the reason: it must not tell which addresses there are.
+func wrong() error {
+	return &key.Error{Code: key.Unauthenticated, Detail: "e-mail address or password is wrong, or the one-time link was used or has ended"}
+}
+
+// SignIn begins a session with e-mail address and password. It takes the same time for an address that nobody has.
+func (s *Service) SignIn(ctx context.Context, c Caller, email, pass string, b Browser) (Started, error) {
+	email = strings.TrimSpace(email)
+	user, device, err := s.account(ctx, email, b.Device)
+	if err != nil {
+		return Started{}, wrap(err)
+	}
+	undo, err := s.attempts.onAccount(email, c.IP, device)
+	if err != nil {
+		return Started{}, err
+	}
+	kept, outdated, err := s.checkPassword(ctx, user.ID, pass)
+	if err != nil {
+		if !errors.Is(err, errWrongPassword) {
+			undo() // nothing was compared
+			return Started{}, wrap(err)
+		}
+		return Started{}, s.refuseSignIn(ctx, c, user.ID)
+	}
+	undo()
+	renewed := ""
+	if outdated {
+		if renewed, err = s.passwords.Hash(ctx, pass); err != nil {
+			return Started{}, wrap(err)
+		}
+	}
+	return s.begin(ctx, c, user.ID, key.ByPassword, b, func(tx store.Tx) error {
+		// The password may have been changed while this one was compared.
+		switch now, err := tx.Password(ctx, user.ID); {
+		case err != nil:
+			return err
+		case now != kept:
+			return wrong()
+		case renewed == "":
+			return nil
+		}
+		return tx.SetPassword(ctx, user.ID, renewed, s.now())
+	})
+}
+
+// account finds the user with an e-mail address, a zero User where there is none, and whether they have signed in with the
+// device before.
+func (s *Service) account(ctx context.Context, email, device string) (key.User, key.Digest, error) {
+	user, err := s.store.UserByEmail(ctx, email)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return user, key.Digest{}, fmt.Errorf("user by e-mail address: %w", err)
+	}
+	digest, ok := secret.Digest(device)
+	if !ok {
+		return user, key.Digest{}, nil
+	}
+	known, err := s.store.Device(ctx, user.ID, digest)
+	if err != nil {
+		return user, key.Digest{}, fmt.Errorf("device of user %d: %w", user.ID, err)
+	}
+	if !known {
+		digest = key.Digest{}
+	}
+	return user, digest, nil
+}
+
+// SignInWithLink begins a session with a one-time link, which is used up by it.
+func (s *Service) SignInWithLink(ctx context.Context, c Caller, link string, b Browser) (Started, error) {
+	digest, ok := secret.Digest(link)
+	if !ok {
+		return Started{}, s.refuseSignIn(ctx, c, 0)
+	}
+	return s.beginFor(ctx, c, key.ByLink, b, func(tx store.Tx) (int64, error) {
+		l, err := tx.TakeLink(ctx, digest)
+		if errors.Is(err, store.ErrNotFound) || err == nil && !s.now().Before(l.ExpiresAt) {
+			return 0, wrong()
+		}
+		return l.UserID, err
+	})
+}
+
+// Identity is what an OpenID Connect provider says of somebody.
+type Identity struct {
+	Issuer, Subject string
+	Email           string
+	EmailVerified   bool
+}
+
+// SignInWithIdentity begins a session for the user that an identity is bound to.
+func (s *Service) SignInWithIdentity(ctx context.Context, c Caller, id Identity, b Browser) (Started, error) {
+	userID, err := s.UserOf(ctx, c, id)
+	if errors.Is(err, wrong()) {
+		return Started{}, s.refuseSignIn(ctx, c, 0)
+	}
+	if err != nil {
+		return Started{}, err
+	}
+	return s.begin(ctx, c, userID, key.ByOIDC, b, func(store.Tx) error { return nil })
+}
+
+// UserOf returns the user that an identity is bound to. Where the operator wants it so, a verified e-mail address binds it
+// to the user who has that address. The error is unauthenticated where there is no such user.
+func (s *Service) UserOf(ctx context.Context, c Caller, id Identity) (int64, error) {
+	user, err := s.store.UserByIdentity(ctx, id.Issuer, id.Subject)
+	switch {
+	case err == nil:
+		return user.ID, nil
+	case !errors.Is(err, store.ErrNotFound):
+		return 0, wrap(fmt.Errorf("user by identity: %w", err))
+	case !s.match || !id.EmailVerified || id.Email == "":
+		return 0, unbound()
+	}
+	err = s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User}, func(tx store.Tx, r *record) error {
+		user, err = tx.UserByEmail(ctx, id.Email)
+		if errors.Is(err, store.ErrNotFound) {
+			return unbound()
+		}
+		if err != nil {
+			return err
+		}
+		r.Actor.UserID, r.Target.ID = user.ID, user.ID
+		return s.bind(ctx, tx, user.ID, id, r)
+	})
+	return user.ID, err
+}
+
+func unbound() error {
+	return &key.Error{Code: key.Unauthenticated, Detail: "no user here is connected with this identity; sign in with a one-time link or a " +
+		"password, and connect it"}
+}
+
+// BindIdentity binds an identity to the user whose session it is.
+func (s *Service) BindIdentity(ctx context.Context, c Caller, id Identity) error {
+	return s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User, ID: c.UserID}, func(tx store.Tx, r *record) error {
+		if _, err := s.authorize(ctx, tx, c, bindIdentity, object{}); err != nil {
+			return err
+		}
+		return s.bind(ctx, tx, c.UserID, id, r)
+	})
+}
+
+func (s *Service) bind(ctx context.Context, tx store.Tx, userID int64, id Identity, r *record) error {
+	r.After = fields{"issuer": id.Issuer, "subject": id.Subject}.text()
+	err := tx.InsertIdentity(ctx, id.Issuer, id.Subject, userID, s.now())
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok && conflict.Constraint == store.IdentityTaken {
+		return &key.Error{Code: key.Conflict, Detail: "this identity is connected with a user already", Err: err}
+	}
+	return err
+}
+
+// begin begins a session of a user, after allow has said that it may.
+func (s *Service) begin(ctx context.Context, c Caller, userID int64, m key.Method, b Browser, allow func(store.Tx) error) (Started, error) {
+	return s.beginFor(ctx, c, m, b, func(tx store.Tx) (int64, error) { return userID, allow(tx) })
+}
+
+// beginFor begins a session of the user whom prove returns.
+//
+// A session that the browser has already ends with that, and the secret is always a new one: whoever knew the old one, or
+// had put it there, does not get in.
+func (s *Service) beginFor(ctx context.Context, c Caller, m key.Method, b Browser, prove func(store.Tx) (int64, error)) (Started, error) {
+	now := s.now()
+	started := Started{Secret: secret.New(), Device: secret.New()}
+	err := s.change(ctx, c, signIn, audit.Target{Type: audit.Session}, func(tx store.Tx, r *record) error {
+		userID, err := prove(tx)
+		if err != nil {
+			return err
+		}
+		r.Actor.UserID = userID
+		started.Session = key.Session{UserID: userID, Method: m, IP: c.IP, UserAgent: shorten(b.UserAgent), CreatedAt: now,
+			LastUsedAt: now, ExpiresAt: now.Add(s.lifetime)}
+		if c.SessionID != 0 {
+			if err := tx.DeleteSession(ctx, c.SessionID); err != nil {
+				return err
+			}
+		}
+		if started.ID, err = tx.InsertSession(ctx, started.Session, started.Secret.Digest()); err != nil {
+			return fmt.Errorf("insert session: %w", err)
+		}
+		if err := tx.KeepDevice(ctx, userID, started.Device.Digest(), now); err != nil {
+			return fmt.Errorf("keep device: %w", err)
+		}
+		r.Target.ID, r.Actor.SessionID, r.After = started.ID, started.ID, fields{"method": m.String()}.text()
+		return tx.SetSignedIn(ctx, userID, now)
+	})
+	if err != nil {
+		return Started{}, err
+	}
+	return started, nil
+}
+
+// refuseSignIn records an attempt that failed, and returns the error for it. userID is whose account was tried; 0: nobody's.
+func (s *Service) refuseSignIn(ctx context.Context, c Caller, userID int64) error {
+	e := s.entry(c, signIn, audit.Target{Type: audit.User, ID: userID})
+	return s.recordRefusal(ctx, e.Entry, wrong())
+}
+
+// shorten returns what is kept of a browser's name for itself.
+func shorten(agent string) string {
+	agent = strings.ToValidUTF8(agent, "\uFFFD")
+	if len(agent) <= key.MaxUserAgentLength {
+		return agent
+	}
+	end := key.MaxUserAgentLength
+	for !utf8.RuneStart(agent[end]) {
+		end--
+	}
+	return agent[:end]
+}
+
+// alive reports whether a session has not ended.
+func (s *Service) alive(session *key.Session) bool { return s.clock().Before(session.Ends(s.idle)) }
+
+// SessionEnds returns when a session ends if it is not used any more.
+func (s *Service) SessionEnds(session *key.Session) time.Time { return session.Ends(s.idle) }
+
+// Authenticate returns the session whose secret text is, and notes that it is used. The error is unauthenticated where
+// there is no such session, or it has ended.
+func (s *Service) Authenticate(ctx context.Context, text string) (key.Session, error) {
+	digest, ok := secret.Digest(text)
+	if !ok {
+		return key.Session{}, gone()
+	}
+	session, err := s.store.SessionByDigest(ctx, digest)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && !s.alive(&session):
+		return key.Session{}, gone()
+	case err != nil:
+		return key.Session{}, wrap(fmt.Errorf("session: %w", err))
+	}
+	if now := s.now(); now.Sub(session.LastUsedAt) >= touchEvery {
+		session.LastUsedAt = now
+		err = s.update(ctx, func(tx store.Tx) error { return tx.TouchSession(ctx, session.ID, now) })
+	}
+	return session, err
+}
+
+// Sessions returns a page of the caller's sessions that have not ended, newest first, and whether there are more behind it.
+func (s *Service) Sessions(ctx context.Context, c Caller, before int64, limit int) (page []key.Session, more bool, err error) {
+	err = s.look(ctx, c, listSessions, audit.Target{Type: audit.Session}, func(r view, _ *record) error {
+		if _, err := s.authorize(ctx, r, c, listSessions, object{}); err != nil {
+			return err
+		}
+		// Those that have ended are passed over, so there may have to be another look.
+		for len(page) <= limit {
+			found, err := r.Sessions(ctx, c.UserID, before, limit+1)
+			if err != nil {
+				return err
+			}
+			for i := range found {
+				if s.alive(&found[i]) {
+					page = append(page, found[i])
+				}
+			}
+			if len(found) <= limit {
+				break
+			}
+			before = found[limit].ID
+		}
+		return nil
+	})
+	page, more = cut(page, limit)
+	return page, more, err
+}
+
+// EndSession ends a session of the caller's.
+func (s *Service) EndSession(ctx context.Context, c Caller, id int64) error {
+	return s.change(ctx, c, endSession, audit.Target{Type: audit.Session, ID: id}, func(tx store.Tx, r *record) error {
+		session, err := tx.Session(ctx, id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("session %d: %w", id, err)
+		}
+		missing := err != nil || session.UserID != c.UserID || !s.alive(&session)
+		if _, err := s.authorize(ctx, tx, c, endSession, object{missing: missing}); err != nil {
+			return err
+		}
+		return tx.DeleteSession(ctx, id)
+	})
+}

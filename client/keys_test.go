@@ -38,7 +38,7 @@ func TestRequests(t *testing.T) {
 			`"expires_at":"2027-01-02T03:04:05.000Z","metadata":{"a":1}}`},
 		{"list", ok(200, `[`+keyJSON+`]`), func(ctx context.Context, c *client.Client) error {
 			p, err := c.ListKeys(ctx, client.ListOptions{})
-			if len(p.Keys) != 1 || p.Keys[0].KeyID != 17 || p.Next != "" {
+			if len(p.Items) != 1 || p.Items[0].KeyID != 17 || p.Next != "" {
 				t.Errorf("list: got %+v", p)
 			}
 			return err

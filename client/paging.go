@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // Page is one page of a list.
@@ -93,6 +94,12 @@ func (p parameters) text(name, value string) {
 func (p parameters) number(name string, value int64) {
 	if value != 0 {
 		url.Values(p).Set(name, strconv.FormatInt(value, 10))
+	}
+}
+
+func (p parameters) moment(name string, value time.Time) {
+	if !value.IsZero() {
+		url.Values(p).Set(name, value.UTC().Format(time.RFC3339Nano))
 	}
 }
 

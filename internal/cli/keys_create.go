@@ -12,7 +12,7 @@ import (
 	"github.com/apikeyd/apikeyd/client"
 )
 
-func createCommand(s *session) *cobra.Command {
+func createKeyCommand(s *session) *cobra.Command {
 	var (
 		scope        scopes
 		organization id

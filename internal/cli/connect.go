@@ -43,8 +43,8 @@ func (s *session) fromFlagOrEnv(cmd *cobra.Command, flag, variable string) strin
 // addServerFlags adds what every command needs to reach the management API.
 func addServerFlags(cmd *cobra.Command) {
 	addServer(cmd)
-	addKeyFlags(cmd, "API key to act with; \"-\" reads it from standard input. Everybody on this machine\n"+
-		"can see a flag in ps, so prefer the environment or --key-file (env "+envKey+")")
+	addKeyFlags(cmd, "API key to act with; \"-\" reads it from standard input. Everybody\n"+
+		"on this machine can see a flag in ps, so prefer the environment or\n--key-file (env "+envKey+")")
 }
 
 func addServer(cmd *cobra.Command) {

@@ -64,7 +64,7 @@ func PrintError(w io.Writer, err error) {
 }
 
 // tokenShaped matches what could be a token, or a good part of one, and the secret end of a one-time link.
-var tokenShaped = regexp.MustCompile(`[0-9A-Za-z_]*_[0-9A-Za-z]{16,}|/sign-in/[^\s"]+`)
+var tokenShaped = regexp.MustCompile(`[0-9A-Za-z_]*_[0-9A-Za-z]{16,}|/sign-in/[0-9A-Za-z_-]{8,}`)
 
 // masked returns text without what could be a token or a link: one that was given in the wrong place must not be repeated in
 // the log of whatever runs the command.

@@ -46,6 +46,7 @@ func withToken(key string) string { return key[:len(key)-1] + `,"key":"` + newTo
 type server struct {
 	*httptest.Server
 	answers map[string]string // by method and address; the status comes first, and 404 is the answer to all else
+	during  func(request string)
 
 	mu            sync.Mutex
 	asked         []string // method, address, body
@@ -72,6 +73,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.authorization, s.cookie = r.Header.Get("Authorization"), r.Header.Get("Cookie")
 	s.mu.Unlock()
 
+	if s.during != nil {
+		s.during(request)
+	}
 	answer, ok := s.answers[request]
 	if !ok {
 		answer = problem(api.CodeNotFound, "there is no such thing")

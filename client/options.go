@@ -58,8 +58,8 @@ func WithVerifyToken(token string) Option {
 }
 
 // WithHTTPClient sends requests through h: for mutual TLS, a proxy, tracing or another time limit. A copy of h is
-// used; its CheckRedirect and its Jar are ignored. Without it a request may take 30 seconds, a verification 5, each attempt
-// counted alone.
+// used; its CheckRedirect and its Jar are ignored. Without it a request may take 30 seconds, a verification 5, each
+// attempt counted alone.
 //
 // A unix socket needs a transport of its own, so there h must not have one.
 func WithHTTPClient(h *http.Client) Option {

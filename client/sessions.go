@@ -30,7 +30,8 @@ func (c *Client) SignInWithLink(ctx context.Context, link string) (session api.S
 
 func (c *Client) signIn(ctx context.Context, s api.NewSession, secret string) (api.Session, string, error) {
 	r := request{
-		method: http.MethodPost, path: sessionPath(), body: s, secrets: []string{secret}, success: http.StatusCreated, anonymous: true,
+		method: http.MethodPost, path: sessionPath(), body: s, secrets: []string{secret}, success: http.StatusCreated,
+		anonymous: true,
 	}
 	session, header, err := send(ctx, c.conn, r, isSession)
 	if err != nil {
@@ -41,7 +42,8 @@ func (c *Client) signIn(ctx context.Context, s api.NewSession, secret string) (a
 			return session, cookie.Value, nil
 		}
 	}
-	return api.Session{}, "", c.conn.foreign(r, answer{status: r.success, mediaType: "application/json"}, "it sets no cookie "+sessionCookie)
+	a := answer{status: r.success, mediaType: "application/json"}
+	return api.Session{}, "", c.conn.foreign(r, a, "it sets no cookie "+sessionCookie)
 }
 
 func sessions(o PageOptions) listing[api.Session] {

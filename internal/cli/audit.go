@@ -66,7 +66,8 @@ The table leaves out what was changed, and the hashes; -o json prints the array 
 	f.Var(&user, "actor-user", "what this user did")
 	f.Var(&key, "actor-key", "what was done with this key")
 	action := addText(cmd, "action", "ACTION", "", "this action, such as key.create, or all about a thing: \"key.*\"")
-	targetType := addChoice(cmd, "target-type", "TYPE", "what was done to a thing of this type: "+sentence(targetTypes, "or"), targetTypes...)
+	targetType := addChoice(cmd, "target-type", "TYPE",
+		"what was done to a thing of this type: "+sentence(targetTypes, "or"), targetTypes...)
 	f.Var(&target, "target-id", "what was done to the thing with this id")
 	outcome := addChoice(cmd, "outcome", "OUTCOME", "what succeeded, or what was refused: success or refused",
 		api.AuditSuccess, api.AuditRefused)

@@ -87,7 +87,8 @@ func (s *session) connectSession(cmd *cobra.Command) (*client.Client, error) {
 	case c == nil:
 		return nil, usagef("you are not signed in; \"apikeyd login\" signs in")
 	case c.Session == "":
-		return nil, usagef("this takes a session, and what \"apikeyd login\" has kept is an API key; sign in with --email or --link")
+		return nil, usagef("this takes a session, and what \"apikeyd login\" has kept is an API key; " +
+			"sign in with --email or --link")
 	}
 	return c.connect()
 }

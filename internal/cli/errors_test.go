@@ -34,6 +34,7 @@ func TestPrintError(t *testing.T) {
 			"apikeyd: key 17: GET http://x/y: answered 502 Bad Gateway: it is text/html: \"<p>\"\n" +
 				"  Is this the address of an apikeyd, and of the right listener?\n",
 		},
+		{errors.New("what is https://keys.test/sign-in/" + linkSecret + "?"), "apikeyd: what is https://keys.test…?\n"},
 		{&url.Error{Op: "Get", URL: "https://keys.test/v1/me?x=1", Err: errors.New("no route")}, "apikeyd: cannot reach https://keys.test: no route\n"},
 		{&url.Error{Op: "Get", URL: "https://keys.test/v1/me", Err: context.Canceled}, "apikeyd: interrupted\n"},
 		{severalErrors{&aboutError{"key", 1, errors.New("a")}, &aboutError{"key", 2, api.ErrNotFound}, errors.New("not tried: 3")},

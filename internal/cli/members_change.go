@@ -106,7 +106,8 @@ key that was deleted for valid.`,
 		if err != nil {
 			return err
 		}
-		m, err := c.UpdateMember(cmd.Context(), organization, user, api.MemberPatch{Role: api.Role(role.value)}, api.RemainingKeys(keys.value))
+		p := api.MemberPatch{Role: api.Role(role.value)}
+		m, err := c.UpdateMember(cmd.Context(), organization, user, p, api.RemainingKeys(keys.value))
 		if err != nil {
 			return about(memberNoun, user, err)
 		}

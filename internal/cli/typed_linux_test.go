@@ -51,10 +51,10 @@ func (p *prompts) Write(b []byte) (int, error) {
 	return p.Buffer.Write(b)
 }
 
-// echoes reports whether a terminal shows what is typed.
-func echoes(t *testing.T, terminal *os.File) bool {
+// echoes reports whether a terminal, given by its file descriptor, shows what is typed.
+func echoes(t *testing.T, terminal int) bool {
 	t.Helper()
-	state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	state, err := unix.IoctlGetTermios(terminal, unix.TCGETS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,12 +76,13 @@ func TestTypedPasswords(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			person, program := pseudoTerminal(t)
+			terminal := int(program.Fd())
 			stderr := &prompts{asked: make(chan string)}
 			s := &session{Streams: Streams{In: program, Err: stderr}}
 			go func() {
 				for _, answer := range row.answers {
 					<-stderr.asked
-					for echoes(t, program) { // the question comes a moment before
+					for echoes(t, terminal) { // the question comes a moment before
 					}
 					if _, err := io.WriteString(person, answer+"\n"); err != nil {
 						t.Error(err)
@@ -96,7 +97,7 @@ func TestTypedPasswords(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			equal(t, "asked", stderr.String(), "Current password (none is needed after signing in with a link): \nNew password: \nNew password, again: \n")
-			if !echoes(t, program) {
+			if !echoes(t, terminal) {
 				t.Error("the terminal does not echo any more")
 			}
 		})
@@ -106,19 +107,20 @@ func TestTypedPasswords(t *testing.T) {
 // TestInterruptedPassword: whoever gives up in the middle has the terminal back as it was.
 func TestInterruptedPassword(t *testing.T) {
 	_, program := pseudoTerminal(t)
+	terminal := int(program.Fd())
 	ctx, cancel := context.WithCancel(t.Context())
 	stderr := &prompts{asked: make(chan string)}
 	s := &session{Streams: Streams{In: program, Err: stderr}}
 	go func() {
 		<-stderr.asked
-		for echoes(t, program) {
+		for echoes(t, terminal) {
 		}
 		cancel()
 	}()
 	if _, err := s.password(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if !echoes(t, program) {
+	if !echoes(t, terminal) {
 		t.Error("the terminal does not echo any more")
 	}
 }

@@ -1,7 +1,8 @@
-// Package client calls apikeyd from Go: Client manages keys, Verifier asks whether a key may do a thing.
+// Package client calls apikeyd from Go: Client manages keys, organizations and their members, Verifier asks whether a key
+// may do a thing.
 //
 // They are two types because they are two addresses with two credentials. The management API faces the internet and
-// is called with an API key; the verification listener faces a company's own services and is called with nothing on
+// is called with an API key, or in the session of somebody who has signed in; the verification listener faces a company's own services and is called with nothing on
 // loopback, or with a token that those services share. A program that checks keys should not hold one that can make
 // them.
 //
@@ -42,7 +43,10 @@ func New(server string, options ...Option) (*Client, error) {
 		return nil, err
 	}
 	if s.verifyToken != nil {
-		return nil, errors.New("WithVerifyToken is for NewVerifier; the management API takes WithAPIKey")
+		return nil, errors.New("WithVerifyToken is for NewVerifier; the management API takes WithAPIKey or WithSession")
+	}
+	if s.apiKey != nil && s.session != nil {
+		return nil, errors.New("WithAPIKey and WithSession exclude each other: a request has one caller")
 	}
 	retry := Retry{Attempts: 4, FirstDelay: 100 * time.Millisecond, MaxDelay: 2 * time.Second, MaxRetryAfter: 30 * time.Second}
 	conn, err := newConn(server, s, defaults{credential: s.apiKey, retry: retry, timeout: 30 * time.Second})

@@ -57,8 +57,13 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		{"a key with its file's line break", management(client.WithAPIKey(apiKey + "\n")), "is there a line break"},
 		{"a header must not be split", management(client.WithAPIKey("a\r\nX: y")), "is there a line break"},
 		{"a key is no sentence", management(client.WithAPIKey("my key")), "printable ASCII without spaces"},
+		{"an empty session", management(client.WithSession("")), "the session is empty"},
+		{"a session with its file's line break", management(client.WithSession(sessionSecret + "\n")), "is there a line break"},
+		{"a session that smuggles a cookie in", management(client.WithSession("a;b=c")), "must be the value of a cookie"},
+		{"two callers in one", management(client.WithSession(sessionSecret), client.WithAPIKey(apiKey)), "exclude each other"},
+		{"a session is of the management API", verification(client.WithSession(sessionSecret)), "are for New;"},
 		{"the other listener's credential", management(client.WithVerifyToken("sesame")), "for NewVerifier"},
-		{"the other listener's credential", verification(client.WithAPIKey(apiKey)), "for New;"},
+		{"the other listener's credential", verification(client.WithAPIKey(apiKey)), "are for New;"},
 		{"an empty verification token", verification(client.WithVerifyToken("")), "the verification token is empty"},
 		{"no HTTP client", management(client.WithHTTPClient(nil)), "nil"},
 		{"a user agent that splits the header", management(client.WithUserAgent("a\r\nb")), "printable ASCII"},
@@ -73,8 +78,8 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), row.inText) {
 			t.Errorf("%s: %v, want %q", row.why, err, row.inText)
 		}
-		if err != nil && strings.Contains(err.Error(), apiKey) {
-			t.Errorf("%s: the error shows the key", row.why)
+		if err != nil && (strings.Contains(err.Error(), apiKey) || strings.Contains(err.Error(), sessionSecret)) {
+			t.Errorf("%s: the error shows the credential", row.why)
 		}
 	}
 }

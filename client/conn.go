@@ -26,7 +26,8 @@ type conn struct {
 	server     string   // as it was given, for people
 	base       *url.URL // what paths are joined to
 	http       *http.Client
-	credential credential // nil: none is sent
+	credential credential // a bearer credential; nil: none is sent
+	session    credential // sent as a cookie; nil: none is sent
 	userAgent  string
 	retry      Retry
 }
@@ -37,9 +38,10 @@ type request struct {
 	path       []string // segments below the server's address
 	query      url.Values
 	body       any      // sent as JSON; nil: no body
-	secrets    []string // tokens within the body
+	secrets    []string // tokens and passwords within the body
 	success    int      // the one status that means success
 	idempotent bool     // sending it twice leaves the state as sending it once
+	anonymous  bool     // it is sent without a credential
 }
 
 // answer is a response whose body was read to its end.
@@ -55,7 +57,9 @@ func newConn(server string, s settings, d defaults) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{server: server, base: base, credential: d.credential, userAgent: s.userAgent, retry: s.retry.or(d.retry)}
+	c := &conn{
+		server: server, base: base, credential: d.credential, session: s.session, userAgent: s.userAgent, retry: s.retry.or(d.retry),
+	}
 	h := http.Client{Timeout: d.timeout}
 	if s.http != nil {
 		h = *s.http
@@ -74,6 +78,7 @@ func newConn(server string, s settings, d defaults) (*conn, error) {
 		h.Transport = newTransport()
 	}
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	h.Jar = nil // it would keep the cookie of a sign-in, and send it with whatever follows
 	c.http = &h
 	return c, nil
 }
@@ -144,9 +149,7 @@ func (c *conn) attempt(ctx context.Context, r request, body []byte, decode func(
 	}
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	req.Header.Set("User-Agent", c.userAgent)
-	if c.credential != nil {
-		req.Header.Set("Authorization", "Bearer "+c.credential())
-	}
+	c.authenticate(r, req.Header)
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.broken(ctx, r, err)
@@ -175,6 +178,17 @@ func (c *conn) attempt(ctx context.Context, r request, body []byte, decode func(
 		return nil, &failure{err: c.foreign(r, a, "the answer makes no sense: "+err.Error())}
 	}
 	return a.header, nil
+}
+
+// authenticate adds the credential, where there is one and r is sent with it.
+func (c *conn) authenticate(r request, h http.Header) {
+	switch {
+	case r.anonymous:
+	case c.credential != nil:
+		h.Set("Authorization", "Bearer "+c.credential())
+	case c.session != nil:
+		h.Set("Cookie", sessionCookie+"="+c.session())
+	}
 }
 
 // refused judges an answer that is not the success hoped for, and whether another attempt could do better.

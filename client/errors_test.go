@@ -20,7 +20,7 @@ var once = client.WithRetry(client.Retry{Attempts: 1})
 func TestProblemsComeBackAsTheyWere(t *testing.T) {
 	sentinels := []*api.Error{
 		api.ErrMalformedRequest, api.ErrUnauthenticated, api.ErrForbidden, api.ErrInsufficientScope, api.ErrNotFound,
-		api.ErrMethodNotAllowed, api.ErrNotAcceptable, api.ErrConflict, api.ErrContentTooLarge,
+		api.ErrMethodNotAllowed, api.ErrNotAcceptable, api.ErrConflict, api.ErrKeysRemain, api.ErrContentTooLarge,
 		api.ErrUnsupportedMediaType, api.ErrInvalid, api.ErrRateLimited, api.ErrInternal, api.ErrUnavailable,
 	}
 	if len(sentinels) != len(api.Codes()) {
@@ -30,6 +30,7 @@ func TestProblemsComeBackAsTheyWere(t *testing.T) {
 		want := &api.Error{
 			Type: "about:blank", Title: http.StatusText(code.Status()), Status: code.Status(), Code: code,
 			Detail: "what is wrong", RequestID: "01J", Errors: []api.Fault{{Pointer: "/key_scope/1", Detail: "must be"}},
+			KeyIDs: []int64{17, 1 << 53, 9},
 		}
 		s := play(t, step{
 			status: code.Status(), header: header("Content-Type", "application/problem+json; charset=utf-8"), body: string(want.JSON()),
@@ -52,10 +53,10 @@ func TestProblemsComeBackAsTheyWere(t *testing.T) {
 }
 
 func TestACodeThatIsNotKnownYet(t *testing.T) {
-	s := play(t, step{status: 409, header: header("Content-Type", "application/problem+json"), body: `{"code":"keys_remain"}`})
+	s := play(t, step{status: 409, header: header("Content-Type", "application/problem+json"), body: `{"code":"newer_code"}`})
 	_, err := s.client(once).GetKey(t.Context(), 17)
 	var got *api.Error
-	if !errors.As(err, &got) || got.Code != "keys_remain" || got.Status != 409 {
+	if !errors.As(err, &got) || got.Code != "newer_code" || got.Status != 409 {
 		t.Errorf("got %#v", err)
 	}
 }

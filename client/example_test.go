@@ -84,6 +84,45 @@ func ExampleClient_UpdateKey() {
 	}
 }
 
+func ExampleClient_SignIn() {
+	const server = "https://keys.example.com"
+	c, err := client.New(server)
+	if err != nil {
+		log.Fatal(err)
+	}
+	session, secret, err := c.SignIn(context.Background(), "ada@example.com", os.Getenv("PASSWORD"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("signed in until", session.ExpiresAt)
+
+	me, err := client.New(server, client.WithSession(secret))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer me.SignOut(context.Background())
+	// An organization for one of the company's own customers, and what it is called there.
+	_, err = me.CreateOrganization(context.Background(), api.NewOrganization{OrganizationName: "Acme", ExternalID: new("customer-9")})
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func ExampleClient_RemoveMember() {
+	c, err := client.New("https://keys.example.com", client.WithAPIKey(os.Getenv("APIKEYD_KEY")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = c.RemoveMember(context.Background(), 432, 3, "")
+	if problem, ok := errors.AsType[*api.Error](err); ok && problem.Code == api.CodeKeysRemain {
+		fmt.Println("what is to become of the keys", problem.KeyIDs)
+		err = c.RemoveMember(context.Background(), 432, 3, api.TransferKeys) // to the caller
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
 func ExampleVerifier_Verify() {
 	server := exampleServer()
 	defer server.Close()

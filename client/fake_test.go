@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -175,5 +176,36 @@ func reply(w http.ResponseWriter, status int, body string) {
 	w.WriteHeader(status)
 	if _, err := io.Copy(w, bytes.NewReader([]byte(body))); err != nil {
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// pinned is a call, an answer to it, and what it sends.
+type pinned struct {
+	name   string
+	answer step
+	call   func(context.Context, *client.Client) error
+	want   string // method and address
+	body   string
+}
+
+func pin(t *testing.T, rows []pinned) {
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			s := play(t, row.answer)
+			if err := row.call(t.Context(), s.client()); err != nil {
+				t.Fatal(err)
+			}
+			s.played()
+			got := s.sent[0]
+			if got.method+" "+got.uri != row.want {
+				t.Errorf("sent %s %s\nwant %s", got.method, got.uri, row.want)
+			}
+			if got.body != row.body {
+				t.Errorf("sent body %s\nwant      %s", got.body, row.body)
+			}
+			if has := got.header.Get("Content-Type") == "application/json"; has != (row.body != "") {
+				t.Errorf("Content-Type: %q", got.header.Get("Content-Type"))
+			}
+		})
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -21,41 +20,23 @@ type ListOptions struct {
 	Scope          api.Scope // keys that have this scope
 
 	Limit  int    // keys on a page, 1 to 1000; 0: the server's default, 100
-	Cursor string // where to begin: KeyPage.Next of the page before; "": with the newest key
+	Cursor string // where to begin: Page.Next of the page before; "": with the newest key
 }
 
-func (o ListOptions) query() url.Values {
-	q := url.Values{}
-	if o.OrganizationID != 0 {
-		q.Set("organization_id", strconv.FormatInt(o.OrganizationID, 10))
-	}
-	if o.Query != "" {
-		q.Set("q", o.Query)
-	}
+func (o ListOptions) listing() listing[api.Key] {
+	p := parameters{}
+	p.number("organization_id", o.OrganizationID)
+	p.text("q", o.Query)
 	if o.Enabled != nil {
-		q.Set("enabled", strconv.FormatBool(*o.Enabled))
+		p.text("enabled", strconv.FormatBool(*o.Enabled))
 	}
-	if o.Scope != "" {
-		q.Set("scope", string(o.Scope))
-	}
-	if o.Limit != 0 {
-		q.Set("limit", strconv.Itoa(o.Limit))
-	}
-	if o.Cursor != "" {
-		q.Set("cursor", o.Cursor)
-	}
-	return q
-}
-
-// KeyPage is one page of a list of keys.
-type KeyPage struct {
-	Keys []api.Key
-	Next string // the cursor of the next page; "" on the last one
+	p.text("scope", string(o.Scope))
+	return listing[api.Key]{path: keyPath(), query: p.page(PageOptions{o.Limit, o.Cursor}), check: hasID}
 }
 
 func keyPath(segments ...string) []string { return append([]string{"v1", "api-keys"}, segments...) }
 
-func idSegment(keyID int64) string { return strconv.FormatInt(keyID, 10) }
+func idSegment(id int64) string { return strconv.FormatInt(id, 10) }
 
 // CreateKey creates a key. The token is in the answer, and nowhere else ever after.
 //
@@ -69,53 +50,14 @@ func (c *Client) CreateKey(ctx context.Context, k api.NewKey) (api.CreatedKey, e
 }
 
 // ListKeys returns one page of keys, newest first. AllKeys goes on to the pages after it.
-func (c *Client) ListKeys(ctx context.Context, o ListOptions) (KeyPage, error) {
-	r := request{method: http.MethodGet, path: keyPath(), query: o.query(), success: http.StatusOK, idempotent: true}
-	keys, header, err := send(ctx, c.conn, r, func(keys []api.Key) error {
-		if keys == nil {
-			return errors.New("it is not an array")
-		}
-		for _, k := range keys {
-			if err := hasID(k); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return KeyPage{}, err
-	}
-	next, err := nextCursor(header)
-	if err == nil && next != "" && next == o.Cursor {
-		err = errors.New("its link to the next page leads back to itself")
-	}
-	if err != nil {
-		return KeyPage{}, c.conn.foreign(r, answer{status: http.StatusOK, mediaType: "application/json"}, err.Error())
-	}
-	return KeyPage{keys, next}, nil
+func (c *Client) ListKeys(ctx context.Context, o ListOptions) (Page[api.Key], error) {
+	return o.listing().page(ctx, c.conn)
 }
 
 // AllKeys returns the keys from o.Cursor to the last, newest first, and fetches a page of o.Limit when it is needed.
 // An error comes with a zero key and ends the sequence. Every range over it starts anew.
 func (c *Client) AllKeys(ctx context.Context, o ListOptions) iter.Seq2[api.Key, error] {
-	return func(yield func(api.Key, error) bool) {
-		for o := o; ; {
-			page, err := c.ListKeys(ctx, o)
-			if err != nil {
-				yield(api.Key{}, err)
-				return
-			}
-			for _, k := range page.Keys {
-				if !yield(k, nil) {
-					return
-				}
-			}
-			if page.Next == "" {
-				return
-			}
-			o.Cursor = page.Next
-		}
-	}
+	return o.listing().all(ctx, c.conn)
 }
 
 // GetKey returns what may be known about a key.

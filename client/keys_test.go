@@ -15,16 +15,10 @@ import (
 	"github.com/apikeyd/apikeyd/client"
 )
 
-// TestRequests pins what each call sends.
-func TestRequests(t *testing.T) {
+// TestKeyRequests pins what each call about keys sends.
+func TestKeyRequests(t *testing.T) {
 	expires := api.Time{Time: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)}
-	for _, row := range []struct {
-		name   string
-		answer step
-		call   func(context.Context, *client.Client) error
-		want   string
-		body   string
-	}{
+	pin(t, []pinned{
 		{"create", ok(201, createdJSON), func(ctx context.Context, c *client.Client) error {
 			k, err := c.CreateKey(ctx, api.NewKey{
 				KeyName: "Backend", KeyScope: []api.Scope{api.ScopeRead}, OrganizationID: 432,
@@ -38,7 +32,7 @@ func TestRequests(t *testing.T) {
 			`"expires_at":"2027-01-02T03:04:05.000Z","metadata":{"a":1}}`},
 		{"list", ok(200, `[`+keyJSON+`]`), func(ctx context.Context, c *client.Client) error {
 			p, err := c.ListKeys(ctx, client.ListOptions{})
-			if len(p.Keys) != 1 || p.Keys[0].KeyID != 17 || p.Next != "" {
+			if len(p.Items) != 1 || p.Items[0].KeyID != 17 || p.Next != "" {
 				t.Errorf("list: got %+v", p)
 			}
 			return err
@@ -82,25 +76,7 @@ func TestRequests(t *testing.T) {
 			_, err := c.RotateKey(ctx, 17, time.Hour+time.Nanosecond)
 			return err
 		}, "POST /v1/api-keys/17/rotate", `{"grace_seconds":3601}`},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			s := play(t, row.answer)
-			if err := row.call(t.Context(), s.client()); err != nil {
-				t.Fatal(err)
-			}
-			s.played()
-			got := s.sent[0]
-			if got.method+" "+got.uri != row.want {
-				t.Errorf("sent %s %s\nwant %s", got.method, got.uri, row.want)
-			}
-			if got.body != row.body {
-				t.Errorf("sent body %s\nwant      %s", got.body, row.body)
-			}
-			if has := got.header.Get("Content-Type") == "application/json"; has != (row.body != "") {
-				t.Errorf("Content-Type: %q", got.header.Get("Content-Type"))
-			}
-		})
-	}
+	})
 }
 
 func TestRotateRefusesNegativeGrace(t *testing.T) {

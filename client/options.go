@@ -12,6 +12,7 @@ type Option func(*settings) error
 
 type settings struct {
 	apiKey      credential
+	session     credential
 	verifyToken credential
 	http        *http.Client
 	userAgent   string
@@ -38,6 +39,15 @@ func WithAPIKey(token string) Option {
 	}
 }
 
+// WithSession sends the secret of a session, as SignIn returns it, with every request, as a browser does. It is for New
+// alone, and not together with WithAPIKey.
+func WithSession(secret string) Option {
+	return func(s *settings) (err error) {
+		s.session, err = newSession(secret)
+		return err
+	}
+}
+
 // WithVerifyToken sends the bearer token that the verification listener asks for where it is reachable by more than
 // its own machine. It is for NewVerifier alone.
 func WithVerifyToken(token string) Option {
@@ -48,8 +58,8 @@ func WithVerifyToken(token string) Option {
 }
 
 // WithHTTPClient sends requests through h: for mutual TLS, a proxy, tracing or another time limit. A copy of h is
-// used; its CheckRedirect is ignored. Without it a request may take 30 seconds, a verification 5, each attempt
-// counted alone.
+// used; its CheckRedirect and its Jar are ignored. Without it a request may take 30 seconds, a verification 5, each
+// attempt counted alone.
 //
 // A unix socket needs a transport of its own, so there h must not have one.
 func WithHTTPClient(h *http.Client) Option {

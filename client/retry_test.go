@@ -47,6 +47,72 @@ var calls = []struct {
 		_, err := s.verifier().VerifyBatch(ctx, []api.VerifyRequest{{Key: other}})
 		return err
 	}},
+	{"ListOrganizations", true, ok(200, "[]"), func(ctx context.Context, s *script) error {
+		_, err := s.client().ListOrganizations(ctx, client.OrganizationOptions{})
+		return err
+	}},
+	{"GetOrganization", true, ok(200, organizationJSON), func(ctx context.Context, s *script) error {
+		_, err := s.client().GetOrganization(ctx, 432)
+		return err
+	}},
+	{"DeleteOrganization", true, step{status: 204}, func(ctx context.Context, s *script) error {
+		return s.client().DeleteOrganization(ctx, 432)
+	}},
+	{"ListMembers", true, ok(200, "[]"), func(ctx context.Context, s *script) error {
+		_, err := s.client().ListMembers(ctx, 432, client.PageOptions{})
+		return err
+	}},
+	{"GetMember", true, ok(200, memberJSON), func(ctx context.Context, s *script) error {
+		_, err := s.client().GetMember(ctx, 432, 3)
+		return err
+	}},
+	{"RemoveMember", true, step{status: 204}, func(ctx context.Context, s *script) error {
+		return s.client().RemoveMember(ctx, 432, 3, api.DeleteKeys)
+	}},
+	{"ListSessions", true, ok(200, "[]"), func(ctx context.Context, s *script) error {
+		_, err := s.client().ListSessions(ctx, client.PageOptions{})
+		return err
+	}},
+	{"EndSession", true, step{status: 204}, func(ctx context.Context, s *script) error {
+		return s.client().EndSession(ctx, 12)
+	}},
+	{"SignOut", true, step{status: 204}, func(ctx context.Context, s *script) error {
+		return s.client().SignOut(ctx)
+	}},
+	{"AuditLog", true, ok(200, "[]"), func(ctx context.Context, s *script) error {
+		_, err := s.client().AuditLog(ctx, client.AuditOptions{})
+		return err
+	}},
+	{"CreateOrganization", false, ok(201, organizationJSON), func(ctx context.Context, s *script) error {
+		_, err := s.client().CreateOrganization(ctx, api.NewOrganization{})
+		return err
+	}},
+	{"UpdateOrganization", false, ok(200, organizationJSON), func(ctx context.Context, s *script) error {
+		_, err := s.client().UpdateOrganization(ctx, 432, api.OrganizationPatch{})
+		return err
+	}},
+	{"InviteMember", false, ok(201, memberJSON), func(ctx context.Context, s *script) error {
+		_, err := s.client().InviteMember(ctx, 432, api.NewMember{})
+		return err
+	}},
+	{"UpdateMember", false, ok(200, memberJSON), func(ctx context.Context, s *script) error {
+		_, err := s.client().UpdateMember(ctx, 432, 3, api.MemberPatch{}, "")
+		return err
+	}},
+	{"SignIn", false, signedIn(ourCookie), func(ctx context.Context, s *script) error {
+		_, _, err := s.client().SignIn(ctx, "ada@example.com", password)
+		return err
+	}},
+	{"SignInWithLink", false, signedIn(ourCookie), func(ctx context.Context, s *script) error {
+		_, _, err := s.client().SignInWithLink(ctx, linkSecret)
+		return err
+	}},
+	{"SetPassword", false, step{status: 204}, func(ctx context.Context, s *script) error {
+		return s.client().SetPassword(ctx, api.NewPassword{NewPassword: password})
+	}},
+	{"RequestSignInLink", false, step{status: 202}, func(ctx context.Context, s *script) error {
+		return s.client().RequestSignInLink(ctx, "ada@example.com")
+	}},
 	{"CreateKey", false, ok(201, createdJSON), func(ctx context.Context, s *script) error {
 		_, err := s.client().CreateKey(ctx, api.NewKey{KeyName: "x"})
 		return err
@@ -84,6 +150,7 @@ func TestWhatIsSentAgain(t *testing.T) {
 		{"403", problem(api.CodeForbidden), "none"},
 		{"404", problem(api.CodeNotFound), "none"},
 		{"409", problem(api.CodeConflict), "none"},
+		{"409 keys_remain", problem(api.CodeKeysRemain), "none"},
 		{"422", problem(api.CodeInvalid), "none"},
 		{"500", problem(api.CodeInternal), "none"},
 		{"500 of a proxy", html(500, "oops"), "none"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -27,6 +28,10 @@ func TestPrintingShowsNoCredential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	signedIn, err := client.New("http://keys.test", client.WithSession(sessionSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
 	type holder struct {
 		Exported *client.Client
 		hidden   *client.Client
@@ -34,7 +39,7 @@ func TestPrintingShowsNoCredential(t *testing.T) {
 		verifier client.Verifier
 	}
 	var out bytes.Buffer
-	for _, x := range []any{c, *c, v, *v, holder{c, c, *c, *v}, &holder{c, c, *c, *v}, []any{c, v}, map[string]any{"c": c}} {
+	for _, x := range []any{c, *c, v, *v, holder{c, c, *c, *v}, &holder{c, signedIn, *signedIn, *v}, []any{c, v, signedIn, *signedIn}, map[string]any{"c": c}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%p"} {
 			fmt.Fprintf(&out, verb+"\n", x)
 		}
@@ -46,7 +51,7 @@ func TestPrintingShowsNoCredential(t *testing.T) {
 		}
 		out.Write(b)
 	}
-	for _, secret := range []string{apiKey, verifyToken} {
+	for _, secret := range []string{apiKey, verifyToken, sessionSecret} {
 		if strings.Contains(out.String(), secret) || strings.Contains(out.String(), fmt.Sprintf("%x", secret)) {
 			t.Errorf("printed: %s", out.String())
 		}
@@ -55,11 +60,13 @@ func TestPrintingShowsNoCredential(t *testing.T) {
 		t.Errorf("printed %q", got)
 	}
 	// A dumper that walks pointers by reflection, as test libraries do, must not find it either.
-	walk(reflect.ValueOf(c), map[uintptr]bool{}, func(s string) {
-		if strings.Contains(s, apiKey) {
-			t.Errorf("reflection finds %q", s)
-		}
-	})
+	for _, c := range []*client.Client{c, signedIn} {
+		walk(reflect.ValueOf(c), map[uintptr]bool{}, func(s string) {
+			if strings.Contains(s, apiKey) || strings.Contains(s, sessionSecret) {
+				t.Errorf("reflection finds %q", s)
+			}
+		})
+	}
 }
 
 func walk(v reflect.Value, seen map[uintptr]bool, found func(string)) {
@@ -155,5 +162,67 @@ func TestErrorsShowNoSecret(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestErrorsShowNoSessionOrPassword is TestErrorsShowNoSecret for what people sign in with.
+func TestErrorsShowNoSessionOrPassword(t *testing.T) {
+	secrets := []string{sessionSecret, linkSecret, password, "the old password"}
+	echo := strings.Join(secrets, " and ") + " in https://keys.test/sign-in/" + linkSecret
+	document := fmt.Sprintf(`{"type":%[1]q,"title":%[1]q,"code":%[1]q,"detail":%[1]q,"request_id":%[1]q,`+
+		`"errors":[{"pointer":%[1]q,"detail":%[1]q}]}`, echo)
+	calls := map[string]struct {
+		call func(context.Context, *client.Client) error
+		own  []string // the secrets that the call knows of
+	}{
+		"list": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.ListSessions(ctx, client.PageOptions{})
+			return err
+		}, []string{sessionSecret}},
+		"sign in": {func(ctx context.Context, c *client.Client) error {
+			_, _, err := c.SignIn(ctx, "ada@example.com", password)
+			return err
+		}, []string{sessionSecret, password}},
+		"link": {func(ctx context.Context, c *client.Client) error {
+			_, _, err := c.SignInWithLink(ctx, linkSecret)
+			return err
+		}, []string{sessionSecret, linkSecret}},
+		"password": {func(ctx context.Context, c *client.Client) error {
+			return c.SetPassword(ctx, api.NewPassword{NewPassword: password, CurrentPassword: "the old password"})
+		}, []string{sessionSecret, password, "the old password"}},
+	}
+	for i, answer := range []step{
+		html(500, echo), html(302, echo, "Location", "http://x.test/?"+echo), html(200, echo), html(201, echo),
+		{status: 422, header: header("Content-Type", "application/problem+json"), body: document},
+		{err: errors.New(echo)},
+	} {
+		for name, row := range calls {
+			s := play(t, answer)
+			c, err := client.New("http://keys.test", once, client.WithSession(sessionSecret), client.WithHTTPClient(&http.Client{Transport: s}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = row.call(t.Context(), c)
+			if err == nil {
+				t.Errorf("answer %d to %s: no error", i, name)
+				continue
+			}
+			text := fmt.Sprintf("%v %+v %#v", err, err, err)
+			if problem, ok := errors.AsType[*api.Error](err); ok {
+				text += string(problem.JSON())
+			}
+			for _, secret := range row.own {
+				if strings.Contains(text, secret) {
+					t.Errorf("answer %d to %s shows %q: %s", i, name, secret, text)
+				}
+			}
+		}
+	}
+
+	// A link that the answer hands out, where it is not taken.
+	answer := step{status: 201, header: header("Content-Type", "text/plain"), body: invitedJSON}
+	_, err := play(t, answer).client(once).InviteMember(t.Context(), 432, api.NewMember{})
+	if err == nil || strings.Contains(err.Error(), linkSecret) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -205,11 +205,11 @@ func TestListsOfTheServer(t *testing.T) {
 		}
 	}
 	page, err := c.ListKeys(t.Context(), client.ListOptions{Limit: 2, Query: "&"})
-	if err != nil || len(page.Keys) != 2 || page.Next == "" {
+	if err != nil || len(page.Items) != 2 || page.Next == "" {
 		t.Fatalf("got %v, %v", page, err)
 	}
 	page, err = c.ListKeys(t.Context(), client.ListOptions{Limit: 100, Query: "&", Cursor: page.Next})
-	if err != nil || len(page.Keys) != count-2 || page.Next != "" {
+	if err != nil || len(page.Items) != count-2 || page.Next != "" {
 		t.Errorf("got %v, %v", page, err)
 	}
 }

@@ -23,8 +23,8 @@ func NewVerifier(server string, options ...Option) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.apiKey != nil {
-		return nil, errors.New("WithAPIKey is for New; the verification listener takes WithVerifyToken")
+	if s.apiKey != nil || s.session != nil {
+		return nil, errors.New("WithAPIKey and WithSession are for New; the verification listener takes WithVerifyToken")
 	}
 	// Somebody's request waits for every verification, so less patience than in New.
 	retry := Retry{Attempts: 3, FirstDelay: 25 * time.Millisecond, MaxDelay: 250 * time.Millisecond, MaxRetryAfter: time.Second}

@@ -54,12 +54,15 @@ func commandLines(shell string) (found []commandLine) {
 	return found
 }
 
+// groups are the commands that have others below them.
+var groups = []string{"keys", "orgs", "members", "users", "sessions", "audit"}
+
 func parseCommandLine(words []string) commandLine {
 	c := commandLine{text: strings.Join(words, " "), path: words[0] + " " + words[1]}
 	rest := words[2:]
-	if words[1] == "keys" && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
-		c.path += " " + rest[0]
-		rest = rest[1:]
+	for last := words[1]; slices.Contains(groups, last) && len(rest) > 0 && !strings.HasPrefix(rest[0], "-"); {
+		last, rest = rest[0], rest[1:]
+		c.path += " " + last
 	}
 	for _, word := range rest {
 		if strings.HasPrefix(word, "-") && word != "-" {
@@ -88,12 +91,14 @@ func TestCommandLines(t *testing.T) {
 	found := commandLines("# apikeyd comment\n" +
 		"KEY=$(apikeyd init --email x --json | jq -r .key) # apikeyd not this\n" +
 		"sudo -u apikeyd apikeyd keys \\\n  create --name \"an 'x' --y\" -o=token && apikeyd keys delete 17\n" +
+		"apikeyd users sessions end 12 --server x\n" +
 		"install -o apikeyd -g apikeyd x; go run ./cmd/apikeyd serve\n")
 	var got []string
 	for _, c := range found {
 		got = append(got, c.path+" "+strings.Join(c.flags, " "))
 	}
-	want := []string{"apikeyd init --email --json", "apikeyd keys create --name -o", "apikeyd keys delete ", "apikeyd serve "}
+	want := []string{"apikeyd init --email --json", "apikeyd keys create --name -o", "apikeyd keys delete ",
+		"apikeyd users sessions end --server", "apikeyd serve "}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}

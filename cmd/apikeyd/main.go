@@ -57,10 +57,17 @@ key, and prints five lines to try them with.`,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 	}
+	streams := cli.Streams{In: p.stdin, Out: p.stdout, Err: p.stderr}
 	root.AddCommand(
 		p.serveCommand(),
 		p.initCommand(),
-		cli.NewKeysCommand(cli.Streams{In: p.stdin, Out: p.stdout, Err: p.stderr}, os.LookupEnv),
+		cli.NewLoginCommand(streams, os.LookupEnv),
+		cli.NewLogoutCommand(streams, os.LookupEnv),
+		cli.NewKeysCommand(streams, os.LookupEnv),
+		cli.NewOrgsCommand(streams, os.LookupEnv),
+		cli.NewMembersCommand(streams, os.LookupEnv),
+		cli.NewUsersCommand(streams, os.LookupEnv),
+		cli.NewAuditCommand(streams, os.LookupEnv),
 		p.migrateCommand(),
 		p.backupCommand(),
 		p.versionCommand(),

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/apikeyd/apikeyd/client"
 )
@@ -42,40 +42,82 @@ func (s *session) fromFlagOrEnv(cmd *cobra.Command, flag, variable string) strin
 
 // addServerFlags adds what every command needs to reach the management API.
 func addServerFlags(cmd *cobra.Command) {
-	addText(cmd, "server", "URL", defaultServer, "address of the management API (env "+envServer+")")
-	addText(cmd, "key", "KEY", "", "API key to act with; \"-\" reads it from standard input. Everybody on this machine\n"+
-		"can see a flag in ps, so prefer the environment or --key-file (env "+envKey+")")
+	addServer(cmd)
+	addKeyFlags(cmd, "API key to act with; \"-\" reads it from standard input. Everybody\n"+
+		"on this machine can see a flag in ps, so prefer the environment or\n--key-file (env "+envKey+")")
+}
+
+func addServer(cmd *cobra.Command) {
+	addText(cmd, "server", "URL", defaultServer, "address of the management API (env "+envServer+"; without either, where\n"+
+		"you are signed in)")
+}
+
+func addKeyFlags(cmd *cobra.Command, usage string) {
+	addText(cmd, "key", "KEY", "", usage)
 	addText(cmd, "key-file", "FILE", "", "file whose first line is the API key")
 }
 
-// connect returns a client as the flags and the environment want it.
+// connect returns a client as the flags and the environment want it. Where they name no key, it acts as whoever has
+// signed in.
 func (s *session) connect(cmd *cobra.Command) (*client.Client, error) {
-	key, err := s.apiKey(cmd)
+	key, given, err := s.apiKey(cmd)
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(s.fromFlagOrEnv(cmd, "server", envServer), client.WithAPIKey(key), client.WithUserAgent(userAgent))
+	if given {
+		return connectTo(s.fromFlagOrEnv(cmd, "server", envServer), client.WithAPIKey(key))
+	}
+	c, err := s.credentials(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, usagef("no API key; set %s, give --key-file FILE, or sign in with \"apikeyd login\"", envKey)
+	}
+	return c.connect()
+}
+
+// connectSession returns a client that acts in the session of whoever has signed in, for what can be done in no other
+// way. It takes no notice of API keys.
+func (s *session) connectSession(cmd *cobra.Command) (*client.Client, error) {
+	c, err := s.credentials(cmd)
+	switch {
+	case err != nil:
+		return nil, err
+	case c == nil:
+		return nil, usagef("you are not signed in; \"apikeyd login\" signs in")
+	case c.Session == "":
+		return nil, usagef("this takes a session, and what \"apikeyd login\" has kept is an API key; " +
+			"sign in with --email or --link")
+	}
+	return c.connect()
+}
+
+// connectTo returns a client of the server.
+func connectTo(server string, options ...client.Option) (*client.Client, error) {
+	c, err := client.New(server, append(options, client.WithUserAgent(userAgent))...)
 	if err != nil {
 		return nil, UsageError(err)
 	}
 	return c, nil
 }
 
-func (s *session) apiKey(cmd *cobra.Command) (string, error) {
+// apiKey returns the key that the flags or the environment give, if they do.
+func (s *session) apiKey(cmd *cobra.Command) (key string, given bool, err error) {
 	if err := exclusive(cmd, "key", "key-file"); err != nil {
-		return "", err
+		return "", false, err
 	}
-	if file := cmd.Flags().Lookup("key-file"); file.Changed {
-		return secretFromFile("--key-file", file.Value.String())
-	}
-	key := s.fromFlagOrEnv(cmd, "key", envKey)
+	flag, file := cmd.Flags().Lookup("key"), cmd.Flags().Lookup("key-file")
+	key = s.fromFlagOrEnv(cmd, "key", envKey)
 	switch {
-	case key == "-" && cmd.Flags().Changed("key"):
-		return s.secretFromInput("API key")
-	case key == "":
-		return "", usagef("no API key; set %s, or give --key-file FILE", envKey)
+	case file.Changed:
+		key, err = secretFromFile("--key-file", file.Value.String())
+	case flag.Changed && key == "-":
+		key, err = s.secretFromInput(cmd.Context(), "API key")
+	case flag.Changed && key == "":
+		err = usagef("--key: must not be empty")
 	}
-	return key, nil
+	return key, key != "", err
 }
 
 // addVerifierFlags adds what is needed to reach the verification listener.
@@ -118,15 +160,13 @@ func secretFromFile(flag, path string) (string, error) {
 }
 
 // secretFromInput returns the first line of standard input that is not empty. A person who types it does not see it.
-func (s *session) secretFromInput(what string) (string, error) {
-	if f, ok := s.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintf(s.Err, "%s: ", what)
-		typed, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(s.Err)
+func (s *session) secretFromInput(ctx context.Context, what string) (string, error) {
+	if s.inIsTerminal() {
+		typed, err := s.typed(ctx, what)
 		if err != nil {
-			return "", fmt.Errorf("read the %s: %w", what, err)
+			return "", err
 		}
-		return firstLine(strings.NewReader(string(typed)))
+		return firstLine(strings.NewReader(typed))
 	}
 	secret, err := firstLine(s.In)
 	if err != nil {

@@ -17,20 +17,29 @@ import (
 // errAnswered is the error of a command whose printed answer says all there is to say, and is a no.
 var errAnswered = errors.New("the answer is no")
 
-// keyError is an error about one of several keys.
-type keyError struct {
-	keyID int64
-	err   error
+// aboutError is an error about one thing: "key 17: …".
+type aboutError struct {
+	what string
+	id   int64
+	err  error
 }
 
-func (e *keyError) Error() string { return fmt.Sprintf("key %d: %v", e.keyID, e.err) }
-func (e *keyError) Unwrap() error { return e.err }
+func (e *aboutError) Error() string { return fmt.Sprintf("%s %d: %v", e.what, e.id, e.err) }
+func (e *aboutError) Unwrap() error { return e.err }
 
-// keyErrors are the errors of a command that goes through several keys.
-type keyErrors []error
+// about returns nil for nil.
+func about(what noun, id int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &aboutError{what.one, id, err}
+}
 
-func (e keyErrors) Error() string   { return errors.Join(e...).Error() }
-func (e keyErrors) Unwrap() []error { return e }
+// severalErrors are the errors of a command that goes through several things.
+type severalErrors []error
+
+func (e severalErrors) Error() string   { return errors.Join(e...).Error() }
+func (e severalErrors) Unwrap() []error { return e }
 
 // PrintError prints err for a person: what was wrong, what is right, and each fault on a line of its own. It prints
 // nothing for nil. Whatever a server put into the error is escaped.
@@ -38,9 +47,9 @@ func PrintError(w io.Writer, err error) {
 	if err == nil || errors.Is(err, errAnswered) {
 		return
 	}
-	all, several := errors.AsType[keyErrors](err)
+	all, several := errors.AsType[severalErrors](err)
 	if !several {
-		all = keyErrors{err}
+		all = severalErrors{err}
 	}
 	for _, one := range all {
 		lines := explain(one)
@@ -54,18 +63,18 @@ func PrintError(w io.Writer, err error) {
 	}
 }
 
-// tokenShaped matches what could be a token, or a good part of one.
-var tokenShaped = regexp.MustCompile(`[0-9A-Za-z_]*_[0-9A-Za-z]{16,}`)
+// tokenShaped matches what could be a token, or a good part of one, and the secret end of a one-time link.
+var tokenShaped = regexp.MustCompile(`[0-9A-Za-z_]*_[0-9A-Za-z]{16,}|/sign-in/[0-9A-Za-z_-]{8,}`)
 
-// masked returns text without what could be a token: one that was given in the wrong place must not be repeated in
+// masked returns text without what could be a token or a link: one that was given in the wrong place must not be repeated in
 // the log of whatever runs the command.
 func masked(text string) string { return tokenShaped.ReplaceAllString(text, "…") }
 
 // explain returns the lines that say what is wrong, at least one.
 func explain(err error) []string {
-	if about, ok := errors.AsType[*keyError](err); ok {
+	if about, ok := errors.AsType[*aboutError](err); ok {
 		lines := explain(about.err)
-		lines[0] = fmt.Sprintf("key %d: %s", about.keyID, lines[0])
+		lines[0] = fmt.Sprintf("%s %d: %s", about.what, about.id, lines[0])
 		return lines
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
@@ -95,24 +104,44 @@ func explainProblem(p *api.Error) []string {
 	for _, f := range p.Errors {
 		lines = append(lines, place(f.Pointer)+": "+f.Detail)
 	}
+	if len(p.KeyIDs) > 0 {
+		lines = append(lines, "keys "+joinIDs(p.KeyIDs), "--keys delete deletes them, --keys transfer makes them yours")
+	}
 	if p.RequestID != "" {
 		lines = append(lines, "request "+p.RequestID)
 	}
 	return lines
 }
 
-// flagsOf names the flag behind each field of a request.
+// flagsOf names the flag behind each field of a request, or what the command line calls it where it is none.
 var flagsOf = map[string]string{
-	"key_name":        "--name",
-	"key_scope":       "--scope",
-	"organization_id": "--organization",
-	"enabled":         "--enabled",
-	"expires_at":      "--expires-at",
-	"metadata":        "--metadata",
-	"grace_seconds":   "--grace",
-	"limit":           "--limit",
-	"q":               "--query",
-	"scope":           "--scope",
+	"action":            "--action",
+	"actor_key_id":      "--actor-key",
+	"actor_user_id":     "--actor-user",
+	"current_password":  "current password",
+	"email":             "--email",
+	"external_id":       "--external-id",
+	"from":              "--from",
+	"keys":              "--keys",
+	"link":              "--link",
+	"new_password":      "new password",
+	"organization_name": "--name",
+	"outcome":           "--outcome",
+	"password":          "password",
+	"role":              "--role",
+	"target_id":         "--target-id",
+	"target_type":       "--target-type",
+	"to":                "--to",
+	"key_name":          "--name",
+	"key_scope":         "--scope",
+	"organization_id":   "--organization",
+	"enabled":           "--enabled",
+	"expires_at":        "--expires-at",
+	"metadata":          "--metadata",
+	"grace_seconds":     "--grace",
+	"limit":             "--limit",
+	"q":                 "--query",
+	"scope":             "--scope",
 }
 
 // place says in the words of the command line where a fault is: "/key_scope/1" is "--scope, value 2".

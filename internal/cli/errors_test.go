@@ -30,13 +30,14 @@ func TestPrintError(t *testing.T) {
 			Errors: []api.Fault{{Pointer: "/grace_seconds", Detail: "too long"}, {Pointer: "", Detail: "no object"}},
 		}), "apikeyd: 2 faults (invalid)\n  --grace: too long\n  : no object\n  request r\n"},
 		{
-			&keyError{17, &client.ResponseError{Method: "GET", URL: "http://x/y", Status: 502, Reason: "it is text/html", Excerpt: "<p>"}},
+			&aboutError{"key", 17, &client.ResponseError{Method: "GET", URL: "http://x/y", Status: 502, Reason: "it is text/html", Excerpt: "<p>"}},
 			"apikeyd: key 17: GET http://x/y: answered 502 Bad Gateway: it is text/html: \"<p>\"\n" +
 				"  Is this the address of an apikeyd, and of the right listener?\n",
 		},
+		{errors.New("what is https://keys.test/sign-in/" + linkSecret + "?"), "apikeyd: what is https://keys.test…?\n"},
 		{&url.Error{Op: "Get", URL: "https://keys.test/v1/me?x=1", Err: errors.New("no route")}, "apikeyd: cannot reach https://keys.test: no route\n"},
 		{&url.Error{Op: "Get", URL: "https://keys.test/v1/me", Err: context.Canceled}, "apikeyd: interrupted\n"},
-		{keyErrors{&keyError{1, errors.New("a")}, &keyError{2, api.ErrNotFound}, errors.New("not tried: 3")},
+		{severalErrors{&aboutError{"key", 1, errors.New("a")}, &aboutError{"key", 2, api.ErrNotFound}, errors.New("not tried: 3")},
 			"apikeyd: key 1: a\napikeyd: key 2: (not_found)\napikeyd: not tried: 3\n"},
 	} {
 		var b bytes.Buffer

@@ -105,7 +105,7 @@ func TestCommands(t *testing.T) {
 			args:    `create|--name|x|--scope|READ`,
 			answers: map[string]string{"GET /v1/me": me("")},
 			asked:   []string{"GET /v1/me"},
-			stderr:  "apikeyd: the calling key belongs to no organization, so it can create no key\n", code: 1,
+			stderr:  "apikeyd: the caller is a member of no organization; give one with --organization\n", code: 1,
 		},
 		{
 			name: "create with faults",

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,14 +14,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/apikeyd/apikeyd/api"
 )
 
-// Tokens in the shape of real ones, for tests alone.
+// Secrets in the shape of real ones, for tests alone.
 const (
 	callingToken = "ak_7Gx2Kq0000000000000000000000000000000000000009fQ2aa"
 	newToken     = "ak_5Hy3Lr1111111111111111111111111111111111111118gR3bb"
 	verifyToken  = "sesame-open-sesame-open-sesame-open"
+
+	keptSecret = "Vb0tH3ePsPp2Yw1cQvXkqE7mZ4nRj9uLaFs8dGh6iKo" // of a session
+	newSecret  = "Qm3kX8sVw1LzTn5cRb7yDf2gHj4pKa9eUi6oMt0vCxN" // of a session
+	linkSecret = "Lk5Wq9xTzR2mNc7vBp4sHd8fJg1yKe3aUi6oQt0wXyZ"
+	password   = "correct horse battery staple"
 )
 
 var now = time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
@@ -38,10 +46,12 @@ func withToken(key string) string { return key[:len(key)-1] + `,"key":"` + newTo
 type server struct {
 	*httptest.Server
 	answers map[string]string // by method and address; the status comes first, and 404 is the answer to all else
+	during  func(request string)
 
 	mu            sync.Mutex
 	asked         []string // method, address, body
 	authorization string   // of the last request
+	cookie        string   // of the last request
 }
 
 func serve(t *testing.T, answers map[string]string) *server {
@@ -60,9 +70,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request := r.Method + " " + r.URL.RequestURI()
 	s.mu.Lock()
 	s.asked = append(s.asked, strings.TrimSpace(request+" "+string(body)))
-	s.authorization = r.Header.Get("Authorization")
+	s.authorization, s.cookie = r.Header.Get("Authorization"), r.Header.Get("Cookie")
 	s.mu.Unlock()
 
+	if s.during != nil {
+		s.during(request)
+	}
 	answer, ok := s.answers[request]
 	if !ok {
 		answer = problem(api.CodeNotFound, "there is no such thing")
@@ -79,6 +92,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if link, rest, ok := strings.Cut(text, "> "); ok && strings.HasPrefix(text, "<") {
 		w.Header().Set("Link", link+`>; rel="next"`)
 		text = rest
+	}
+	if request == "POST /v1/sessions" && status == http.StatusCreated {
+		w.Header().Set("Set-Cookie", "__Host-apikeyd="+newSecret+"; Path=/; HttpOnly; Secure; SameSite=Lax")
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
@@ -97,6 +113,7 @@ type terminal struct {
 	stdin string
 	env   map[string]string
 	width int
+	home  string // folder of configuration; "": there is none
 }
 
 // result is what a command left behind.
@@ -108,17 +125,37 @@ type result struct {
 // run runs "apikeyd keys" with the arguments, as main does.
 func (x terminal) run(t *testing.T, args ...string) result {
 	t.Helper()
+	return x.call(t, append([]string{"keys"}, args...)...)
+}
+
+// trees are the commands of this package by their names.
+var trees = map[string]func(*session) *cobra.Command{
+	"keys": newKeysCommand, "orgs": newOrgsCommand, "members": newMembersCommand, "users": newUsersCommand,
+	"audit": newAuditCommand, "login": newLoginCommand, "logout": newLogoutCommand,
+}
+
+// call runs "apikeyd" with the arguments, the first of which is one of the trees.
+func (x terminal) call(t *testing.T, args ...string) result {
+	t.Helper()
 	var out, stderr bytes.Buffer
-	cmd := newKeysCommand(&session{
+	cmd := trees[args[0]](&session{
 		Streams:   Streams{strings.NewReader(x.stdin), &out, &stderr},
 		lookupEnv: func(name string) (string, bool) { v, ok := x.env[name]; return v, ok },
+		configDir: x.configDir,
 		now:       func() time.Time { return now },
 		width:     x.width,
 	})
-	cmd.SetArgs(args)
+	cmd.SetArgs(args[1:])
 	err := cmd.ExecuteContext(t.Context())
 	PrintError(&stderr, err)
 	return result{ExitCode(err), out.String(), stderr.String()}
+}
+
+func (x terminal) configDir() (string, error) {
+	if x.home == "" {
+		return "", errors.New("there is no home")
+	}
+	return x.home, nil
 }
 
 // against returns a terminal whose environment names the server, for both listeners, and a key.

@@ -1,58 +1,47 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mattn/go-runewidth"
-
-	"github.com/apikeyd/apikeyd/api"
 )
-
-// The columns of a table of keys.
-const (
-	columnID = iota
-	columnName
-	columnHint
-	columnScopes
-	columnState
-	columnLastUsed
-)
-
-var keyColumns = []string{"ID", "NAME", "HINT", "SCOPES", "STATE", "LAST USED"}
 
 const (
 	columnGap = 2
-	minName   = 8    // columns: a name is not cut shorter than this
+	minCut    = 8    // columns: a cell is not cut shorter than this
 	tableRows = 1000 // that are measured together; a longer table is printed piece by piece
 )
 
-// columns measures text as terminals show it: a Chinese character takes two columns, a combining accent none. It
+// characters measures text as terminals show it: a Chinese character takes two columns, a combining accent none. It
 // does not ask the environment, so that a table looks the same everywhere.
-var columns = &runewidth.Condition{StrictEmojiNeutral: true}
+var characters = &runewidth.Condition{StrictEmojiNeutral: true}
 
-// keyTable prints keys as a table. In a terminal that is too narrow for it, scopes are shortened to their first
-// letters, then names are cut.
-type keyTable struct {
-	out    io.Writer
-	width  int // columns; 0: as many as it takes
-	now    time.Time
-	rows   [][]string
-	widths []int // of the columns printed so far
+// column is one of a table.
+type column[T any] struct {
+	name  string
+	cell  func(T) string
+	short func(string) string // what to make of a cell where the terminal is too narrow; nil: nothing
+	cut   bool                // cells may be cut where that is not enough
 }
 
-func (t *keyTable) add(k api.Key) error {
-	t.rows = append(t.rows, []string{
-		columnID:       fmt.Sprint(k.KeyID),
-		columnName:     visible(k.KeyName),
-		columnHint:     visible(k.KeyHint),
-		columnScopes:   visible(joinScopes(k.KeyScope, ",")),
-		columnState:    state(k, t.now),
-		columnLastUsed: ago(k.LastUsedAt, t.now),
-	})
+// table prints things as a table. In a terminal that is too narrow for it, cells are shortened where their columns say
+// how, then cut where they may be, the columns on the right first.
+type table[T any] struct {
+	out     io.Writer
+	width   int // columns of the terminal; 0: as many as it takes
+	columns []column[T]
+	rows    [][]string
+	widths  []int // of the columns printed so far
+}
+
+func (t *table[T]) add(thing T) error {
+	row := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		row[i] = visible(c.cell(thing))
+	}
+	t.rows = append(t.rows, row)
 	if len(t.rows) < tableRows {
 		return nil
 	}
@@ -60,33 +49,19 @@ func (t *keyTable) add(k api.Key) error {
 }
 
 // flush prints the rows that are waiting, and before the first of them the names of the columns.
-func (t *keyTable) flush() error {
+func (t *table[T]) flush() error {
 	if len(t.rows) == 0 {
 		return nil
 	}
-	first := t.widths == nil
-	if first {
-		t.widths = make([]int, len(keyColumns))
-		t.measure([][]string{keyColumns})
-	}
-	printed := slices.Clone(t.widths)
-	t.measure(t.rows)
-	if t.tooWide() {
-		for _, row := range t.rows {
-			row[columnScopes] = initials(row[columnScopes])
-		}
-		t.widths[columnScopes] = printed[columnScopes]
-		t.measure(t.rows)
-	}
-	if t.tooWide() {
-		t.widths[columnName] = max(minName, t.widths[columnName]-(t.total()-t.width))
-		for _, row := range t.rows {
-			row[columnName] = columns.Truncate(row[columnName], t.widths[columnName], "…")
-		}
-	}
 	var b strings.Builder
-	if first {
-		t.line(&b, keyColumns)
+	if t.widths == nil {
+		t.widths = make([]int, len(t.columns))
+		names := t.names()
+		t.measure([][]string{names})
+		t.fit()
+		t.line(&b, names)
+	} else {
+		t.fit()
 	}
 	for _, row := range t.rows {
 		t.line(&b, row)
@@ -96,44 +71,70 @@ func (t *keyTable) flush() error {
 	return err
 }
 
-func (t *keyTable) measure(rows [][]string) {
-	for _, row := range rows {
-		for i, cell := range row {
-			t.widths[i] = max(t.widths[i], columns.StringWidth(cell))
+// fit makes the columns as wide as the rows need, and then, where that is too much for the terminal, the rows narrower.
+func (t *table[T]) fit() {
+	printed := slices.Clone(t.widths)
+	t.measure(t.rows)
+	if t.excess() > 0 {
+		for i, c := range t.columns {
+			if c.short != nil {
+				t.change(i, c.short)
+				t.widths[i] = printed[i]
+			}
+		}
+		t.measure(t.rows)
+	}
+	for i, c := range slices.Backward(t.columns) {
+		if excess := t.excess(); c.cut && excess > 0 {
+			least := max(minCut, characters.StringWidth(c.name))
+			t.widths[i] = max(min(least, t.widths[i]), t.widths[i]-excess)
+			t.change(i, func(cell string) string { return characters.Truncate(cell, t.widths[i], "…") })
 		}
 	}
 }
 
-func (t *keyTable) total() int {
+// change replaces the cells of a column.
+func (t *table[T]) change(column int, by func(string) string) {
+	for _, row := range t.rows {
+		row[column] = by(row[column])
+	}
+}
+
+func (t *table[T]) names() []string {
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = c.name
+	}
+	return names
+}
+
+func (t *table[T]) measure(rows [][]string) {
+	for _, row := range rows {
+		for i, cell := range row {
+			t.widths[i] = max(t.widths[i], characters.StringWidth(cell))
+		}
+	}
+}
+
+// excess is by how much the table is too wide; 0 or less: it fits.
+func (t *table[T]) excess() int {
+	if t.width == 0 {
+		return 0
+	}
 	total := columnGap * (len(t.widths) - 1)
 	for _, w := range t.widths {
 		total += w
 	}
-	return total
+	return total - t.width
 }
 
-func (t *keyTable) tooWide() bool { return t.width > 0 && t.total() > t.width }
-
 // line writes a row without spaces at its end.
-func (t *keyTable) line(b *strings.Builder, row []string) {
+func (t *table[T]) line(b *strings.Builder, row []string) {
 	for i, cell := range row {
 		b.WriteString(cell)
 		if i < len(row)-1 {
-			b.WriteString(strings.Repeat(" ", max(0, t.widths[i]-columns.StringWidth(cell))+columnGap))
+			b.WriteString(strings.Repeat(" ", max(0, t.widths[i]-characters.StringWidth(cell))+columnGap))
 		}
 	}
 	b.WriteByte('\n')
-}
-
-// initials shortens "READ,CREATE" to "RC". No two scopes begin with the same letter; one that is not known stays as
-// it is.
-func initials(list string) string {
-	var b strings.Builder
-	for name := range strings.SplitSeq(list, ",") {
-		if !slices.Contains(allScopes, api.Scope(name)) {
-			return list
-		}
-		b.WriteByte(name[0])
-	}
-	return b.String()
 }

@@ -52,7 +52,7 @@ ID    NAME        HINT          SCOPES      STATE     LAST USED
 `},
 	} {
 		var b bytes.Buffer
-		table := &keyTable{out: &b, width: row.width, now: now}
+		table := &table[api.Key]{out: &b, width: row.width, columns: keyColumns(now)}
 		for _, k := range keys() {
 			if err := table.add(k); err != nil {
 				t.Fatal(err)
@@ -64,7 +64,7 @@ ID    NAME        HINT          SCOPES      STATE     LAST USED
 		want := strings.ReplaceAll(strings.TrimPrefix(row.want, "\n"), "ü", "u\u0308")
 		equal(t, fmt.Sprint("width ", row.width), b.String(), want)
 		for line := range strings.Lines(b.String()) {
-			if w := columns.StringWidth(strings.TrimSuffix(line, "\n")); row.width > 0 && w > row.width {
+			if w := characters.StringWidth(strings.TrimSuffix(line, "\n")); row.width > 0 && w > row.width {
 				t.Errorf("%d columns do not fit into %d: %s", w, row.width, line)
 			}
 		}
@@ -75,7 +75,7 @@ ID    NAME        HINT          SCOPES      STATE     LAST USED
 func TestLongTable(t *testing.T) {
 	for _, width := range []int{0, 60} {
 		var b bytes.Buffer
-		table := &keyTable{out: &b, width: width, now: now}
+		table := &table[api.Key]{out: &b, width: width, columns: keyColumns(now)}
 		k := keys()[0]
 		for i := range 3*tableRows + 5 {
 			k.KeyID = int64(5000 - i)
@@ -93,12 +93,12 @@ func TestLongTable(t *testing.T) {
 		}
 		last := 0
 		for i, line := range lines {
-			hint := columns.StringWidth(line[:strings.Index(line+"HINT", map[bool]string{true: "HINT", false: "ak_"}[i == 0])])
+			hint := characters.StringWidth(line[:strings.Index(line+"HINT", map[bool]string{true: "HINT", false: "ak_"}[i == 0])])
 			if hint < last {
 				t.Fatalf("width %d: line %d moves back: %s", width, i, line)
 			}
 			last = hint
-			if width > 0 && columns.StringWidth(line) > width {
+			if width > 0 && characters.StringWidth(line) > width {
 				t.Fatalf("width %d: line %d does not fit: %s", width, i, line)
 			}
 		}

@@ -169,6 +169,19 @@ func arguments(what string, least, most int) cobra.PositionalArgs {
 	}
 }
 
+// exactly requires one argument for each name.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return fmt.Errorf("%s is missing", names[len(args)])
+		case len(args) > len(names):
+			return fmt.Errorf("%s are enough; %q is one too many", sentence(names, "and"), args[len(names)])
+		}
+		return nil
+	}
+}
+
 // required marks flags as required, for the help, completion and missingFlags.
 func required(cmd *cobra.Command, names ...string) {
 	for _, name := range names {

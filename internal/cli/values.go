@@ -119,19 +119,27 @@ func parseID(s string) (int64, error) {
 	return n, nil
 }
 
-// keyIDs reads the arguments of a command as the ids of keys, each once.
-func keyIDs(args []string) ([]int64, error) {
+// parseIDs reads the arguments of a command as ids, each once. what names one: "KEY_ID".
+func parseIDs(what string, args []string) ([]int64, error) {
 	var ids []int64
 	for _, arg := range args {
 		n, err := parseID(arg)
 		if err != nil {
-			return nil, usagef("KEY_ID %q: %w", arg, err)
+			return nil, usagef("%s %q: %w", what, arg, err)
 		}
 		if !slices.Contains(ids, n) {
 			ids = append(ids, n)
 		}
 	}
 	return ids, nil
+}
+
+func joinIDs(ids []int64) string {
+	texts := make([]string, len(ids))
+	for i, n := range ids {
+		texts[i] = strconv.FormatInt(n, 10)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // moment is a point in time.
@@ -212,31 +220,49 @@ func (v *object) Set(s string) error {
 func (v *object) String() string { return string(*v) }
 func (v *object) Type() string   { return "JSON" }
 
-// format is how a result is printed: one of a few.
-type format struct {
+// choice is one of a few words.
+type choice struct {
+	kind    string
 	value   string
 	allowed []string
 }
 
-const (
-	formatTable = "table"
-	formatJSON  = "json"
-	formatToken = "token" // the token and nothing else
-)
-
-func (v *format) Set(s string) error {
+func (v *choice) Set(s string) error {
 	if !slices.Contains(v.allowed, s) {
 		return fmt.Errorf("must be %s", sentence(v.allowed, "or"))
 	}
 	v.value = s
 	return nil
 }
-func (v *format) String() string { return v.value }
-func (v *format) Type() string   { return "FORMAT" }
+func (v *choice) String() string { return v.value }
+func (v *choice) Type() string   { return v.kind }
+
+// addChoice adds a flag that is one of the allowed words, and "" until it is given.
+func addChoice[T ~string](cmd *cobra.Command, name, kind, usage string, allowed ...T) *choice {
+	v := &choice{kind: kind, allowed: choiceWords(allowed)}
+	cmd.Flags().Var(v, name, usage)
+	complete(cmd, name, v.allowed)
+	return v
+}
+
+func choiceWords[T ~string](allowed []T) []string {
+	words := make([]string, len(allowed))
+	for i, word := range allowed {
+		words[i] = string(word)
+	}
+	return words
+}
+
+// The formats of a result.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+	formatToken = "token" // the token and nothing else
+)
 
 // addOutput adds -o; the first of the allowed formats is the default.
-func addOutput(cmd *cobra.Command, allowed ...string) *format {
-	v := &format{allowed[0], allowed}
+func addOutput(cmd *cobra.Command, allowed ...string) *choice {
+	v := &choice{"FORMAT", allowed[0], allowed}
 	cmd.Flags().VarP(v, "output", "o", "print "+sentence(allowed, "or"))
 	complete(cmd, "output", allowed)
 	return v

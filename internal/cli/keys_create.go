@@ -12,7 +12,7 @@ import (
 	"github.com/apikeyd/apikeyd/client"
 )
 
-func createCommand(s *session) *cobra.Command {
+func createKeyCommand(s *session) *cobra.Command {
 	var (
 		scope        scopes
 		organization id
@@ -27,7 +27,7 @@ func createCommand(s *session) *cobra.Command {
 from which it cannot be had again. Whoever loses it rotates the key.
 
 The new key can do no more than the key that creates it. Without --organization it belongs to the organization of the
-calling key. Without --expires-at or --expires-in it does not expire.
+calling key, or to the only one of whoever has signed in. Without --expires-at or --expires-in it does not expire.
 
 With -o token standard output is the token and nothing else, for a variable or a file.`,
 		Example: `  apikeyd keys create --name "Backend API Key" --scope READ,CREATE
@@ -42,7 +42,7 @@ With -o token standard output is the token and nothing else, for a variable or a
 	f := cmd.Flags()
 	name := addText(cmd, "name", "NAME", "", "what to call it: 1 to 100 printable characters")
 	f.Var(&scope, "scope", "what it may do: "+joinScopes(allScopes, ", ")+"; repeat it or use commas")
-	f.Var(&organization, "organization", "organization it belongs to (default: that of the calling key)")
+	f.Var(&organization, "organization", "organization it belongs to (default: the caller's, if there is one only)")
 	expiry.addFlags(cmd)
 	f.Var(&metadata, "metadata", "anything you want to keep with it, as a JSON object of at most 4 KiB")
 	f.BoolVar(&disabled, "disabled", false, "create it disabled: it is refused until \"keys update --enabled\"")
@@ -97,7 +97,7 @@ func onlyOrganization(ctx context.Context, c *client.Client) (int64, error) {
 	}
 	switch len(me.Organizations) {
 	case 0:
-		return 0, errors.New("the calling key belongs to no organization, so it can create no key")
+		return 0, errors.New("the caller is a member of no organization; give one with --organization")
 	case 1:
 		return me.Organizations[0].OrganizationID, nil
 	}

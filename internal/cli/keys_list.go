@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
-	"io"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,18 +12,11 @@ import (
 	"github.com/apikeyd/apikeyd/client"
 )
 
-const (
-	defaultListed = 100
-	pageLimit     = 1000 // the largest page that the server gives
-)
-
-func listCommand(s *session) *cobra.Command {
+func listKeysCommand(s *session) *cobra.Command {
 	var (
 		organization id
 		enabled      switches
 		scope        oneScope
-		limit        int
-		all          bool
 	)
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -45,18 +40,14 @@ and long names are cut. Elsewhere, and with -o json, nothing is shortened.
 	query := addText(cmd, "query", "TEXT", "", "keys whose name holds this")
 	enabled.addFlags(cmd, "keys that are enabled", "keys that are disabled")
 	f.Var(&scope, "scope", "keys that have this scope")
-	f.IntVar(&limit, "limit", defaultListed, "at most this many keys; `N` is 1 or more")
-	f.BoolVar(&all, "all", false, "every key")
+	portion := addPortion(cmd, keyNoun)
 	addServerFlags(cmd)
 	output := addOutput(cmd, formatTable, formatJSON)
 	completeScopes(cmd)
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := exclusive(cmd, "limit", "all"); err != nil {
+		if err := portion.check(cmd); err != nil {
 			return err
-		}
-		if limit < 1 {
-			return usagef("--limit %d: must be at least 1; --all lists every key", limit)
 		}
 		wanted, err := enabled.value(cmd)
 		if err != nil {
@@ -67,74 +58,11 @@ and long names are cut. Elsewhere, and with -o json, nothing is shortened.
 			return err
 		}
 		options := client.ListOptions{
-			OrganizationID: int64(organization), Query: *query, Enabled: wanted, Scope: api.Scope(scope), Limit: pageLimit,
+			OrganizationID: int64(organization), Query: *query, Enabled: wanted, Scope: api.Scope(scope), Limit: portion.pageSize(),
 		}
-		if !all {
-			options.Limit = min(limit, pageLimit-1) + 1 // one more tells whether there are more
-		}
-		var list keyList = &keyTable{out: s.Out, width: s.width, now: s.now()}
-		if output.value == formatJSON {
-			list = &keyArray{out: s.Out}
-		}
-		count, more := 0, false
-		for k, err := range c.AllKeys(cmd.Context(), options) {
-			if err != nil {
-				return err
-			}
-			if more = !all && count == limit; more {
-				break
-			}
-			if err := list.add(k); err != nil {
-				return err
-			}
-			count++
-		}
-		if err := list.flush(); err != nil {
-			return err
-		}
-		switch {
-		case more:
-			fmt.Fprintf(s.Err, "There are more than these %d; --all lists every key.\n", count)
-		case count == 0 && output.value == formatTable:
-			fmt.Fprintln(s.Err, "There are no such keys.")
-		}
-		return nil
+		return printList(s, portion, output.value, keyColumns(s.now()), c.AllKeys(cmd.Context(), options))
 	}
 	return cmd
-}
-
-// keyList prints keys as they come. Nothing is complete before flush.
-type keyList interface {
-	add(api.Key) error
-	flush() error
-}
-
-// keyArray prints keys as a JSON array. After an error the array is left open, so that nobody takes it for whole.
-type keyArray struct {
-	out   io.Writer
-	begun bool
-}
-
-func (a *keyArray) add(k api.Key) error {
-	b, err := marshal(k, "  ")
-	if err != nil {
-		return err
-	}
-	opening := ",\n  "
-	if !a.begun {
-		opening, a.begun = "[\n  ", true
-	}
-	_, err = fmt.Fprintf(a.out, "%s%s", opening, b)
-	return err
-}
-
-func (a *keyArray) flush() error {
-	closing := "\n]\n"
-	if !a.begun {
-		closing = "[]\n"
-	}
-	_, err := io.WriteString(a.out, closing)
-	return err
 }
 
 // switches are the flags --enabled and --disabled, of which one may be given.
@@ -158,4 +86,28 @@ func (w *switches) value(cmd *cobra.Command) (*bool, error) {
 	default:
 		return nil, nil
 	}
+}
+
+func keyColumns(now time.Time) []column[api.Key] {
+	return []column[api.Key]{
+		{name: "ID", cell: func(k api.Key) string { return fmt.Sprint(k.KeyID) }},
+		{name: "NAME", cell: func(k api.Key) string { return k.KeyName }, cut: true},
+		{name: "HINT", cell: func(k api.Key) string { return k.KeyHint }},
+		{name: "SCOPES", cell: func(k api.Key) string { return joinScopes(k.KeyScope, ",") }, short: initials},
+		{name: "STATE", cell: func(k api.Key) string { return state(k, now) }},
+		{name: "LAST USED", cell: func(k api.Key) string { return ago(k.LastUsedAt, now) }},
+	}
+}
+
+// initials shortens "READ,CREATE" to "RC". No two scopes begin with the same letter; one that is not known stays as
+// it is.
+func initials(list string) string {
+	var b strings.Builder
+	for name := range strings.SplitSeq(list, ",") {
+		if !slices.Contains(allScopes, api.Scope(name)) {
+			return list
+		}
+		b.WriteByte(name[0])
+	}
+	return b.String()
 }

@@ -2,7 +2,7 @@ package cli
 
 import "github.com/spf13/cobra"
 
-func getCommand(s *session) *cobra.Command {
+func getKeyCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get KEY_ID",
 		Short: "Show what is known about a key",
@@ -19,7 +19,7 @@ A key that you may not see does not exist, as far as you can tell.`,
 	output := addOutput(cmd, formatTable, formatJSON)
 
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ids, err := keyIDs(args)
+		ids, err := parseIDs("KEY_ID", args)
 		if err != nil {
 			return err
 		}
@@ -29,7 +29,7 @@ A key that you may not see does not exist, as far as you can tell.`,
 		}
 		k, err := c.GetKey(cmd.Context(), ids[0])
 		if err != nil {
-			return &keyError{ids[0], err}
+			return about(keyNoun, ids[0], err)
 		}
 		return s.printKey(output.value, k, "")
 	}

@@ -1,16 +1,8 @@
 package cli
 
-import (
-	"errors"
-	"fmt"
-	"strings"
+import "github.com/spf13/cobra"
 
-	"github.com/spf13/cobra"
-
-	"github.com/apikeyd/apikeyd/api"
-)
-
-func deleteCommand(s *session) *cobra.Command {
+func deleteKeysCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete KEY_ID...",
 		Short: "Delete keys for good",
@@ -28,7 +20,7 @@ To refuse a key for some time only, use "keys update --disabled".`,
 	addServerFlags(cmd)
 
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ids, err := keyIDs(args)
+		ids, err := parseIDs("KEY_ID", args)
 		if err != nil {
 			return err
 		}
@@ -36,28 +28,7 @@ To refuse a key for some time only, use "keys update --disabled".`,
 		if err != nil {
 			return err
 		}
-		var failed keyErrors
-		for i, keyID := range ids {
-			err := c.DeleteKey(cmd.Context(), keyID)
-			if err == nil {
-				if _, err := fmt.Fprintf(s.Out, "deleted %d\n", keyID); err != nil {
-					return err
-				}
-				continue
-			}
-			failed = append(failed, &keyError{keyID, err})
-			if !errors.Is(err, api.ErrNotFound) && !errors.Is(err, api.ErrForbidden) {
-				// The rest would fare no better.
-				if left := ids[i+1:]; len(left) > 0 {
-					failed = append(failed, fmt.Errorf("not tried: %s", strings.Trim(fmt.Sprint(left), "[]")))
-				}
-				break
-			}
-		}
-		if failed != nil {
-			return failed
-		}
-		return nil
+		return s.each(keyNoun, "deleted", ids, func(id int64) error { return c.DeleteKey(cmd.Context(), id) })
 	}
 	return cmd
 }

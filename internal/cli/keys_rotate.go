@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func rotateCommand(s *session) *cobra.Command {
+func rotateKeyCommand(s *session) *cobra.Command {
 	var grace span
 	cmd := &cobra.Command{
 		Use:   "rotate KEY_ID",
@@ -30,7 +30,7 @@ With -o token standard output is the token and nothing else.`,
 	output := addOutput(cmd, formatTable, formatJSON, formatToken)
 
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ids, err := keyIDs(args)
+		ids, err := parseIDs("KEY_ID", args)
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ With -o token standard output is the token and nothing else.`,
 		}
 		k, err := c.RotateKey(cmd.Context(), ids[0], time.Duration(grace))
 		if err != nil {
-			return &keyError{ids[0], err}
+			return about(keyNoun, ids[0], err)
 		}
 		return s.printToken(output.value, k)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 )
 
-func updateCommand(s *session) *cobra.Command {
+func updateKeyCommand(s *session) *cobra.Command {
 	var (
 		scope    scopes
 		enabled  switches
@@ -72,7 +72,7 @@ removed, the others are set, and what is not mentioned stays.`,
 	}
 
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ids, err := keyIDs(args)
+		ids, err := parseIDs("KEY_ID", args)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ removed, the others are set, and what is not mentioned stays.`,
 		}
 		k, err := c.UpdateKey(cmd.Context(), ids[0], p)
 		if err != nil {
-			return &keyError{ids[0], err}
+			return about(keyNoun, ids[0], err)
 		}
 		return s.printKey(output.value, k, "")
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 )
 
-func verifyCommand(s *session) *cobra.Command {
+func verifyKeyCommand(s *session) *cobra.Command {
 	var (
 		scope        oneScope
 		organization id
@@ -51,7 +51,7 @@ standard output, that nobody could say; 2 wrong usage. This command needs no API
 		}
 		q := api.VerifyRequest{Key: args[0], Scope: api.Scope(scope), OrganizationID: int64(organization), IP: *ip}
 		if q.Key == "-" {
-			if q.Key, err = s.secretFromInput("token"); err != nil {
+			if q.Key, err = s.secretFromInput(cmd.Context(), "token"); err != nil {
 				return err
 			}
 		}

@@ -33,6 +33,7 @@ var rules = []struct {
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
 	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi"), "settings open nothing"},
+	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
 }
 

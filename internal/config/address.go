@@ -105,6 +105,15 @@ func (a Address) Local() bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
+// loopback reports whether a host in a URL or an address is this machine, by its name alone.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
+	}
+	return ip.Unmap().IsLoopback()
+}
+
 // Overlaps reports whether two listeners could not have both addresses. Port 0 is another port each time.
 func (a Address) Overlaps(b Address) bool {
 	if a.Network != b.Network {

@@ -19,6 +19,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -54,6 +55,21 @@ type Config struct {
 
 	// TokenPrefix begins the tokens of new keys.
 	TokenPrefix string
+
+	// SessionIdle is how long a session lives that nobody uses, SessionLifetime how long it lives at most.
+	SessionIdle     time.Duration
+	SessionLifetime time.Duration
+	// TrustedProxies are the networks whose X-Forwarded-For says who the client is.
+	TrustedProxies []netip.Prefix
+
+	// OIDC is the provider that people may sign in with; a zero OIDC is none.
+	OIDC OIDC
+
+	// SMTP is the server that takes mails; one that is not Enabled is none.
+	SMTP SMTP
+
+	// AuditRetention is how long entries of the audit log are kept; 0: for ever.
+	AuditRetention time.Duration
 
 	// CacheSize bounds the memory of the cache of keys, NegativeCacheSize that of the tokens known to be unknown.
 	CacheSize         Size // bytes
@@ -108,7 +124,7 @@ func Default(terminal bool) *Config {
 }
 
 // Load reads and checks the settings. The error is an *Error that holds everything that is wrong; the file system is
-// asked for the configuration file, the token file and the certificates. Warnings are for the log, and come with an
+// asked for the configuration file, the files of tokens and secrets, and the certificates. Warnings are for the log, and come with an
 // error too.
 func Load(src Source) (c *Config, warnings []Problem, err error) {
 	l := newLoader(src)

@@ -2,7 +2,9 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"github.com/apikeyd/apikeyd/internal/mail"
 )
 
 // load runs Load as serve would: with flags args, variables env ("APIKEYD_X=y") and a file of this text, which is
@@ -53,6 +57,9 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+// exactly compares configurations, with what they hide.
+var exactly = cmp.Options{cmp.AllowUnexported(Tokens{}, Secret{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+
 // problems returns the lines of an *Error.
 func problems(t *testing.T, err error) []string {
 	t.Helper()
@@ -72,6 +79,9 @@ func TestDefaults(t *testing.T) {
 		Listen:            Address{"tcp", ":8080"},
 		VerifyListen:      Address{"tcp", "127.0.0.1:8081"},
 		TokenPrefix:       "ak",
+		SessionIdle:       12 * time.Hour,
+		SessionLifetime:   7 * 24 * time.Hour,
+		SMTP:              SMTP{TLS: mail.StartTLS},
 		CacheSize:         256 << 20,
 		NegativeCacheSize: 16 << 20,
 		LogFormat:         "json",
@@ -83,13 +93,13 @@ func TestDefaults(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Tokens{})); diff != "" {
+	if diff := cmp.Diff(want, got, exactly); diff != "" {
 		t.Error(diff)
 	}
 	if got := Default(true).LogFormat; got != "text" {
 		t.Errorf("log format on a terminal = %q", got)
 	}
-	if got, _, err := Load(Source{}); err != nil || !cmp.Equal(want, got, cmp.AllowUnexported(Tokens{})) {
+	if got, _, err := Load(Source{}); err != nil || !cmp.Equal(want, got, exactly) {
 		t.Errorf("Load of nothing = %+v, %v", got, err)
 	}
 }
@@ -145,11 +155,26 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"token-prefix":              {text: "acme", got: func(c *Config) any { return c.TokenPrefix }, want: "acme"},
 		"cache-size":                {text: "2097152", toml: "2_097_152", got: func(c *Config) any { return c.CacheSize }, want: 2 * MiB},
 		"negative-cache-size":       {text: "64KiB", got: func(c *Config) any { return c.NegativeCacheSize }, want: 64 * KiB},
-		"log-format":                {text: "text", got: func(c *Config) any { return c.LogFormat }, want: "text"},
-		"log-level":                 {text: "warn", got: func(c *Config) any { return c.LogLevel }, want: slog.LevelWarn},
-		"log-checks":                {text: "false", toml: "false", got: func(c *Config) any { return c.LogChecks }, want: false},
-		"shutdown-delay":            {text: "5s", got: func(c *Config) any { return c.ShutdownDelay }, want: 5 * time.Second},
-		"shutdown-timeout":          {text: "1m30s", got: func(c *Config) any { return c.ShutdownTimeout }, want: 90 * time.Second},
+		"session-idle":              {text: "30m", got: func(c *Config) any { return c.SessionIdle }, want: 30 * time.Minute},
+		"session-lifetime":          {text: "24h", got: func(c *Config) any { return c.SessionLifetime }, want: 24 * time.Hour},
+		"trusted-proxies": {text: "192.0.2.1, 10.0.0.0/8", got: func(c *Config) any { return fmt.Sprint(c.TrustedProxies) },
+			want: "[192.0.2.1/32 10.0.0.0/8]"},
+		"oidc-issuer":             {text: "https://login.example/", got: func(c *Config) any { return c.OIDC.Issuer }, want: "https://login.example/"},
+		"oidc-client-id":          {text: "id", got: func(c *Config) any { return c.OIDC.ClientID }, want: "id"},
+		"oidc-client-secret-file": {text: "s", got: func(c *Config) any { return c.OIDC.ClientSecretFile }, want: "s"},
+		"oidc-audience":           {text: "us", got: func(c *Config) any { return c.OIDC.Audience }, want: "us"},
+		"oidc-match-email":        {text: "true", toml: "true", got: func(c *Config) any { return c.OIDC.MatchEmail }, want: true},
+		"smtp-address":            {text: "mail.example:25", got: func(c *Config) any { return c.SMTP.Address }, want: "mail.example:25"},
+		"smtp-from":               {text: "Us <us@example.com>", got: func(c *Config) any { return c.SMTP.From }, want: "Us <us@example.com>"},
+		"smtp-username":           {text: "us", got: func(c *Config) any { return c.SMTP.Username }, want: "us"},
+		"smtp-password-file":      {text: "p", got: func(c *Config) any { return c.SMTP.PasswordFile }, want: "p"},
+		"smtp-tls":                {text: "tls", got: func(c *Config) any { return c.SMTP.TLS }, want: mail.TLS},
+		"audit-retention":         {text: "8760h", got: func(c *Config) any { return c.AuditRetention }, want: 365 * 24 * time.Hour},
+		"log-format":              {text: "text", got: func(c *Config) any { return c.LogFormat }, want: "text"},
+		"log-level":               {text: "warn", got: func(c *Config) any { return c.LogLevel }, want: slog.LevelWarn},
+		"log-checks":              {text: "false", toml: "false", got: func(c *Config) any { return c.LogChecks }, want: false},
+		"shutdown-delay":          {text: "5s", got: func(c *Config) any { return c.ShutdownDelay }, want: 5 * time.Second},
+		"shutdown-timeout":        {text: "1m30s", got: func(c *Config) any { return c.ShutdownTimeout }, want: 90 * time.Second},
 	}
 	for i := range settings {
 		s := &settings[i]
@@ -262,7 +287,8 @@ func TestBooleanFlagNeedsNoValue(t *testing.T) {
 func TestNoSecretInAnError(t *testing.T) {
 	const secret = "hunter2-hunter2-hunter2-hunter2-hunter2"
 	dir := t.TempDir()
-	short := filepath.Join(dir, "short")
+	short, control := filepath.Join(dir, "short"), filepath.Join(dir, "control")
+	write(t, control, secret+"\x7f\n")
 	write(t, short, secret[:31]+"\n"+secret+"\x7f\n")
 	for _, args := range [][]string{
 		{"--database", "postgres://admin:" + secret + "@db/keys"},
@@ -274,6 +300,12 @@ func TestNoSecretInAnError(t *testing.T) {
 		{"--listen", "http://admin:" + secret + "@0.0.0.0:8080"},
 		{"--verify-token-file", secret},
 		{"--verify-token-file", short},
+		{"--oidc-client-secret-file", secret, "--oidc-issuer=https://login.example", "--oidc-client-id=x", "--public-url=https://k.example"},
+		{"--oidc-client-secret-file", secret},
+		{"--oidc-issuer", "https://admin:" + secret + "@login.example"},
+		{"--smtp-password-file", secret, "--smtp-username=x", "--smtp-address=m.example:25", "--smtp-from=a@b.example", "--public-url=https://k.example"},
+		{"--smtp-password-file", control, "--smtp-username=x", "--smtp-address=m.example:25", "--smtp-from=a@b.example", "--public-url=https://k.example"},
+		{"--smtp-address", "smtp://admin:" + secret + "@mail.example.com:587"},
 	} {
 		_, _, err := load(t, "", nil, args...)
 		if err == nil {

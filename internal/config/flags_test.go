@@ -14,7 +14,7 @@ func TestFlagUsages(t *testing.T) {
 	out := FlagUsages(fs, 100)
 	last := -1
 	for _, want := range []string{"General:", "--config FILE", "--database DSN", "(default sqlite:apikeyd.db)", "Management API:",
-		"--listen ADDRESS", "Verification listener:", "Keys and caches:", "Logging:", "text on a terminal, else json)",
+		"--listen ADDRESS", "Verification listener:", "Keys and caches:", "Signing in:", "OpenID Connect:", "Mail:", "Audit log:", "Logging:", "text on a terminal, else json)",
 		"Shutting down:", "Other:", "--help"} {
 		i := strings.Index(out, want)
 		if i <= last {

@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/apikeyd/apikeyd/internal/mail"
+)
 
 // check holds the settings against each other and against the file system.
 func (l *loader) check() {
@@ -9,6 +13,10 @@ func (l *loader) check() {
 	l.checkTLS("verify-", l.config.VerifyTLS)
 	l.readTokens()
 	l.checkReach()
+	l.checkSessions()
+	l.checkProxies()
+	l.checkOIDC()
+	l.checkMail()
 }
 
 // checkListeners refuses two listeners on one address.
@@ -57,13 +65,18 @@ func (l *loader) readTokens() {
 	if !l.good(name) || path == "" {
 		return
 	}
-	data, err := readFile(path, maxTokenFile)
+	readSecrets(l, name, path, maxTokenFile, &l.config.VerifyTokens, ParseTokens)
+}
+
+// readSecrets reads what the file at path, which is the value of the setting called name, holds.
+func readSecrets[T any](l *loader, name, path string, limit Size, into *T, parse func([]byte) (T, error)) {
+	data, err := readFile(path, limit)
 	if err != nil {
 		l.refuse(lookup(name), l.place(name), err.Error()+
-			" (give the path of the file that holds the token; the value is not repeated here, in case it is the token)")
+			" (give the path of the file that holds the secret; the value is not repeated here, in case it is the secret)")
 		return
 	}
-	if l.config.VerifyTokens, err = ParseTokens(data); err != nil {
+	if *into, err = parse(data); err != nil {
 		l.refuse(lookup(name), l.place(name), err.Error())
 	}
 }
@@ -87,6 +100,112 @@ func (l *loader) checkReach() {
 	case !c.VerifyTLS.Enabled():
 		l.warn(place, fmt.Sprintf("tokens and keys reach %s unencrypted; give --verify-tls-cert-file, unless the "+
 			"network is encrypted", c.VerifyListen))
+	}
+}
+
+// checkSessions refuses a session that would live longer without use than with it.
+func (l *loader) checkSessions() {
+	const idle, lifetime = "session-idle", "session-lifetime"
+	c := l.config
+	switch {
+	case !l.good(idle, lifetime) || c.SessionIdle <= c.SessionLifetime:
+	case l.given(lifetime):
+		l.problem(l.place(lifetime), fmt.Sprintf("%s is shorter than --%s, which is %s; a session cannot live longer without use "+
+			"than at most", inUnits(c.SessionLifetime), idle, inUnits(c.SessionIdle)))
+	default:
+		l.problem(l.place(idle), fmt.Sprintf("%s is longer than --%s, which is %s; a session cannot live longer without use "+
+			"than at most", inUnits(c.SessionIdle), lifetime, inUnits(c.SessionLifetime)))
+	}
+}
+
+// checkProxies warns where everybody is taken for a proxy.
+func (l *loader) checkProxies() {
+	const name = "trusted-proxies"
+	for _, p := range l.config.TrustedProxies {
+		if p.Bits() == 0 && l.good(name) {
+			l.warn(l.place(name), fmt.Sprintf("with %s, whoever connects is believed to be a proxy, and can say that a request comes "+
+				"from any address; name the proxies", p))
+		}
+	}
+}
+
+// part is a setting of a group that stands or falls as a whole.
+type part struct {
+	name  string
+	given bool
+}
+
+// firstGiven returns the name of the first part that is given, or "".
+func firstGiven(parts ...part) string {
+	for _, p := range parts {
+		if p.given {
+			return p.name
+		}
+	}
+	return ""
+}
+
+// checkOIDC refuses half a provider, and reads its secret.
+func (l *loader) checkOIDC() {
+	const issuer, clientID, secretFile = "oidc-issuer", "oidc-client-id", "oidc-client-secret-file"
+	o := &l.config.OIDC
+	first := firstGiven(part{issuer, o.Issuer != ""}, part{clientID, o.ClientID != ""}, part{secretFile, o.ClientSecretFile != ""},
+		part{"oidc-audience", o.Audience != ""}, part{"oidc-match-email", o.MatchEmail})
+	if first == "" || !l.good(issuer, clientID, secretFile, "oidc-audience", "oidc-match-email") {
+		return
+	}
+	if o.Issuer == "" {
+		l.lacks(first, issuer)
+	}
+	if o.ClientID == "" {
+		l.lacks(first, clientID)
+	}
+	if l.config.PublicURL == "" && l.good("public-url") {
+		l.problem(l.place(first), "needs --public-url: a provider sends people back to PUBLIC-URL/sign-in/oidc/callback")
+	}
+	if o.Audience == "" {
+		o.Audience = o.ClientID
+	}
+	if o.ClientSecretFile != "" {
+		readSecrets(l, secretFile, o.ClientSecretFile, maxSecretFile, &o.ClientSecret, ParseSecret)
+	}
+}
+
+// checkMail refuses half a mail server, and one that a password or a link would reach in the clear. It reads the
+// password.
+func (l *loader) checkMail() {
+	const address, from, user, passwordFile, encryption = "smtp-address", "smtp-from", "smtp-username", "smtp-password-file", "smtp-tls"
+	s := &l.config.SMTP
+	first := firstGiven(part{address, s.Address != ""}, part{from, s.From != ""}, part{user, s.Username != ""},
+		part{passwordFile, s.PasswordFile != ""}, part{encryption, s.TLS != mail.StartTLS})
+	if first == "" || !l.good(address, from, user, passwordFile, encryption) {
+		return
+	}
+	if s.Address == "" {
+		l.lacks(first, address)
+	}
+	if s.From == "" {
+		l.lacks(first, from)
+	}
+	if l.config.PublicURL == "" && l.good("public-url") {
+		l.problem(l.place(first), "needs --public-url: the links in mails begin with it")
+	}
+	switch {
+	case s.Username != "" && s.PasswordFile == "":
+		l.lacks(user, passwordFile)
+	case s.Username == "" && s.PasswordFile != "":
+		l.lacks(passwordFile, user)
+	case s.PasswordFile != "":
+		readSecrets(l, passwordFile, s.PasswordFile, maxSecretFile, &s.Password, ParseSecret)
+	}
+	if s.TLS != mail.None || s.Address == "" || loopback(s.host()) {
+		return
+	}
+	if s.Username != "" {
+		l.problem(l.place(encryption), fmt.Sprintf("none would send the password to %s unencrypted; write starttls or tls", s.Address))
+	} else {
+		l.warn(l.place(encryption), fmt.Sprintf("links to sign in with reach %s unencrypted; write starttls or tls, unless the "+
+			"network is encrypted", s.Address))
 	}
 }
 

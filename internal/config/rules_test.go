@@ -148,6 +148,158 @@ func TestTLSFiles(t *testing.T) {
 	}
 }
 
+func TestSessionsEnd(t *testing.T) {
+	const tail = "; a session cannot live longer without use than at most"
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"the defaults", nil, nil},
+		{"the same", []string{"--session-idle=24h", "--session-lifetime=24h"}, nil},
+		{"lifetime shortened", []string{"--session-lifetime=1h"},
+			[]string{"--session-lifetime: 1h is shorter than --session-idle, which is 12h" + tail}},
+		{"idle time lengthened", []string{"--session-idle=200h"},
+			[]string{"--session-idle: 200h is longer than --session-lifetime, which is 168h" + tail}},
+		{"both", []string{"--session-idle=1h30m", "--session-lifetime=1h"},
+			[]string{"--session-lifetime: 1h is shorter than --session-idle, which is 1h30m" + tail}},
+		{"short", []string{"--session-idle=4m59s", "--session-lifetime=0"}, []string{
+			`--session-idle: "4m59s" is too short; write at least 5m`, `--session-lifetime: "0" is too short; write at least 5m`}},
+		{"days", []string{"--session-lifetime=7d"},
+			[]string{`--session-lifetime: "7d" is no duration; write a number with a unit (ms, s, m, h), like 30s`}},
+	} {
+		_, _, err := load(t, "", nil, tt.args...)
+		if diff := cmp.Diff(tt.want, problems(t, err)); diff != "" {
+			t.Errorf("%s: %s", tt.name, diff)
+		}
+	}
+}
+
+func TestEverybodyIsNoProxy(t *testing.T) {
+	_, warnings, err := load(t, "", nil, "--trusted-proxies=0.0.0.0/0,::/0,10.0.0.0/8")
+	if err != nil || len(warnings) != 2 || !strings.HasPrefix(warnings[0].String(), "--trusted-proxies: with 0.0.0.0/0, whoever connects") {
+		t.Errorf("warnings %v, %v", warnings, err)
+	}
+}
+
+func TestOpenIDConnectIsWholeOrNothing(t *testing.T) {
+	dir := t.TempDir()
+	secret := dir + "/secret"
+	write(t, secret, "\n \t\r\n  s e c r e t  \nanother\n")
+	write(t, dir+"/empty", "\n")
+	const (
+		issuer = "--oidc-issuer=https://login.example"
+		id     = "--oidc-client-id=apikeyd"
+		public = "--public-url=https://keys.example.com"
+		both   = "; give both"
+		back   = "needs --public-url: a provider sends people back to PUBLIC-URL/sign-in/oidc/callback"
+	)
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"nothing", []string{"--oidc-issuer=", "--oidc-match-email=false"}, nil},
+		{"what it needs", []string{issuer, id, public}, nil},
+		{"no client id", []string{issuer, public}, []string{"--oidc-issuer: has no effect without --oidc-client-id" + both}},
+		{"no issuer", []string{id, public}, []string{"--oidc-client-id: has no effect without --oidc-issuer" + both}},
+		{"no public URL", []string{issuer, id}, []string{"--oidc-issuer: " + back}},
+		{"a secret alone", []string{"--oidc-client-secret-file=" + secret}, []string{
+			"--oidc-client-secret-file: has no effect without --oidc-issuer" + both,
+			"--oidc-client-secret-file: has no effect without --oidc-client-id" + both,
+			"--oidc-client-secret-file: " + back}},
+		{"an audience alone", []string{"--oidc-audience=x", public}, []string{
+			"--oidc-audience: has no effect without --oidc-issuer" + both, "--oidc-audience: has no effect without --oidc-client-id" + both}},
+		{"addresses alone", []string{"--oidc-match-email", public, id}, []string{
+			"--oidc-client-id: has no effect without --oidc-issuer" + both}},
+		{"an empty secret", []string{issuer, id, public, "--oidc-client-secret-file=" + dir + "/empty"}, []string{
+			"--oidc-client-secret-file: the file is empty; write the secret into it, on a line of its own"}},
+		{"no file", []string{issuer, id, public, "--oidc-client-secret-file=x"}, []string{"--oidc-client-secret-file: there is no such file " +
+			"(give the path of the file that holds the secret; the value is not repeated here, in case it is the secret)"}},
+		{"a bad issuer", []string{"--oidc-issuer=login.example", id}, []string{
+			`--oidc-issuer: "login.example" is no absolute URL; write one like https://login.example.com`}},
+	} {
+		_, warnings, err := load(t, "", nil, tt.args...)
+		if diff := cmp.Diff(tt.want, problems(t, err)); diff != "" || len(warnings) > 0 {
+			t.Errorf("%s: %s, %v", tt.name, diff, warnings)
+		}
+	}
+
+	c, _, err := load(t, "", nil, issuer, id, public, "--oidc-client-secret-file="+secret)
+	if err != nil || !c.OIDC.Enabled() || c.OIDC.ClientSecret.Reveal() != "s e c r e t" || c.OIDC.Audience != "apikeyd" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	c, _, err = load(t, "", nil, issuer, id, public, "--oidc-audience=https://keys.example.com")
+	if err != nil || c.OIDC.ClientSecret.Given() || c.OIDC.Audience != "https://keys.example.com" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if c := Default(false); c.OIDC.Enabled() || c.SMTP.Enabled() {
+		t.Error("there is a provider or a mail server that nobody named")
+	}
+}
+
+func TestMailIsWholeOrNothing(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/password", "\nhunter2\n")
+	const (
+		address = "--smtp-address=mail.example.com:587"
+		from    = "--smtp-from=Example <keys@example.com>"
+		user    = "--smtp-username=keys"
+		public  = "--public-url=https://keys.example.com"
+		both    = "; give both"
+		links   = "needs --public-url: the links in mails begin with it"
+	)
+	password := "--smtp-password-file=" + dir + "/password"
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		want    []string
+		warning string // part of it
+	}{
+		{"nothing", []string{"--smtp-address=", "--smtp-tls=starttls"}, nil, ""},
+		{"what it needs", []string{address, from, public}, nil, ""},
+		{"everything", []string{address, from, public, user, password, "--smtp-tls=tls"}, nil, ""},
+		{"no sender", []string{address, public}, []string{"--smtp-address: has no effect without --smtp-from" + both}, ""},
+		{"no server", []string{from, public}, []string{"--smtp-from: has no effect without --smtp-address" + both}, ""},
+		{"no public URL", []string{address, from}, []string{"--smtp-address: " + links}, ""},
+		{"encryption alone", []string{"--smtp-tls=none"}, []string{"--smtp-tls: has no effect without --smtp-address" + both,
+			"--smtp-tls: has no effect without --smtp-from" + both, "--smtp-tls: " + links}, ""},
+		{"no password", []string{address, from, public, user}, []string{"--smtp-username: has no effect without --smtp-password-file" + both}, ""},
+		{"no user", []string{address, from, public, password}, []string{"--smtp-password-file: has no effect without --smtp-username" + both}, ""},
+		{"no such password", []string{address, from, public, user, "--smtp-password-file=x"}, []string{"--smtp-password-file: there is no such file " +
+			"(give the path of the file that holds the secret; the value is not repeated here, in case it is the secret)"}, ""},
+		{"password in the clear", []string{address, from, public, user, password, "--smtp-tls=none"}, []string{
+			"--smtp-tls: none would send the password to mail.example.com:587 unencrypted; write starttls or tls"}, ""},
+		{"password in the clear to this machine", []string{"--smtp-address=localhost:25", from, public, user, password, "--smtp-tls=none"}, nil, ""},
+		{"password in the clear to this machine, by address", []string{"--smtp-address=[::1]:25", from, public, user, password, "--smtp-tls=none"}, nil, ""},
+		{"links in the clear", []string{address, from, public, "--smtp-tls=none"}, nil, "--smtp-tls: links to sign in with reach mail.example.com:587 unencrypted"},
+		{"links in the clear to this machine", []string{"--smtp-address=127.0.0.1:25", from, public, "--smtp-tls=none"}, nil, ""},
+		{"a bad mode", []string{address, from, public, "--smtp-tls=ssl"}, []string{`--smtp-tls: "ssl" is none of starttls, tls, none`}, ""},
+		{"a bad sender", []string{address, "--smtp-from=Example", public}, []string{
+			`--smtp-from: "Example" is no e-mail address; write one like you@example.com`}, ""},
+	} {
+		_, warnings, err := load(t, "", nil, tt.args...)
+		if diff := cmp.Diff(tt.want, problems(t, err)); diff != "" {
+			t.Errorf("%s: %s", tt.name, diff)
+		}
+		if (tt.warning != "") != (len(warnings) == 1) || tt.warning != "" && !strings.HasPrefix(warnings[0].String(), tt.warning) {
+			t.Errorf("%s: warnings %v", tt.name, warnings)
+		}
+	}
+	c, _, err := load(t, "", nil, address, from, public, user, password)
+	if err != nil || !c.SMTP.Enabled() || c.SMTP.Password.Reveal() != "hunter2" || c.SMTP.TLS != "starttls" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestNothingIsSaidOfAFileThatCannotBeRead: any setting may stand in it.
+func TestNothingIsSaidOfAFileThatCannotBeRead(t *testing.T) {
+	_, _, err := load(t, "public-url =", nil, "--oidc-issuer=https://login.example", "--smtp-tls=none", "--session-lifetime=1h")
+	if got := problems(t, err); len(got) != 1 || !strings.HasPrefix(got[0], "apikeyd.toml:1: is no TOML") {
+		t.Errorf("problems = %q", got)
+	}
+}
+
 func TestReferenceNamesEverySetting(t *testing.T) {
 	page := Reference()
 	for _, s := range Settings() {
@@ -188,7 +340,7 @@ func TestExampleIsRight(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(want, l.config, cmp.AllowUnexported(Tokens{})); diff != "" {
+	if diff := cmp.Diff(want, l.config, exactly); diff != "" {
 		t.Error(diff)
 	}
 	if _, _, err := load(t, Example(), nil); err != nil {

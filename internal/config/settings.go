@@ -2,8 +2,10 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/mail"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
 
@@ -13,6 +15,10 @@ const (
 	groupAPI      group = "Management API"
 	groupVerify   group = "Verification listener"
 	groupKeys     group = "Keys and caches"
+	groupSignIn   group = "Signing in"
+	groupOIDC     group = "OpenID Connect"
+	groupMail     group = "Mail"
+	groupAudit    group = "Audit log"
 	groupLog      group = "Logging"
 	groupShutdown group = "Shutting down"
 )
@@ -56,7 +62,8 @@ var settings = []setting{
 	},
 	{
 		name: "public-url", group: groupAPI, placeholder: "URL", sample: "https://keys.example.com",
-		help:  "URL under which clients reach the management API, for example through a proxy; used in what is printed",
+		help: "URL under which clients reach the management API, for example through a proxy; in what is printed, in " +
+			"mails, and where an OpenID provider sends people back to",
 		parse: optional(func(c *Config) *string { return &c.PublicURL }, parsePublicURL),
 	},
 
@@ -110,6 +117,88 @@ var settings = []setting{
 		help: "memory for the cache of tokens known to be unknown, at least 64KiB. It is apart from --cache-size, so " +
 			"that a flood of unknown tokens drives out no key",
 		parse: to(func(c *Config) *Size { return &c.NegativeCacheSize }, atLeast(64*KiB)),
+	},
+
+	{
+		name: "session-idle", group: groupSignIn, placeholder: "DURATION", preset: "12h",
+		help:  "how long after its last use a session ends, at least 5m",
+		parse: to(func(c *Config) *time.Duration { return &c.SessionIdle }, noShorter(5*time.Minute)),
+	},
+	{
+		name: "session-lifetime", group: groupSignIn, placeholder: "DURATION", preset: "168h",
+		help:  "how long after signing in a session ends, however much it is used; at least as long as --session-idle",
+		parse: to(func(c *Config) *time.Duration { return &c.SessionLifetime }, noShorter(5*time.Minute)),
+	},
+	{
+		name: "trusted-proxies", group: groupSignIn, placeholder: "NETWORKS", sample: "127.0.0.1, 10.0.0.0/8, 2001:db8::/32",
+		help: "IP addresses and networks, with commas between them, of the proxies in front of the management API: only their " +
+			"X-Forwarded-For is believed to name the client",
+		parse: optional(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies }, ParseProxies),
+	},
+
+	{
+		name: "oidc-issuer", group: groupOIDC, placeholder: "URL", sample: "https://login.example.com",
+		help: "OpenID provider that people may sign in with, and whose access tokens the API takes: its issuer, exactly as the " +
+			"provider writes it. It needs --oidc-client-id and --public-url; tell the provider to send people back to " +
+			"PUBLIC-URL/sign-in/oidc/callback",
+		parse: optional(func(c *Config) *string { return &c.OIDC.Issuer }, parseIssuer),
+	},
+	{
+		name: "oidc-client-id", group: groupOIDC, placeholder: "ID", sample: "apikeyd",
+		help:  "what the provider calls this server",
+		parse: optional(func(c *Config) *string { return &c.OIDC.ClientID }, parseName),
+	},
+	{
+		name: "oidc-client-secret-file", group: groupOIDC, placeholder: "FILE", sample: "/etc/apikeyd/oidc-client-secret",
+		help: "file whose first line that is not empty is the secret that the provider gave this server. Without it, the " +
+			"server proves by PKCE alone that a sign-in is its own",
+		parse: optional(func(c *Config) *string { return &c.OIDC.ClientSecretFile }, parsePath),
+	},
+	{
+		name: "oidc-audience", group: groupOIDC, placeholder: "AUDIENCE", presetText: "the value of --oidc-client-id",
+		sample: "https://keys.example.com",
+		help:   "what an access token must be meant for (aud) so that the API takes it",
+		parse:  optional(func(c *Config) *string { return &c.OIDC.Audience }, parseName),
+	},
+	{
+		name: "oidc-match-email", group: groupOIDC, kind: boolean, preset: "false",
+		help: "let an e-mail address that the provider says it has verified find the user who signs in for the first time. " +
+			"Only where nobody can get another's address verified there",
+		parse: to(func(c *Config) *bool { return &c.OIDC.MatchEmail }, parseBool),
+	},
+
+	{
+		name: "smtp-address", group: groupMail, placeholder: "HOST:PORT", sample: "mail.example.com:587",
+		help: "server that takes mails with one-time links, for invitations and lost passwords. It needs --smtp-from and " +
+			"--public-url. Without it, links are handed out by those who administer",
+		parse: optional(func(c *Config) *string { return &c.SMTP.Address }, parseMailServer),
+	},
+	{
+		name: "smtp-from", group: groupMail, placeholder: "ADDRESS", sample: "Example Keys <keys@example.com>",
+		help:  "e-mail address that mails are from, with or without a name",
+		parse: optional(func(c *Config) *string { return &c.SMTP.From }, parseMailFrom),
+	},
+	{
+		name: "smtp-username", group: groupMail, placeholder: "NAME", sample: "keys@example.com",
+		help:  "user name at the mail server, where it asks for one; with --smtp-password-file",
+		parse: optional(func(c *Config) *string { return &c.SMTP.Username }, parseName),
+	},
+	{
+		name: "smtp-password-file", group: groupMail, placeholder: "FILE", sample: "/etc/apikeyd/smtp-password",
+		help:  "file whose first line that is not empty is the password to --smtp-username",
+		parse: optional(func(c *Config) *string { return &c.SMTP.PasswordFile }, parsePath),
+	},
+	{
+		name: "smtp-tls", group: groupMail, placeholder: "starttls|tls|none", preset: string(mail.StartTLS),
+		help: "how the connection to the mail server is encrypted: by STARTTLS, which it must offer; from the first byte; or " +
+			"not at all, which is refused with a user name, unless the server is on this machine",
+		parse: to(func(c *Config) *mail.Mode { return &c.SMTP.TLS }, parseMailTLS),
+	},
+
+	{
+		name: "audit-retention", group: groupAudit, placeholder: "DURATION", preset: "0s",
+		help:  "how long entries of the audit log are kept, at least 24h; 0s is for ever",
+		parse: to(func(c *Config) *time.Duration { return &c.AuditRetention }, parseRetention),
 	},
 
 	{

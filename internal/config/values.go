@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/apikeyd/apikeyd/internal/token"
 )
@@ -17,6 +19,14 @@ import (
 func parsePath(text string) (string, error) {
 	if strings.ContainsRune(text, 0) {
 		return "", errors.New("holds a zero byte, which no file name has")
+	}
+	return text, nil
+}
+
+// parseName takes a name that another server knows: any text without a control character.
+func parseName(text string) (string, error) {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return "", errors.New("holds a control character, or is not UTF-8")
 	}
 	return text, nil
 }
@@ -39,6 +49,39 @@ func parseDuration(text string) (time.Duration, error) {
 		return 0, fmt.Errorf("%s is negative; a duration here is 0s or more", quote(text))
 	}
 	return d, nil
+}
+
+// noShorter reads a duration of at least low.
+func noShorter(low time.Duration) func(string) (time.Duration, error) {
+	return func(text string) (time.Duration, error) {
+		d, err := parseDuration(text)
+		if err == nil && d < low {
+			return 0, fmt.Errorf("%s is too short; write at least %s", quote(text), inUnits(low))
+		}
+		return d, err
+	}
+}
+
+// parseRetention reads how long something is kept; 0 is for ever.
+func parseRetention(text string) (time.Duration, error) {
+	const low = 24 * time.Hour
+	d, err := parseDuration(text)
+	if err == nil && d != 0 && d < low {
+		return 0, fmt.Errorf("%s is too short; write at least %s, or 0s to keep everything", quote(text), inUnits(low))
+	}
+	return d, err
+}
+
+// inUnits returns a duration as people write it, without units of which there are none: 12h, not 12h0m0s.
+func inUnits(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // oneOf takes the given values and no other.

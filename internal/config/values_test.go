@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +230,141 @@ func TestParseDuration(t *testing.T) {
 	for _, text := range []string{"", "30", "-1s", "1d", "forever", "9999999h"} {
 		if got, err := parseDuration(text); err == nil {
 			t.Errorf("parseDuration(%q) = %v", text, got)
+		}
+	}
+}
+
+func TestBoundedDurations(t *testing.T) {
+	for text, ok := range map[string]bool{"5m": true, "299s": false, "0": false, "1h": true, "x": false} {
+		if d, err := noShorter(5 * time.Minute)(text); (err == nil) != ok {
+			t.Errorf("noShorter(5m)(%q) = %v, %v", text, d, err)
+		}
+	}
+	for text, ok := range map[string]bool{"0": true, "0s": true, "24h": true, "1440m": true, "23h59m": false, "1ns": false, "-1h": false, "1d": false} {
+		if d, err := parseRetention(text); (err == nil) != ok {
+			t.Errorf("parseRetention(%q) = %v, %v", text, d, err)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "0s", 10 * time.Second: "10s", 5 * time.Minute: "5m", 90 * time.Minute: "1h30m",
+		100 * time.Minute: "1h40m", 12 * time.Hour: "12h", 10*time.Hour + time.Second: "10h0m1s", 70 * time.Second: "1m10s"} {
+		if got := inUnits(d); got != want {
+			t.Errorf("inUnits(%s) = %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestParseProxies(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.1":                      "[192.0.2.1/32]",
+		"10.0.0.0/8,2001:db8::/32 , ::1": "[10.0.0.0/8 2001:db8::/32 ::1/128]",
+		"::ffff:192.0.2.1":               "[192.0.2.1/32]",
+		"0.0.0.0/0":                      "[0.0.0.0/0]",
+		"\t192.0.2.0/24\t":               "[192.0.2.0/24]",
+	} {
+		if got, err := ParseProxies(text); err != nil || fmt.Sprint(got) != want {
+			t.Errorf("ParseProxies(%q) = %v, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                    "has nothing where an address should be; write addresses and networks like 192.0.2.1",
+		"192.0.2.1,":          "has nothing where an address should be",
+		"10.0.0.0/8,,::1":     "has nothing where an address should be",
+		"proxy.example.com":   `"proxy.example.com" is neither an IP address nor a network`,
+		"10.0.0.0/8 ::1":      `"10.0.0.0/8 ::1" is neither`,
+		"10.0.0.0/33":         `"10.0.0.0/33" is neither`,
+		"fe80::1%eth0":        `"fe80::1%eth0" is neither`,
+		"unix":                `"unix" is neither`,
+		"127.1":               `"127.1" is neither`,
+		"10.0.0.1/8":          `"10.0.0.1/8" is an address with the size of its network; write the network, 10.0.0.0/8, or the address alone`,
+		"::ffff:10.0.0.0/104": `"::ffff:10.0.0.0/104" is an IPv4 network in IPv6 notation`,
+	} {
+		if got, err := ParseProxies(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseProxies(%q) = %v, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+func FuzzProxies(f *testing.F) {
+	f.Add("10.0.0.0/8, ::1,192.0.2.1")
+	f.Fuzz(func(t *testing.T, text string) {
+		all, err := ParseProxies(text)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\n\x00\x1b") {
+				t.Fatalf("%q: error %q would break a line", text, err)
+			}
+			return
+		}
+		for _, p := range all {
+			if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
+				t.Fatalf("%q: %s", text, p)
+			}
+			if again, err := ParseProxies(p.String()); err != nil || again[0] != p {
+				t.Fatalf("%q: %s is read as %v, %v", text, p, again, err)
+			}
+		}
+	})
+}
+
+func TestParseIssuer(t *testing.T) {
+	for _, text := range []string{
+		"https://login.example.com", "https://login.example.com/", "https://login.example.com/realms/a%20b", "http://localhost:5556/dex",
+		"http://127.0.0.1:1", "http://[::1]", "HTTPS://Login.example.com",
+	} {
+		if got, err := parseIssuer(text); err != nil || got != text {
+			t.Errorf("parseIssuer(%q) = %q, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"login.example.com":         "no absolute URL",
+		"https://":                  "no absolute URL",
+		"ftp://login.example.com":   "no absolute URL",
+		"http://login.example.com":  "is not encrypted",
+		"http://localhost.example":  "is not encrypted",
+		"http://0.0.0.0":            "is not encrypted",
+		"https://u:p@login.example": "holds a user name",
+		"https://login.example/?a":  "holds a query or a fragment",
+		"https://login.example/#":   "holds a query or a fragment",
+		"https://login.example/.well-known/openid-configuration": "leave out /.well-known/openid-configuration",
+	} {
+		if got, err := parseIssuer(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("parseIssuer(%q) = %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestParseMailServer(t *testing.T) {
+	for text, want := range map[string]string{
+		"mail.example.com:587": "mail.example.com:587", "localhost:25": "localhost:25", "192.0.2.1:025": "192.0.2.1:25", "[0:0::1]:465": "[::1]:465",
+	} {
+		if got, err := parseMailServer(text); err != nil || got != want {
+			t.Errorf("parseMailServer(%q) = %q, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"mail.example.com":           "is no address of a server; write HOST:PORT like mail.example.com:587",
+		":25":                        "is no address of a server",
+		"unix:/run/mail":             "has no port that is a number from 1 to 65535",
+		"smtp://mail.example.com":    "has no port", // the last colon
+		"mail.example.com:0":         "has no port",
+		"mail.example.com:smtp":      "has no port",
+		"mail.example.com:65536":     "has no port",
+		"mail example.com:25":        "a host that is neither an IP address nor a host name",
+		"127.1:25":                   "a host that is neither",
+		"smtp://mail.example.com:25": "is no address of a server",
+	} {
+		if got, err := parseMailServer(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("parseMailServer(%q) = %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestParseName(t *testing.T) {
+	if got, err := parseName("Büro 1"); err != nil || got != "Büro 1" {
+		t.Errorf("parseName = %q, %v", got, err)
+	}
+	for _, text := range []string{"a\x00b", "a\nb", "\xff"} {
+		if got, err := parseName(text); err == nil {
+			t.Errorf("parseName(%q) = %q", text, got)
 		}
 	}
 }

@@ -34,7 +34,8 @@ var rules = []struct {
 	{"internal/verify", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
-	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi"), "settings open nothing"},
+	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi", "net/http"), "settings open nothing"},
+	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
 }
 

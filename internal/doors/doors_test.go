@@ -32,6 +32,8 @@ var rules = []struct {
 	{"internal/verify", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
+	{"internal/oidc", append(drivers, "database/sql", module+"/...", "github.com/zitadel/..."), "who somebody is, is asked of a provider, and what that means is for others"},
+	{"cmd/apikeyd", []string{module + "/internal/oidc/oidctest", "github.com/zitadel/..."}, "the provider of tests says yes to whoever asks"},
 	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi"), "settings open nothing"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
 }

@@ -55,6 +55,25 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func TestEndpoints(t *testing.T) {
+	for _, tt := range []struct {
+		endpoint, issuer string
+		good             bool
+	}{
+		{"https://elsewhere.example/keys?tenant=1", "https://login.example.com", true},
+		{"https://elsewhere.example/keys", "http://127.0.0.1", true},
+		{"http://127.0.0.1:8080/keys", "http://127.0.0.1", true},
+		{"http://127.0.0.1:8080/keys", "https://login.example.com", false},
+		{"http://login.example.com/keys", "https://login.example.com", false},
+		{"/keys", "https://login.example.com", false},
+		{"", "https://login.example.com", false},
+	} {
+		if err := checkURL(tt.endpoint, tt.issuer); (err == nil) != tt.good {
+			t.Errorf("%q of %q: %v", tt.endpoint, tt.issuer, err)
+		}
+	}
+}
+
 // fake is a provider that says what a test wants it to.
 type fake struct {
 	*httptest.Server

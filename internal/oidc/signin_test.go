@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/oauth2"
 
 	"github.com/apikeyd/apikeyd/internal/oidc/oidctest"
 )
@@ -268,6 +269,28 @@ func TestWrongClientSecret(t *testing.T) {
 	}
 }
 
+// The secret goes where the provider wants it, and is never tried out elsewhere.
+func TestClientAuthentication(t *testing.T) {
+	r := start(t, nil)
+	public := r.open(t, func(o *Options) { o.ClientSecret = nil })
+	for _, tt := range []struct {
+		p       *Provider
+		methods []string
+		want    oauth2.AuthStyle
+	}{
+		{r.p, nil, oauth2.AuthStyleInHeader},
+		{r.p, []string{"client_secret_post", "client_secret_basic"}, oauth2.AuthStyleInHeader},
+		{r.p, []string{"client_secret_post"}, oauth2.AuthStyleInParams},
+		{public, []string{"client_secret_basic"}, oauth2.AuthStyleInParams},
+		{public, nil, oauth2.AuthStyleInParams},
+	} {
+		s := &snapshot{metadata: metadata{ClientAuthentication: tt.methods}}
+		if got := tt.p.oauth(s).Endpoint.AuthStyle; got != tt.want {
+			t.Errorf("%q: %v", tt.methods, got)
+		}
+	}
+}
+
 func TestPending(t *testing.T) {
 	pending := Pending{secret(), secret(), secret()}
 	text := pending.Encode()
@@ -330,4 +353,41 @@ func (c changing) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	answer.Header.Del("Content-Length")
 	return answer, nil
+}
+
+// ID tokens that come with the answer to our code, signed by the provider, with the nonce of this sign-in.
+func TestIDTokens(t *testing.T) {
+	r := start(t, nil)
+	granted := make(map[string]any)
+	p := r.openChanged(t, "/oauth/token", granted)
+	type claims = map[string]any
+	for _, tt := range []struct {
+		name   string
+		claims claims
+		reason string // empty: accepted
+	}{
+		{"as it should be", nil, ""},
+		{"several clients, and we got it", claims{"aud": []string{"apikeyd", "other"}, "azp": "apikeyd"}, ""},
+		{"another client", claims{"aud": "other"}, "another client"},
+		{"several clients, and not who got it", claims{"aud": []string{"apikeyd", "other"}}, "who got it"},
+		{"another client got it", claims{"azp": "other"}, "another client"},
+		{"expired", claims{"exp": 1}, "expired"},
+		{"another issuer", claims{"iss": "https://elsewhere.example"}, "another issuer"},
+		{"no nonce", claims{"nonce": nil}, "another sign-in"},
+		{"nonce of another length", claims{"nonce": "x"}, "another sign-in"},
+		{"another access token", claims{"at_hash": "x"}, "another access token"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pending, query := r.goThere(t, p, "alice")
+			c := r.claims(claims{"nonce": pending.nonce})
+			for name, value := range tt.claims {
+				if c[name] = value; value == nil {
+					delete(c, name)
+				}
+			}
+			granted["id_token"] = r.real.Sign(t, c, nil)
+			_, err := p.Complete(t.Context(), pending, query)
+			checkOutcome(t, granted["id_token"].(string), err, tt.reason)
+		})
+	}
 }

@@ -125,8 +125,8 @@ func (s *source) run(t *try) {
 		s.known, s.fetched = t.snapshot, s.tried
 	}
 	s.mu.Unlock()
-	close(t.done)
 	s.report(before, t.err, known)
+	close(t.done)
 }
 
 // ask asks the provider. A panic is an error, so that those who wait get an answer.

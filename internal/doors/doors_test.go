@@ -36,6 +36,8 @@ var rules = []struct {
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
 	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi", "net/http"), "settings open nothing"},
 	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},
+	{"internal/oidc", append(drivers, "database/sql", module+"/...", "github.com/zitadel/..."), "who somebody is, is asked of a provider, and what that means is for others"},
+	{"cmd/apikeyd", []string{module + "/internal/oidc/oidctest", "github.com/zitadel/..."}, "the provider of tests says yes to whoever asks"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
 }
 

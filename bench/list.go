@@ -93,7 +93,7 @@ func cursorOf(ctx context.Context, s *server, page int) (cursor string, err erro
 		if list.Next == "" {
 			return "", fmt.Errorf("the list ended %d keys before page %d", left, page)
 		}
-		left -= len(list.Keys)
+		left -= len(list.Items)
 		cursor = list.Next
 	}
 	return cursor, nil

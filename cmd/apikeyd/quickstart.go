@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/app"
 	"github.com/apikeyd/apikeyd/internal/config"
 )
 
@@ -26,21 +27,11 @@ type endpoint struct {
 
 // endpointOf returns how a listener is reached from this machine.
 func endpointOf(a config.Address, t config.TLS, bound net.Addr) endpoint {
-	scheme := "http"
-	if t.Enabled() {
-		scheme = "https"
-	}
+	e := endpoint{url: app.LocalURL(a, t, bound), mutual: t.Mutual()}
 	if a.Network == "unix" {
-		return endpoint{url: scheme + "://localhost", socket: a.Address, mutual: t.Mutual()}
+		e.socket = a.Address
 	}
-	host, port, err := net.SplitHostPort(bound.String())
-	if err != nil {
-		return endpoint{url: scheme + "://" + bound.String(), mutual: t.Mutual()}
-	}
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "127.0.0.1" // every interface: this one is always there
-	}
-	return endpoint{url: scheme + "://" + net.JoinHostPort(host, port), mutual: t.Mutual()}
+	return e
 }
 
 // managementURL prefers the address that the operator says clients use.

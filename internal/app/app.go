@@ -7,6 +7,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,8 +17,11 @@ import (
 
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/apidoc"
+	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/config"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
+	"github.com/apikeyd/apikeyd/internal/oidc"
+	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
@@ -45,6 +49,8 @@ type App struct {
 	store    *sqlite.Store
 	admin    *admin.Service
 	lastUsed *usage.Recorder
+	mailer   *mailer        // nil: no mail is sent
+	provider *oidc.Provider // nil: there is no identity provider
 
 	management   listener
 	verification listener
@@ -73,7 +79,21 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		Tokens: a.store, LastUsed: a.lastUsed, Now: o.Now,
 		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
 	})
-	a.admin = admin.New(admin.Options{Store: a.store, Invalidator: checker, Now: o.Now, TokenPrefix: c.TokenPrefix})
+	if a.mailer, err = newMailer(c, a.SignInURL, a.log); err != nil {
+		return nil, err
+	}
+	if a.provider, err = newProvider(c, o.Now, a.log); err != nil {
+		return nil, err
+	}
+	use := admin.Options{Store: a.store, Invalidator: checker, Now: o.Now, Log: a.log}
+	if a.mailer != nil {
+		use.Mailer = a.mailer
+	}
+	a.admin = newAdmin(c, use)
+	guard, err := browser.NewGuard(c.PublicURL)
+	if err != nil {
+		return nil, fmt.Errorf("public URL: %w", err)
+	}
 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
@@ -83,8 +103,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	}
 	api := httpapi.Options{
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
-		Admin: a.admin, Now: o.Now, OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
+		Admin: a.admin, Now: o.Now, Guard: guard, Client: browser.Client{Trusted: c.TrustedProxies}, SignInURL: a.SignInURL,
+		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks,
+	}
+	if a.provider != nil {
+		api.Identities = identities{a.provider}
 	}
 	if c.VerifyTokens.Len() > 0 {
 		api.VerifyToken = c.VerifyTokens.Match
@@ -110,6 +134,19 @@ func (a *App) Initialise(ctx context.Context, email, organization string) (admin
 func (a *App) ManagementAddr() net.Addr   { return a.management.net.Addr() }
 func (a *App) VerificationAddr() net.Addr { return a.verification.net.Addr() }
 
+// SignInURL returns the address of a one-time link.
+func (a *App) SignInURL(link secret.Secret) string {
+	return SignInURL(a.ManagementURL(), link)
+}
+
+// ManagementURL is how the management API is reached: as the operator says, or from this machine.
+func (a *App) ManagementURL() string {
+	if a.config.PublicURL != "" {
+		return a.config.PublicURL
+	}
+	return LocalURL(a.config.Listen, a.config.TLS, a.ManagementAddr())
+}
+
 func (a *App) ready(ctx context.Context) error {
 	if a.draining.Load() {
 		return httpapi.ErrDraining
@@ -129,6 +166,10 @@ func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	background.Go(func() { a.lastUsed.Run(stop) })
+	background.Go(func() { a.admin.Run(stop) })
+	if a.mailer != nil {
+		background.Go(func() { a.mailer.outbox.Run(stop) })
+	}
 	defer background.Wait() // after the last request: what it used is written, too
 	defer cancel()
 
@@ -165,6 +206,9 @@ func (a *App) drain() error {
 // Close frees what Open took. It is to be called after Run has returned, or instead of it.
 func (a *App) Close() error {
 	errs := []error{a.management.close(), a.verification.close()}
+	if a.provider != nil {
+		a.provider.Close()
+	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
 	}

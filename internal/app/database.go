@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/password"
+	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
 )
@@ -23,8 +28,45 @@ func Initialise(ctx context.Context, c *config.Config, email, organization strin
 		return made, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	service := admin.New(admin.Options{Store: s, Invalidator: noChecks{}, Now: time.Now, TokenPrefix: c.TokenPrefix})
-	return service.Initialise(ctx, email, organization)
+	return offline(c, s).Initialise(ctx, email, organization)
+}
+
+// offline returns the use cases on a database that is opened without a server.
+func offline(c *config.Config, s store.Store) *admin.Service {
+	return newAdmin(c, admin.Options{Store: s, Invalidator: noChecks{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+}
+
+// newAdmin returns the use cases as they are configured.
+func newAdmin(c *config.Config, o admin.Options) *admin.Service {
+	o.TokenPrefix = c.TokenPrefix
+	o.Passwords = password.NewHasher(runtime.GOMAXPROCS(0))
+	o.SessionIdle, o.SessionLifetime, o.AuditRetention = c.SessionIdle, c.SessionLifetime, c.AuditRetention
+	o.MatchEmail = c.OIDC.MatchEmail
+	return admin.New(o)
+}
+
+// MakeLink makes a one-time link for the user with an e-mail address, while a server may be using the database.
+func MakeLink(ctx context.Context, c *config.Config, email string) (link secret.Secret, err error) {
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Beside: true})
+	if err != nil {
+		return link, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return offline(c, s).MakeLink(ctx, admin.Caller{}, email)
+}
+
+// SignInURL returns the address of a one-time link on the server that is reached at a URL.
+func SignInURL(server string, link secret.Secret) string { return server + "/sign-in/" + link.Reveal() }
+
+// VerifyAudit looks whether the audit log is what was written, while a server may be using the database. The error is an
+// *audit.BrokenError where it is not.
+func VerifyAudit(ctx context.Context, c *config.Config) (x audit.Extent, err error) {
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, ReadOnly: true})
+	if err != nil {
+		return x, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return admin.VerifyAudit(ctx, s)
 }
 
 // noChecks is the Invalidator of a process that checks no tokens.

@@ -34,6 +34,10 @@ func TestFirstStart(t *testing.T) {
 			write(t, filepath.Join(folder, "it's the token"), []byte(strings.Repeat("secret", 8)+"\n"+strings.Repeat("second", 8)+"\n"))
 			return []string{"--verify-token-file", "it's the token"}, nil
 		},
+		"a verification token in an untidy file": func(t *testing.T, folder string) ([]string, []string) {
+			write(t, filepath.Join(folder, "untidy token"), []byte("\n \t\r\n\u00a0\u2003\n\t"+strings.Repeat("secret", 8)+" \u00a0\r\n\n"+strings.Repeat("second", 8)))
+			return []string{"--verify-token-file", "untidy token"}, nil
+		},
 		"TLS": func(t *testing.T, folder string) ([]string, []string) {
 			for name, content := range makeCertificates(t) {
 				write(t, filepath.Join(folder, name), content)

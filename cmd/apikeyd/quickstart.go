@@ -88,6 +88,13 @@ func shellQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// firstToken returns a command that prints the first token in a file of the verification listener's. What a token
+// consists of is all that can be seen in such a file, as the server reads it, so whatever else there is, of whatever
+// editor or system, becomes line ends.
+func firstToken(path string) string {
+	return `LC_ALL=C tr -cs '[:graph:]' '\n' < ` + shellQuote(path) + ` | grep -m1 .`
+}
+
 // String returns the text. Later keys are numbered on from the first one, so the lines may name the key that the
 // first of them creates.
 func (q quickstart) String() string {
@@ -98,7 +105,7 @@ func (q quickstart) String() string {
 		created  = fmt.Sprintf("/v1/api-keys/%d", q.made.KeyID+1)
 	)
 	if q.tokenFile != "" {
-		verifier = `"Authorization: Bearer $(head -n 1 ` + shellQuote(q.tokenFile) + `)"`
+		verifier = `"Authorization: Bearer $(` + firstToken(q.tokenFile) + `)"`
 	}
 	check := "check a key, as your services do"
 	if q.verification.mutual {

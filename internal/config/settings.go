@@ -180,12 +180,12 @@ var settings = []setting{
 	},
 	{
 		name: "smtp-username", group: groupMail, placeholder: "NAME", sample: "keys@example.com",
-		help:  "user name at the mail server, where it asks for one; with --smtp-password-file",
+		help:  "user name at the mail server, where it asks for one; it needs the password too",
 		parse: optional(func(c *Config) *string { return &c.SMTP.Username }, parseName),
 	},
 	{
 		name: "smtp-password-file", group: groupMail, placeholder: "FILE", sample: "/etc/apikeyd/smtp-password",
-		help:  "file whose first line that is not empty is the password to --smtp-username",
+		help:  "file whose first line that is not empty is the password that goes with the user name",
 		parse: optional(func(c *Config) *string { return &c.SMTP.PasswordFile }, parsePath),
 	},
 	{

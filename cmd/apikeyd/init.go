@@ -22,7 +22,8 @@ func (p *program) initCommand() *cobra.Command {
 		Use:   "init --email E --organization NAME",
 		Short: "Create the database with a first user, organization and key",
 		Long: `Create the schema, the first user (owner of the organization, instance admin), the organization, and a key with
-every scope. The key is printed once, and nowhere else.
+every scope. The key is printed once, and nowhere else; so is the address to sign in at, which works once and for 15
+minutes. "apikeyd users sign-in-link" makes another.
 
 "apikeyd serve" does the same on an empty database, under names of its own. A database that is initialised already is
 left as it is, and init exits with 1.`,
@@ -40,13 +41,13 @@ left as it is, and init exits with 1.`,
 			if err != nil {
 				return inTermsOfFlags(err)
 			}
-			return p.printInitialised(made, asJSON)
+			return p.printInitialised(made, app.SignInURL(serverURL(c), made.Link), asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&email, "email", "", "e-mail address of the first user")
 	cmd.Flags().StringVar(&organization, "organization", "", "name of the first organization")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one line of JSON")
-	config.AddFlags(cmd.Flags(), "config", "database", "token-prefix")
+	config.AddFlags(cmd.Flags(), "config", "database", "token-prefix", "listen", "tls-cert-file", "tls-key-file", "public-url")
 	for _, name := range []string{"email", "organization"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // a flag that was not defined above
@@ -55,7 +56,15 @@ left as it is, and init exits with 1.`,
 	return cmd
 }
 
-func (p *program) printInitialised(made admin.Initialised, asJSON bool) error {
+// serverURL returns how a server with these settings is reached by people: as the operator says, or from this machine.
+func serverURL(c *config.Config) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	return app.LocalURL(c.Listen, c.TLS, c.Listen.Address)
+}
+
+func (p *program) printInitialised(made admin.Initialised, signInURL string, asJSON bool) error {
 	var err error
 	if asJSON {
 		err = json.NewEncoder(p.stdout).Encode(struct {
@@ -63,16 +72,17 @@ func (p *program) printInitialised(made admin.Initialised, asJSON bool) error {
 			OrganizationID int64  `json:"organization_id"`
 			KeyID          int64  `json:"key_id"`
 			Key            string `json:"key"`
-		}{made.UserID, made.OrganizationID, made.KeyID, made.Token.Reveal()})
+			SignInURL      string `json:"sign_in_url"`
+		}{made.UserID, made.OrganizationID, made.KeyID, made.Token.Reveal(), signInURL})
 	} else {
-		_, err = fmt.Fprintf(p.stdout, "user_id          %d\norganization_id  %d\nkey_id           %d\nkey              %s\n",
-			made.UserID, made.OrganizationID, made.KeyID, made.Token.Reveal())
+		_, err = fmt.Fprintf(p.stdout, "user_id          %d\norganization_id  %d\nkey_id           %d\nkey              %s\nsign_in_url      %s\n",
+			made.UserID, made.OrganizationID, made.KeyID, made.Token.Reveal(), signInURL)
 	}
 	if err != nil {
 		return errors.Join(errors.New("the database is initialised, but its key could not be printed; remove the database and start again"), err)
 	}
 	if !asJSON {
-		fmt.Fprintln(p.stderr, "The key is shown this once. Start the server with: apikeyd serve")
+		fmt.Fprintln(p.stderr, "Key and address are shown this once; the address works once, and for 15 minutes. Start the server with: apikeyd serve")
 	}
 	return nil
 }

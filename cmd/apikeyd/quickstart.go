@@ -15,6 +15,7 @@ type quickstart struct {
 	management   endpoint
 	verification endpoint
 	tokenFile    string // of the verification listener; "": none is asked for
+	signIn       string // address of a one-time link
 	made         admin.Initialised
 }
 
@@ -27,7 +28,7 @@ type endpoint struct {
 
 // endpointOf returns how a listener is reached from this machine.
 func endpointOf(a config.Address, t config.TLS, bound net.Addr) endpoint {
-	e := endpoint{url: app.LocalURL(a, t, bound), mutual: t.Mutual()}
+	e := endpoint{url: app.LocalURL(a, t, bound.String()), mutual: t.Mutual()}
 	if a.Network == "unix" {
 		e.socket = a.Address
 	}
@@ -119,10 +120,12 @@ func (q quickstart) String() string {
   user              %d  %s, instance admin
   organization      %d  %s
   key               %s
+  sign in at        %s
+                    (once, within 15 minutes; apikeyd users sign-in-link makes another)
 
 Lines to paste, in this order:
 
-`, q.management, q.management, q.verification, q.made.UserID, firstEmail, q.made.OrganizationID, firstOrganization, secret)
+`, q.management, q.management, q.verification, q.made.UserID, firstEmail, q.made.OrganizationID, firstOrganization, secret, q.signIn)
 	for _, step := range []struct{ what, line string }{
 		{"create a key", q.management.curl("POST", "/v1/api-keys", bearer,
 			fmt.Sprintf(`{"key_name":"Backend API Key","key_scope":["READ","CREATE"],"organization_id":%d}`, q.made.OrganizationID))},

@@ -112,6 +112,7 @@ func (p *program) initialiseIfEmpty(ctx context.Context, a *app.App, c *config.C
 		management:   managementURL(c, a.ManagementAddr()),
 		verification: endpointOf(c.VerifyListen, c.VerifyTLS, a.VerificationAddr()),
 		tokenFile:    c.VerifyTokenFile,
+		signIn:       a.SignInURL(made.Link),
 		made:         made,
 	}
 	if _, err := fmt.Fprint(p.stdout, q); err != nil {

@@ -144,7 +144,7 @@ func (a *App) ManagementURL() string {
 	if a.config.PublicURL != "" {
 		return a.config.PublicURL
 	}
-	return LocalURL(a.config.Listen, a.config.TLS, a.ManagementAddr())
+	return LocalURL(a.config.Listen, a.config.TLS, a.ManagementAddr().String())
 }
 
 func (a *App) ready(ctx context.Context) error {

@@ -58,15 +58,30 @@ func MakeLink(ctx context.Context, c *config.Config, email string) (link secret.
 // SignInURL returns the address of a one-time link on the server that is reached at a URL.
 func SignInURL(server string, link secret.Secret) string { return server + "/sign-in/" + link.Reveal() }
 
-// VerifyAudit looks whether the audit log is what was written, while a server may be using the database. The error is an
-// *audit.BrokenError where it is not.
-func VerifyAudit(ctx context.Context, c *config.Config) (x audit.Extent, err error) {
+// VerifyAudit looks whether the audit log is what was written, while a server may be using the database, and whether the
+// entry with an id (0: none) still has the hash it had. The error is an *audit.BrokenError where it is not so.
+func VerifyAudit(ctx context.Context, c *config.Config, id int64, hash string) (x audit.Extent, err error) {
 	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, ReadOnly: true})
 	if err != nil {
 		return x, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return admin.VerifyAudit(ctx, s)
+	if x, err = admin.VerifyAudit(ctx, s); err != nil || id == 0 {
+		return x, err
+	}
+	if id <= x.Pruned.ID {
+		return x, fmt.Errorf("audit entry %d was deleted because of its age; expect a later one", id)
+	}
+	found, err := s.AuditAfter(ctx, id-1, 1)
+	switch {
+	case err != nil:
+		return x, err
+	case len(found) == 0 || found[0].ID != id:
+		return x, &audit.BrokenError{ID: id, Reason: "was removed"}
+	case found[0].Hash.String() != hash:
+		return x, &audit.BrokenError{ID: id, Reason: "is not the one that was expected: the log was written anew"}
+	}
+	return x, nil
 }
 
 // noChecks is the Invalidator of a process that checks no tokens.

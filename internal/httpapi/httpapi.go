@@ -45,8 +45,10 @@ type Options struct {
 	Identities IdentityProvider
 	// SignInURL returns the address that a one-time link's secret is handed out in.
 	SignInURL func(link secret.Secret) string
-	OpenAPI   http.Handler // GET /openapi.json; nil: there is none
-	Docs      http.Handler // GET /docs; nil: there is none
+	// Pages are what browsers are shown, by another package; they are logged, counted and guarded against panics here.
+	Pages   []Page
+	OpenAPI http.Handler // GET /openapi.json; nil: there is none
+	Docs    http.Handler // GET /docs; nil: there is none
 
 	// For the verification listener alone.
 
@@ -68,6 +70,9 @@ func NewManagement(o Options) http.Handler {
 	routes = append(routes, sessions{admin: o.Admin, guard: o.Guard}.routes()...)
 	routes = append(routes, auditLog{admin: o.Admin}.routes()...)
 	routes = append(routes, me{admin: o.Admin}.routes()...)
+	for _, p := range o.Pages {
+		routes = append(routes, route{method: p.Method, pattern: p.Pattern, public: true, serve: foreign(p.Handler)})
+	}
 	routes = append(routes, documentation("/openapi.json", o.OpenAPI)...)
 	routes = append(routes, documentation("/docs", o.Docs)...)
 	a := &authenticator{checker: o.Checker, admin: o.Admin, identities: o.Identities, guard: o.Guard}
@@ -86,6 +91,14 @@ func NewVerification(o Options) http.Handler {
 		authenticate = authenticateService(o.VerifyToken)
 	}
 	return newServer(o, "verify", routes, authenticate)
+}
+
+// Page is a route that another package serves. It asks for credentials itself, and finds the request's id in the header
+// X-Request-Id of its answer.
+type Page struct {
+	Method  string // GET stands for HEAD, too
+	Pattern string // "/sign-in/{secret}": what stands in braces matches one segment
+	Handler http.Handler
 }
 
 // documentation is a page that anybody may see.

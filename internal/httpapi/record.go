@@ -66,12 +66,15 @@ func (s *server) record(x *exchange) {
 	})
 }
 
+// secretSegment is the place in a pattern where a secret stands in the path.
+const secretSegment = "{secret}"
+
 // showPath returns the path for the log. A route's path that has nothing variable in it is the route's; any other
 // comes from the caller, who may have put a token where an id belongs.
 func showPath(x *exchange) string {
 	path := x.r.URL.Path
-	if path == x.route.pattern {
-		return path
+	if path == x.route.pattern || strings.Contains(x.route.pattern, secretSegment) {
+		return x.route.pattern
 	}
 	return showPointer(strings.ToValidUTF8(path, "\uFFFD"))
 }

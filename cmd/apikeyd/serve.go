@@ -66,7 +66,7 @@ func (p *program) serve(cmd *cobra.Command) error {
 		Build:    build(),
 	})
 	if err != nil {
-		return errors.Join(unlessStopped(ctx, err), writer.Close())
+		return errors.Join(unlessStopped(ctx, err), closeLog(writer))
 	}
 	err = p.initialiseIfEmpty(ctx, a, c)
 	if err == nil {
@@ -74,7 +74,16 @@ func (p *program) serve(cmd *cobra.Command) error {
 		err = a.Run(ctx)
 		runtime.KeepAlive(ballast)
 	}
-	return errors.Join(unlessStopped(ctx, err), a.Close(), writer.Close())
+	return errors.Join(unlessStopped(ctx, err), a.Close(), closeLog(writer))
+}
+
+// closeLog writes the last lines of the log. Where nobody takes them there is nobody to tell, and it is no fault of a
+// server that has drained.
+func closeLog(w *telemetry.Writer) error {
+	if err := w.Close(); !errors.Is(err, telemetry.ErrSlow) {
+		return err
+	}
+	return nil
 }
 
 // unlessStopped returns nil where err says only that somebody has stopped the server before it was ready: they have got

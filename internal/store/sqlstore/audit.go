@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math"
 	"sort"
 	"strings"
@@ -117,10 +118,24 @@ func (t *Tx) Entries() []audit.Entry { return t.entries }
 
 // AppendAudit adds entries to the end of the audit log. A database calls it when it is about to commit, for all
 // transactions that are committed together, so that the end of the log is read and written once.
+//
+// Every error matches store.ErrUnavailable and nothing else of the storage contract: what is wrong with the log, somebody
+// may have meddled with it, is not about what the transactions did.
 func AppendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	err := appendAudit(ctx, run, entries)
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		err = fmt.Errorf("%w: %v", store.ErrUnavailable, err)
+	}
+	if err != nil {
+		err = fmt.Errorf("append to the audit log: %w", err)
+	}
+	return err
+}
+
+func appendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	extent, err := NewReader(run).AuditExtent(ctx)
 	if err != nil {
 		return err
@@ -129,7 +144,7 @@ func AppendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	for _, e := range entries {
 		e = e.Chain(last)
 		last = e.Head()
-		_, err := run.Exec(ctx, InsertAudit, e.ID, micros(e.OccurredAt), number(e.Actor.UserID), number(e.Actor.KeyID),
+		_, err := run.Exec(ctx, InsertAudit, e.ID, e.OccurredAt.UnixMicro(), number(e.Actor.UserID), number(e.Actor.KeyID),
 			number(e.Actor.SessionID), string(e.Action), e.Target.Type, number(e.Target.ID), number(e.OrganizationID), text(e.IP),
 			text(e.RequestID), int64(e.Outcome), text(e.Code), text(e.Before), text(e.After), e.PreviousHash[:], e.Hash[:])
 		if err != nil {

@@ -225,7 +225,7 @@ func TestOpenRefuses(t *testing.T) {
 		"a short text":      {create(write("short", "x")), "is no SQLite database", nil},
 		"of another":        {create(foreign), "belongs to another program", nil},
 		"of another, read":  {Options{Path: foreign, ReadOnly: true}, "", store.ErrSchema},
-		"empty":             {Options{Path: write("empty", "")}, "schema version 0 is older than 1", store.ErrSchema},
+		"empty":             {Options{Path: write("empty", "")}, fmt.Sprint("schema version 0 is older than ", newest), store.ErrSchema},
 		"empty to read":     {Options{Path: write("empty2", ""), ReadOnly: true}, "run apikeyd migrate", store.ErrSchema},
 		"migrate read-only": {Options{Path: foreign, ReadOnly: true, Migrate: true}, "cannot create a schema", nil},
 		"migrate beside":    {Options{Path: foreign, Beside: true, Migrate: true}, "cannot create a schema", nil},

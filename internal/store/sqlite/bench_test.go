@@ -139,6 +139,16 @@ func BenchmarkStanding(b *testing.B) {
 	}
 }
 
+// BenchmarkIdentity is what each call with a key begins with.
+func BenchmarkIdentity(b *testing.B) {
+	s := openFilled(b, Options{Path: newPath(b), Migrate: true}, 10)
+	for b.Loop() {
+		if id, err := s.Identity(b.Context(), 1, digestOf(3), 1); err != nil || id.Key == nil {
+			b.Fatal(id, err)
+		}
+	}
+}
+
 func BenchmarkKeys(b *testing.B) {
 	for _, n := range []int{1000, benchKeys} {
 		s := openFilled(b, Options{Path: newPath(b), Migrate: true}, n)

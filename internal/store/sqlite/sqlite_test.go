@@ -309,7 +309,7 @@ func TestPlans(t *testing.T) {
 				sqlstore.ListDigests:            "tokens_by_key (key_id=?)",
 				sqlstore.DeleteTokens:           "tokens_by_key (key_id=?)",
 			}[st]
-			scans := strings.Contains(strings.ReplaceAll(plan, "SCAN CONSTANT ROW", ""), "SCAN") && st != sqlstore.SelectInitialised
+			scans := scansTable(plan) && st != sqlstore.SelectInitialised
 			if !strings.Contains(plan, want) || scans || strings.Contains(plan, "TEMP B-TREE") {
 				t.Errorf("with statistics %q the plan of %s is\n%swant %q", stats, text(st), plan, want)
 			}
@@ -321,6 +321,22 @@ func TestPlans(t *testing.T) {
 var byPrimaryKey = map[sqlstore.Statement]bool{
 	sqlstore.ListKeys: true, sqlstore.ListOrganizations: true, sqlstore.ListAudit: true, sqlstore.ListAuditOldest: true,
 	sqlstore.DeleteAudit: true,
+}
+
+// scansTable reports whether a plan reads a whole table, other than one that the statement itself has made.
+func scansTable(plan string) bool {
+	made := map[string]bool{"CONSTANT": true} // CONSTANT ROW
+	for line := range strings.Lines(plan) {
+		switch words := strings.Fields(line); words[0] {
+		case "CO-ROUTINE", "MATERIALIZE":
+			made[words[1]] = true
+		case "SCAN":
+			if !made[words[1]] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func queryPlan(t *testing.T, db *sql.DB, query string) string {

@@ -320,7 +320,7 @@ func TestPlans(t *testing.T) {
 // byPrimaryKey are the statements that read a range of a table's primary key.
 var byPrimaryKey = map[sqlstore.Statement]bool{
 	sqlstore.ListKeys: true, sqlstore.ListOrganizations: true, sqlstore.ListAudit: true, sqlstore.ListAuditOldest: true,
-	sqlstore.DeleteAudit: true,
+	sqlstore.SelectAuditTime: true, sqlstore.DeleteAudit: true,
 }
 
 // scansTable reports whether a plan reads a whole table, other than one that the statement itself has made.

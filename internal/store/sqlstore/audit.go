@@ -41,8 +41,8 @@ func (r Reader) AuditLog(ctx context.Context, q store.AuditQuery) ([]audit.Entry
 		return nil, err
 	}
 	action, group := q.Action, ""
-	if name, ok := strings.CutSuffix(action, "*"); ok {
-		action, group = "", name
+	if strings.HasSuffix(action, ".*") {
+		action, group = "", strings.TrimSuffix(action, "*")
 	}
 	return page(ctx, r.run, list, q.Limit, scanEntry, q.OrganizationID, q.TargetType, q.TargetID, from,
 		min(to, before(q.Before)), q.ActorUserID, q.ActorKeyID, action, group, int64(q.Outcome), q.Limit)
@@ -74,24 +74,17 @@ func (r Reader) auditIDs(ctx context.Context, from, to time.Time) (first, end in
 func (r Reader) firstSince(ctx context.Context, extent audit.Extent, at time.Time) (int64, error) {
 	var failed error
 	n := sort.Search(int(extent.Last.ID-extent.Pruned.ID), func(i int) bool {
-		head, err := r.auditHead(ctx, extent.Pruned.ID+1+int64(i))
-		if err != nil && !errors.Is(err, store.ErrNotFound) { // one that was taken out of the log is no reason to fail
+		var found moment
+		err := r.run.One(ctx, SelectAuditTime, func(row Row) error { return row.Scan(&found) }, extent.Pruned.ID+1+int64(i))
+		if errors.Is(err, store.ErrNotFound) { // those that were here were taken out of the log
+			return true
+		}
+		if err != nil {
 			failed = err
 		}
-		return !head.OccurredAt.Before(at)
+		return !found.Time().Before(at)
 	})
 	return extent.Pruned.ID + 1 + int64(n), failed
-}
-
-func (r Reader) auditHead(ctx context.Context, id int64) (h audit.Head, err error) {
-	h.ID = id
-	err = r.run.One(ctx, SelectAuditTime, func(row Row) error {
-		var at moment
-		err := row.Scan(&at, (*hash)(&h.Hash))
-		h.OccurredAt = at.Time()
-		return err
-	}, id)
-	return h, err
 }
 
 // AuditAfter returns entries in the order in which they were written.
@@ -155,27 +148,25 @@ func appendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	return err
 }
 
-// PruneAudit deletes the oldest entries.
+// PruneAudit deletes the oldest entries. It goes by those that are there, so that one that was taken out of the log does
+// not keep the others in it.
 func (t *Tx) PruneAudit(ctx context.Context, beforeTime time.Time, limit int) (int, error) {
 	extent, err := t.AuditExtent(ctx)
 	if err != nil {
 		return 0, err
 	}
-	end, err := t.firstSince(ctx, extent, beforeTime)
+	oldest, err := t.AuditAfter(ctx, extent.Pruned.ID, limit)
 	if err != nil {
 		return 0, err
 	}
-	n := min(end-1-extent.Pruned.ID, int64(limit))
-	if n <= 0 {
+	n := sort.Search(len(oldest), func(i int) bool { return !oldest[i].OccurredAt.Before(beforeTime) })
+	if n == 0 {
 		return 0, nil
 	}
-	head, err := t.auditHead(ctx, extent.Pruned.ID+n)
-	if err != nil {
-		return 0, err
-	}
+	head := oldest[n-1].Head()
 	if _, err := t.run.Exec(ctx, DeleteAudit, head.ID); err != nil {
 		return 0, err
 	}
 	_, err = t.run.Exec(ctx, UpdateAuditPruned, head.ID, head.Hash[:], head.OccurredAt.UnixMicro())
-	return int(n), err
+	return n, err
 }

@@ -41,10 +41,13 @@ func (r Reader) Organizations(ctx context.Context, q store.OrganizationQuery) ([
 		return r.organizationsOfUser(ctx, q)
 	case q.ExternalID != "":
 		o, err := r.organization(ctx, SelectOrganizationByExternalID, q.ExternalID)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !describes(q, &o) {
+		switch {
+		case errors.Is(err, store.ErrNotFound), err == nil && !describes(q, &o):
 			return nil, nil
+		case err != nil:
+			return nil, err
 		}
-		return []key.Organization{o}, err
+		return []key.Organization{o}, nil
 	}
 	return all(ctx, r.run, ListOrganizations, scanOrganization, before(q.Before), lower(q.NameContains), q.Limit)
 }

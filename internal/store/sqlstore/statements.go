@@ -193,7 +193,8 @@ var statements = [Count]struct {
 
 	SelectLink: {text: `SELECT user_id, created_at, expires_at FROM sign_in_links WHERE digest = $1`},
 
-	SelectAuditTime: {text: `SELECT occurred_at, hash FROM audit_log WHERE audit_id = $1`},
+	SelectAuditTime: {text: `
+		SELECT occurred_at FROM audit_log WHERE audit_id >= $1 ORDER BY audit_id LIMIT 1`},
 
 	SelectAuditExtent: {text: `
 		SELECT pruned_id, pruned_hash, pruned_at, last_id, last_hash, last_at FROM audit_extent WHERE one = 1`},
@@ -307,17 +308,19 @@ var statements = [Count]struct {
 
 	DeleteLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE user_id = $1`},
 
+	// These two keep $2, the one that was just added, and the $3 newest of the others. A clock that was set back makes what
+	// was just added the oldest.
 	DeleteOldLinks: {writes: true, text: `
-		DELETE FROM sign_in_links WHERE user_id = $1 AND digest NOT IN
-			(SELECT digest FROM sign_in_links WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2)`},
-
-	DeleteEndedLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE expires_at <= $1`},
-
-	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
+		DELETE FROM sign_in_links WHERE user_id = $1 AND digest <> $2 AND digest NOT IN
+			(SELECT digest FROM sign_in_links WHERE user_id = $1 AND digest <> $2 ORDER BY created_at DESC LIMIT $3)`},
 
 	DeleteOldDevices: {writes: true, text: `
-		DELETE FROM devices WHERE user_id = $1 AND digest NOT IN
-			(SELECT digest FROM devices WHERE user_id = $1 ORDER BY last_used_at DESC LIMIT $2)`},
+		DELETE FROM devices WHERE user_id = $1 AND digest <> $2 AND digest NOT IN
+			(SELECT digest FROM devices WHERE user_id = $1 AND digest <> $2 ORDER BY last_used_at DESC LIMIT $3)`},
+
+	DeleteEndedLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE expires_at < $1`},
+
+	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
 
 	DeleteAudit: {writes: true, text: `DELETE FROM audit_log WHERE audit_id <= $1`},
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
@@ -83,6 +84,15 @@ func plainKey() key.Key {
 	now := time.Now()
 	return key.Key{Name: "Backend API Key", Scopes: key.ScopesOf(key.Read, key.Create), OrganizationID: 1, UserID: 1,
 		Hint: "ak_7Gx2…9fQ2", Enabled: true, CreatedAt: now, UpdatedAt: now}
+}
+
+// plainEntry is what is recorded where a key was created.
+func plainEntry(id int64) audit.Entry {
+	return audit.Entry{
+		OccurredAt: time.Now(), Actor: audit.Actor{UserID: 1, KeyID: 1}, Action: "key.create",
+		Target: audit.Target{Type: audit.Key, ID: id}, OrganizationID: 1, IP: "192.0.2.7", RequestID: "8Vt3kq0Jr1hQ",
+		Outcome: audit.Success, After: []byte(`{"key_name":"Backend API Key","key_scope":["READ","CREATE"],"enabled":true}`),
+	}
 }
 
 // plain opens a file with the driver alone, as another program would.

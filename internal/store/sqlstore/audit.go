@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -104,7 +105,10 @@ func (r Reader) AuditExtent(ctx context.Context) (x audit.Extent, err error) {
 }
 
 // Record adds an entry to the audit log.
-func (t *Tx) Record(e audit.Entry) { t.entries = append(t.entries, e) }
+func (t *Tx) Record(e audit.Entry) {
+	e.Before, e.After = bytes.Clone(e.Before), bytes.Clone(e.After)
+	t.entries = append(t.entries, e)
+}
 
 // Entries returns what was recorded, for AppendAudit.
 func (t *Tx) Entries() []audit.Entry { return t.entries }

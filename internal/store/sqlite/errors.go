@@ -46,7 +46,7 @@ func failure(ctx context.Context, err error) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return store.ErrNotFound
 	case ctx.Err() != nil:
-		return gaveUp(ctx)
+		return sqlstore.GaveUp(ctx)
 	}
 	switch primary(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, // somebody else has it
@@ -57,11 +57,6 @@ func failure(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return err
-}
-
-// gaveUp is the error of a call whose context ended while it waited.
-func gaveUp(ctx context.Context) error {
-	return fmt.Errorf("%w: gave up waiting: %w", store.ErrUnavailable, ctx.Err())
 }
 
 // statementFailure returns the error of a statement as the storage contract names it.

@@ -91,13 +91,13 @@ func (r *reads) One(ctx context.Context, s sqlstore.Statement, scan func(sqlstor
 // wait takes a place at a connection for single rows.
 func (r *reads) wait(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return gaveUp(ctx)
+		return sqlstore.GaveUp(ctx)
 	}
 	select {
 	case r.free <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return gaveUp(ctx)
+		return sqlstore.GaveUp(ctx)
 	}
 }
 

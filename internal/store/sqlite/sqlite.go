@@ -55,10 +55,11 @@ var ErrReadOnly = errors.New("store was opened for reading only")
 type Store struct {
 	sqlstore.Reader
 
-	file   *file
-	gate   gate
-	reads  *reads
-	writer *writer // nil where the store is read-only
+	file    *file
+	gate    gate
+	reads   *reads
+	session *session         // nil where the store is read-only
+	writer  *sqlstore.Writer // likewise
 }
 
 var _ store.Store = (*Store)(nil)
@@ -95,9 +96,10 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	}
 	s.Reader = sqlstore.NewReader(s.reads)
 	if !opts.ReadOnly {
-		if s.writer, err = openWriter(ctx, f); err != nil {
+		if s.session, err = openSession(ctx, f); err != nil {
 			return nil, err
 		}
+		s.writer = sqlstore.NewWriter(s.session)
 	}
 	return s, nil
 }
@@ -112,7 +114,7 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) ([]store.Ch
 		return nil, err
 	}
 	defer s.gate.leave()
-	return s.writer.update(ctx, fn)
+	return s.writer.Update(ctx, fn)
 }
 
 // Ready returns nil where the database can be read and its schema is the one that this program knows.
@@ -142,7 +144,10 @@ func (s *Store) close() error {
 		errs = append(errs, s.reads.close())
 	}
 	if s.writer != nil {
-		errs = append(errs, s.writer.close())
+		s.writer.Close()
+	}
+	if s.session != nil {
+		errs = append(errs, s.session.close())
 	}
 	errs = append(errs, s.file.close())
 	return errors.Join(errs...)

@@ -127,7 +127,7 @@ func TestPragmas(t *testing.T) {
 		{"lists", s.reads.lists.db, map[string]string{"query_only": "1"}},
 		{"writer", nil, map[string]string{"query_only": "0", "journal_size_limit": "67108864"}},
 	} {
-		conns := []*sql.Conn{s.writer.conn}
+		conns := []*sql.Conn{s.session.conn}
 		if pool.db != nil {
 			conns = nil
 			for range pool.db.Stats().MaxOpenConnections {

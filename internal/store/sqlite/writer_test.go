@@ -158,7 +158,7 @@ func TestBusy(t *testing.T) {
 // them, so they run again, and succeed, because they need no room.
 func TestLostTurn(t *testing.T) {
 	s := openFilled(t, Options{Path: newPath(t), Migrate: true}, 10)
-	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1`); err != nil { // as many as there are
+	if _, err := s.session.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1`); err != nil { // as many as there are
 		t.Fatal(err)
 	}
 	release := hold(t, s)
@@ -222,7 +222,7 @@ func TestLostTurn(t *testing.T) {
 	if got := count(t, s, `SELECT count(*) FROM tokens`); got != 10 {
 		t.Errorf("%d keys, want 10", got)
 	}
-	if _, err := s.writer.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1000000`); err != nil {
+	if _, err := s.session.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1000000`); err != nil {
 		t.Fatal(err)
 	}
 	if err := addKeys(t.Context(), s, 10, 300); err != nil {

@@ -1,44 +1,39 @@
-package sqlite
+package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/store"
-	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
 // maxBatch is how many transactions are committed together at most. It bounds how long the first one waits for the
 // others, to some 20 ms of work.
 const maxBatch = 256
 
-// control is a statement that begins or ends something.
-type control int
-
-const (
-	begin control = iota
-	commit
-	rollback
-	savepoint
-	release
-	undo
-	controls
-)
-
-var controlTexts = [controls]string{
-	begin:     `BEGIN IMMEDIATE`,
-	commit:    `COMMIT`,
-	rollback:  `ROLLBACK`,
-	savepoint: `SAVEPOINT turn`,
-	release:   `RELEASE turn`,
-	undo:      `ROLLBACK TO turn`,
+// Session is the one connection of a database that writes. It is for one goroutine at a time, and its calls, which do not
+// watch contexts, end by themselves. Its errors are those of the storage contract.
+type Session interface {
+	Runner
+	// Begin begins a transaction that sees all that was committed, and keeps others from writing until it ends.
+	Begin() error
+	// Commit commits. The error matches store.ErrOutcomeUnknown where it may have been done all the same.
+	Commit() error
+	// Rollback undoes the transaction, whatever state it is in.
+	Rollback()
+	// Savepoint marks a place in the transaction, Release forgets it, and Undo undoes what came behind it. Where a database
+	// cannot do that cheaply, Savepoint and Release do nothing and Undo fails.
+	Savepoint() error
+	Release() error
+	Undo() error
+	// Lost reports whether, after a statement has failed with err, the transaction can be undone only as a whole.
+	Lost(err error) bool
 }
 
-// writer owns the connection that writes.
+// Writer owns the session that writes.
 //
 // Whoever wants a transaction queues for a turn. The writer's goroutine begins a transaction of the database, gives
 // each in the queue a turn in it, one after the other, until nobody is left, commits, and tells all of them. So those
@@ -46,71 +41,26 @@ var controlTexts = [controls]string{
 //
 // A turn is taken on the goroutine of the caller of Update, so that whatever ends it, a panic or runtime.Goexit, ends
 // the goroutine where it belongs.
-type writer struct {
-	db   *sql.DB
-	conn *sql.Conn
-	prepared
-	control [controls]*sql.Stmt
-
+type Writer struct {
+	session Session
 	queue   chan *call
 	stopped chan struct{}
 }
 
-func openWriter(ctx context.Context, f *file) (_ *writer, err error) {
-	w := &writer{queue: make(chan *call, maxBatch), stopped: make(chan struct{})}
-	if w.db, err = f.connect(writing, 1); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, w.disconnect())
-		}
-	}()
-	if w.conn, err = w.db.Conn(ctx); err != nil {
-		return nil, err
-	}
-	var journal string
-	if err := w.conn.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&journal); err != nil {
-		return nil, err
-	}
-	if journal != "wal" {
-		return nil, fmt.Errorf("its folder allows no write-ahead log, as one on a network may not (journal mode %s)", journal)
-	}
-	for c, text := range controlTexts {
-		if w.control[c], err = w.conn.PrepareContext(ctx, text); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.prepare(ctx, w.conn, func(sqlstore.Statement) bool { return true }); err != nil {
-		return nil, err
-	}
+// NewWriter returns a Writer for a session, which is its own from then on. Close it, or its goroutine stays.
+func NewWriter(s Session) *Writer {
+	w := &Writer{session: s, queue: make(chan *call, maxBatch), stopped: make(chan struct{})}
 	go w.loop()
-	return w, nil
+	return w
 }
 
-// close ends the goroutine when the queue is empty. Nobody may be in update any more.
-func (w *writer) close() error {
+// Close ends the goroutine when the queue is empty. Nobody may be in Update any more.
+func (w *Writer) Close() {
 	close(w.queue)
 	<-w.stopped
-	return w.disconnect()
 }
 
-// disconnect closes the statements and the connection. One statement left open would keep SQLite from writing the log
-// back into the file.
-func (w *writer) disconnect() error {
-	errs := []error{w.prepared.close()}
-	for _, stmt := range w.control {
-		if stmt != nil {
-			errs = append(errs, stmt.Close())
-		}
-	}
-	if w.conn != nil {
-		errs = append(errs, w.conn.Close())
-	}
-	return errors.Join(append(errs, w.db.Close())...)
-}
-
-// call is one call of update.
+// call is one call of Update.
 type call struct {
 	state    atomic.Int32 // waiting, then given up by the caller or begun by the writer
 	turn     chan *turn
@@ -129,16 +79,16 @@ type outcome struct {
 	err     error
 }
 
-// update waits for a turn, runs fn in it, and waits until what fn did is on disk.
-func (w *writer) update(ctx context.Context, fn func(store.Tx) error) ([]store.Change, error) {
+// Update waits for a turn, runs fn in it, and waits until what fn did is on disk.
+func (w *Writer) Update(ctx context.Context, fn func(store.Tx) error) ([]store.Change, error) {
 	if ctx.Err() != nil {
-		return nil, gaveUp(ctx)
+		return nil, GaveUp(ctx)
 	}
 	c := &call{turn: make(chan *turn), finished: make(chan struct{}), outcome: make(chan outcome, 1)}
 	select {
 	case w.queue <- c:
 	case <-ctx.Done():
-		return nil, gaveUp(ctx)
+		return nil, GaveUp(ctx)
 	}
 	ended := ctx.Done()
 	for {
@@ -149,7 +99,7 @@ func (w *writer) update(ctx context.Context, fn func(store.Tx) error) ([]store.C
 			return o.changes, o.err
 		case <-ended:
 			if c.state.CompareAndSwap(waiting, givenUp) {
-				return nil, gaveUp(ctx)
+				return nil, GaveUp(ctx)
 			}
 			ended = nil // fn has begun: now the outcome must be known
 		}
@@ -168,7 +118,7 @@ func (c *call) take(t *turn, fn func(store.Tx) error) {
 var errUnfinished = errors.New("transaction did not come to an end")
 
 // loop commits what is in the queue until that is closed.
-func (w *writer) loop() {
+func (w *Writer) loop() {
 	defer close(w.stopped)
 	for first := range w.queue {
 		for _, c := range w.together(first, w.next) {
@@ -178,7 +128,7 @@ func (w *writer) loop() {
 }
 
 // next returns the next call in the queue, nil where none has arrived.
-func (w *writer) next() *call {
+func (w *Writer) next() *call {
 	select {
 	case c := <-w.queue: // nil where the queue is closed
 		return c
@@ -189,8 +139,8 @@ func (w *writer) next() *call {
 
 // together gives turns to first and those that next returns, and commits them all. It returns the calls that have to
 // run again, each for itself: what they did was lost because of another.
-func (w *writer) together(first *call, next func() *call) (redo []*call) {
-	if err := w.do(begin); err != nil {
+func (w *Writer) together(first *call, next func() *call) (redo []*call) {
+	if err := w.session.Begin(); err != nil {
 		first.answer(nil, err)
 		for range len(w.queue) { // who comes later may find the database well again
 			if c := next(); c != nil {
@@ -205,7 +155,7 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 		if c.begin() {
 			t := w.give(c)
 			if t.lost {
-				w.do(rollback) // fails where SQLite has done it
+				w.session.Rollback()
 				c.answer(nil, t.err)
 				return again(kept)
 			}
@@ -220,12 +170,12 @@ func (w *writer) together(first *call, next func() *call) (redo []*call) {
 		}
 	}
 
-	err := sqlstore.AppendAudit(context.Background(), w, entries(kept))
+	err := AppendAudit(context.Background(), w.session, entries(kept))
 	if err == nil {
-		err = w.doCommit()
+		err = w.session.Commit()
 	}
 	if err != nil {
-		w.do(rollback)
+		w.session.Rollback()
 	}
 	for _, t := range kept {
 		switch {
@@ -270,58 +220,17 @@ func (c *call) begin() bool {
 // answer ends a call.
 func (c *call) answer(changes []store.Change, err error) { c.outcome <- outcome{changes, err} }
 
-// doCommit commits. Where the disk took everything and then failed to confirm it, nobody can know whether it is kept.
-func (w *writer) doCommit() error {
-	err := w.do(commit)
-	if outcomeUnknown(extended(err)) {
-		return fmt.Errorf("%w: %v", store.ErrOutcomeUnknown, err) // not %w: it says unavailable, where nothing was done
-	}
-	return err
-}
-
 // give gives a call its turn and waits for the end of that.
-func (w *writer) give(c *call) *turn {
-	t := &turn{writer: w, call: c}
-	t.tx = sqlstore.NewTx(t)
+func (w *Writer) give(c *call) *turn {
+	t := &turn{session: w.session, call: c}
+	t.tx = NewTx(t)
 	c.turn <- t
 	<-c.finished
 	t.end()
 	return t
 }
 
-// One, Each, Exec and Insert make the writer a sqlstore.Runner, for what is done in a transaction of the database and in
-// nobody's turn.
-
-// One gives the first row of the answer to scan.
-func (w *writer) One(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
-	return w.one(ctx, s, scan, args)
-}
-
-// Each gives every row of the answer to scan.
-func (w *writer) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
-	return w.each(ctx, s, scan, args)
-}
-
-// Exec returns how many rows were changed.
-func (w *writer) Exec(ctx context.Context, s sqlstore.Statement, args ...any) (int64, error) {
-	result, err := w.exec(ctx, s, args)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-// Insert returns the id of the new row.
-func (w *writer) Insert(ctx context.Context, s sqlstore.Statement, args ...any) (int64, error) {
-	result, err := w.exec(ctx, s, args)
-	if err != nil {
-		return 0, err
-	}
-	return result.LastInsertId()
-}
-
-// do runs a statement that begins or ends something.
-func (w *writer) do(c control) error {
-	_, err := w.control[c].ExecContext(context.Background())
-	return failure(context.Background(), err)
+// GaveUp is the error of a call whose context ended while it waited.
+func GaveUp(ctx context.Context) error {
+	return fmt.Errorf("%w: gave up waiting: %w", store.ErrUnavailable, ctx.Err())
 }

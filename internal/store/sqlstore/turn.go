@@ -1,34 +1,33 @@
-package sqlite
+package sqlstore
 
 import (
 	"context"
 	"errors"
 
 	"github.com/apikeyd/apikeyd/internal/store"
-	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
-// turn is one call's part of a transaction of the database. It is the sqlstore.Runner of that call's Tx.
+// turn is one call's part of a transaction of the database. It is the Runner of that call's Tx.
 //
 // It sets a savepoint before it writes for the first time, so that one that only reads, or fails before it writes,
 // costs nothing to undo. Its statements do not watch contexts: a turn lasts as long as its statements, and its end
 // has to be known.
 type turn struct {
-	writer *writer
-	call   *call
-	tx     *sqlstore.Tx
+	session Session
+	call    *call
+	tx      *Tx
 
 	err    error // how the function ended
 	wrote  bool  // there is a savepoint
 	failed error // what a statement failed on, after which nothing that was done can be kept
-	lost   bool  // SQLite may have undone the whole transaction
+	lost   bool  // the database may have undone the whole transaction
 	over   bool
 }
 
 var errOver = errors.New("transaction is over")
 
 // may returns why s cannot run, and sets the savepoint where s is the first statement that writes.
-func (t *turn) may(s sqlstore.Statement) error {
+func (t *turn) may(s Statement) error {
 	switch {
 	case t.over:
 		return errOver
@@ -37,7 +36,7 @@ func (t *turn) may(s sqlstore.Statement) error {
 	case !s.Writes() || t.wrote:
 		return nil
 	}
-	if err := t.writer.do(savepoint); err != nil {
+	if err := t.session.Savepoint(); err != nil {
 		return t.fail(err)
 	}
 	t.wrote = true
@@ -47,7 +46,7 @@ func (t *turn) may(s sqlstore.Statement) error {
 // fail notes that nothing of the turn can be kept.
 func (t *turn) fail(err error) error {
 	t.failed = err
-	t.lost = t.lost || errors.Is(err, store.ErrUnavailable)
+	t.lost = t.lost || t.session.Lost(err)
 	return err
 }
 
@@ -62,10 +61,10 @@ func (t *turn) end() {
 	}
 	var err error
 	if t.err != nil {
-		err = t.writer.do(undo)
+		err = t.session.Undo()
 	}
 	if err == nil {
-		err = t.writer.do(release)
+		err = t.session.Release()
 	}
 	if err != nil {
 		t.lost = true
@@ -76,35 +75,35 @@ func (t *turn) end() {
 }
 
 // One gives the first row of the answer to scan.
-func (t *turn) One(_ context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+func (t *turn) One(_ context.Context, s Statement, scan func(Row) error, args ...any) error {
 	if err := t.may(s); err != nil {
 		return err
 	}
-	return t.read(t.writer.one(context.Background(), s, scan, args))
+	return t.read(t.session.One(context.Background(), s, scan, args...))
 }
 
 // Each gives every row of the answer to scan.
-func (t *turn) Each(_ context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+func (t *turn) Each(_ context.Context, s Statement, scan func(Row) error, args ...any) error {
 	if err := t.may(s); err != nil {
 		return err
 	}
-	return t.read(t.writer.each(context.Background(), s, scan, args))
+	return t.read(t.session.Each(context.Background(), s, scan, args...))
 }
 
 // read notes the failure of a query where it is one of the database.
 func (t *turn) read(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) && t.session.Lost(err) {
 		return t.fail(err)
 	}
 	return err
 }
 
 // Exec returns how many rows were changed.
-func (t *turn) Exec(_ context.Context, s sqlstore.Statement, args ...any) (int64, error) {
+func (t *turn) Exec(_ context.Context, s Statement, args ...any) (int64, error) {
 	if err := t.may(s); err != nil {
 		return 0, err
 	}
-	n, err := t.writer.Exec(context.Background(), s, args...)
+	n, err := t.session.Exec(context.Background(), s, args...)
 	if err != nil {
 		return 0, t.fail(err)
 	}
@@ -112,11 +111,11 @@ func (t *turn) Exec(_ context.Context, s sqlstore.Statement, args ...any) (int64
 }
 
 // Insert returns the id of the new row.
-func (t *turn) Insert(_ context.Context, s sqlstore.Statement, args ...any) (int64, error) {
+func (t *turn) Insert(_ context.Context, s Statement, args ...any) (int64, error) {
 	if err := t.may(s); err != nil {
 		return 0, err
 	}
-	id, err := t.writer.Insert(context.Background(), s, args...)
+	id, err := t.session.Insert(context.Background(), s, args...)
 	if err != nil {
 		return 0, t.fail(err)
 	}

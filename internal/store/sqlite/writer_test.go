@@ -7,6 +7,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
 // hold takes a turn and keeps it until the returned function is called, so that what is sent meanwhile arrives together.
@@ -25,7 +26,7 @@ func hold(t *testing.T, s *Store) (release func()) {
 
 // waitForQueue waits until n calls stand in the queue.
 func waitForQueue(s *Store, n int) {
-	for len(s.writer.queue) < n {
+	for s.writer.Waiting() < n {
 		// Whoever is on the way needs the processor.
 		yield()
 	}
@@ -76,7 +77,7 @@ func TestArrivingTogetherIsCommittedTogether(t *testing.T) {
 func TestMoreThanABatch(t *testing.T) {
 	s := openFilled(t, Options{Path: newPath(t), Migrate: true}, 0)
 	release := hold(t, s)
-	const n = 3 * maxBatch
+	const n = 3 * sqlstore.MaxBatch
 	var group sync.WaitGroup
 	for i := range n {
 		group.Go(func() {
@@ -89,7 +90,7 @@ func TestMoreThanABatch(t *testing.T) {
 			}
 		})
 	}
-	waitForQueue(s, maxBatch)
+	waitForQueue(s, sqlstore.MaxBatch)
 	release()
 	group.Wait()
 	if got := count(t, s, `SELECT count(*) FROM tokens`); got != n {

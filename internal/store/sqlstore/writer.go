@@ -10,9 +10,9 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
-// maxBatch is how many transactions are committed together at most. It bounds how long the first one waits for the
+// MaxBatch is how many transactions are committed together at most. It bounds how long the first one waits for the
 // others, to some 20 ms of work.
-const maxBatch = 256
+const MaxBatch = 256
 
 // Session is the one connection of a database that writes. It is for one goroutine at a time, and its calls, which do not
 // watch contexts, end by themselves. Its errors are those of the storage contract.
@@ -49,7 +49,7 @@ type Writer struct {
 
 // NewWriter returns a Writer for a session, which is its own from then on. Close it, or its goroutine stays.
 func NewWriter(s Session) *Writer {
-	w := &Writer{session: s, queue: make(chan *call, maxBatch), stopped: make(chan struct{})}
+	w := &Writer{session: s, queue: make(chan *call, MaxBatch), stopped: make(chan struct{})}
 	go w.loop()
 	return w
 }
@@ -59,6 +59,9 @@ func (w *Writer) Close() {
 	close(w.queue)
 	<-w.stopped
 }
+
+// Waiting returns how many calls of Update wait for a turn.
+func (w *Writer) Waiting() int { return len(w.queue) }
 
 // call is one call of Update.
 type call struct {
@@ -165,7 +168,7 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 				c.answer(nil, t.err)
 			}
 		}
-		if n == maxBatch {
+		if n == MaxBatch {
 			break
 		}
 	}

@@ -120,6 +120,9 @@ func (r *reads) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlsto
 // Exec returns ErrReadOnly.
 func (*reads) Exec(context.Context, sqlstore.Statement, ...any) (int64, error) { return 0, ErrReadOnly }
 
+// ExecEach returns ErrReadOnly.
+func (*reads) ExecEach(context.Context, sqlstore.Statement, [][]any) error { return ErrReadOnly }
+
 // Insert returns ErrReadOnly.
 func (*reads) Insert(context.Context, sqlstore.Statement, ...any) (int64, error) {
 	return 0, ErrReadOnly

@@ -136,6 +136,16 @@ func (s *session) Exec(ctx context.Context, st sqlstore.Statement, args ...any) 
 	return result.RowsAffected()
 }
 
+// ExecEach runs a statement once for each list of arguments.
+func (s *session) ExecEach(ctx context.Context, st sqlstore.Statement, args [][]any) error {
+	for _, row := range args {
+		if _, err := s.exec(ctx, st, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Insert returns the id of the new row.
 func (s *session) Insert(ctx context.Context, st sqlstore.Statement, args ...any) (int64, error) {
 	result, err := s.exec(ctx, st, args)

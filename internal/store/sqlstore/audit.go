@@ -138,15 +138,16 @@ func appendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 		return err
 	}
 	last := extent.Last
-	for _, e := range entries {
+	rows := make([][]any, len(entries))
+	for i, e := range entries {
 		e = e.Chain(last)
 		last = e.Head()
-		_, err := run.Exec(ctx, InsertAudit, e.ID, e.OccurredAt.UnixMicro(), number(e.Actor.UserID), number(e.Actor.KeyID),
+		rows[i] = []any{e.ID, e.OccurredAt.UnixMicro(), number(e.Actor.UserID), number(e.Actor.KeyID),
 			number(e.Actor.SessionID), string(e.Action), e.Target.Type, number(e.Target.ID), number(e.OrganizationID), text(e.IP),
-			text(e.RequestID), int64(e.Outcome), text(e.Code), text(e.Before), text(e.After), e.PreviousHash[:], e.Hash[:])
-		if err != nil {
-			return err
-		}
+			text(e.RequestID), int64(e.Outcome), text(e.Code), text(e.Before), text(e.After), e.PreviousHash[:], e.Hash[:]}
+	}
+	if err := run.ExecEach(ctx, InsertAudit, rows); err != nil {
+		return err
 	}
 	_, err = run.Exec(ctx, UpdateAuditLast, last.ID, last.Hash[:], last.OccurredAt.UnixMicro())
 	return err

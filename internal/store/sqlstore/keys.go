@@ -124,15 +124,13 @@ func (t *Tx) keysOf(ctx context.Context, organizationID, userID int64, scopes ke
 
 // SetLastUsed moves the time of last use of each key forward.
 func (t *Tx) SetLastUsed(ctx context.Context, uses []store.Use) error {
+	var rows [][]any
 	for _, u := range uses {
-		if u.At.IsZero() {
-			continue
-		}
-		if _, err := t.run.Exec(ctx, UpdateLastUsed, u.KeyID, micros(u.At)); err != nil {
-			return err
+		if !u.At.IsZero() {
+			rows = append(rows, []any{u.KeyID, micros(u.At)})
 		}
 	}
-	return nil
+	return t.run.ExecEach(ctx, UpdateLastUsed, rows)
 }
 
 // change runs a statement that is about one row, and returns store.ErrNotFound where that is not there.

@@ -30,6 +30,8 @@ type Runner interface {
 	Each(ctx context.Context, s Statement, scan func(Row) error, args ...any) error
 	// Exec returns how many rows were changed.
 	Exec(ctx context.Context, s Statement, args ...any) (int64, error)
+	// ExecEach runs a statement once for each list of arguments, in their order. It ends at the first that fails.
+	ExecEach(ctx context.Context, s Statement, args [][]any) error
 	// Insert returns the id that the database gave to the row.
 	Insert(ctx context.Context, s Statement, args ...any) (int64, error)
 }

@@ -110,6 +110,17 @@ func (t *turn) Exec(_ context.Context, s Statement, args ...any) (int64, error) 
 	return n, nil
 }
 
+// ExecEach runs a statement once for each list of arguments.
+func (t *turn) ExecEach(_ context.Context, s Statement, args [][]any) error {
+	if err := t.may(s); err != nil {
+		return err
+	}
+	if err := t.session.ExecEach(context.Background(), s, args); err != nil {
+		return t.fail(err)
+	}
+	return nil
+}
+
 // Insert returns the id of the new row.
 func (t *turn) Insert(_ context.Context, s Statement, args ...any) (int64, error) {
 	if err := t.may(s); err != nil {

@@ -24,10 +24,10 @@ const backupStep = 2048
 // fs.ErrExist where there is a file at path. The copy can be read and written by its owner alone, and is itself a
 // database to open.
 func (s *Store) Backup(ctx context.Context, path string) (err error) {
-	if err := s.gate.enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("backup to %s: %w", path, err)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"modernc.org/sqlite"
+
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
 // file is the database file, checked and locked.
@@ -36,7 +38,7 @@ func openFile(opts Options) (_ *file, err error) {
 	if f.migrations == nil {
 		f.migrations = embedded()
 	}
-	if f.known, err = knownMigrations(f.migrations); err != nil {
+	if f.known, err = sqlstore.KnownMigrations(f.migrations); err != nil {
 		return nil, err
 	}
 	if f.path == "" {

@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
 
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
 //go:embed migrations/*.sql
@@ -29,15 +28,8 @@ func embedded() fs.FS {
 	return dir
 }
 
-// history is the table that says which migrations were applied.
-const history = "schema_migrations"
-
-// Migration is one step of the schema. Numbers and names are the same for every database.
-type Migration struct {
-	Number    int64
-	Name      string    // "" for one that this program does not know
-	AppliedAt time.Time // zero: not yet
-}
+// Migration is one step of the schema.
+type Migration = sqlstore.Migration
 
 // Migrate brings the schema up to date and returns the migrations that were applied, none where it was. Each is
 // one transaction: an interrupted Migrate left some of them undone and none half done, and the next one goes on.
@@ -103,7 +95,7 @@ func (f *file) migrate(ctx context.Context) (applied []Migration, err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	steps, err := goose.NewProvider(goose.DialectSQLite3, db, f.migrations,
-		goose.WithTableName(history), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		goose.WithTableName(sqlstore.History), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +104,7 @@ func (f *file) migrate(ctx context.Context) (applied []Migration, err error) {
 		results = partial.Applied
 	}
 	for _, r := range results {
-		m, err := parseMigration(r.Source.Path)
+		m, err := sqlstore.ParseMigration(r.Source.Path)
 		if err != nil {
 			return applied, err
 		}
@@ -145,9 +137,9 @@ func (f *file) checkVersion(version int64) error {
 // schemaVersion returns the number of the last migration that was applied, 0 where none was.
 func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
 	var tables int
-	err = db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = '`+history+`'`).Scan(&tables)
+	err = db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = '`+sqlstore.History+`'`).Scan(&tables)
 	if err == nil && tables != 0 {
-		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+history+` WHERE is_applied`).Scan(&version)
+		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+sqlstore.History+` WHERE is_applied`).Scan(&version)
 	}
 	return version, err
 }
@@ -180,11 +172,11 @@ func (f *file) inspect(ctx context.Context) (s schema, err error) {
 		return s, err
 	case len(tables) == 0:
 		return s, nil
-	case !tables[history]:
-		return s, fmt.Errorf("belongs to another program: it has tables, but no %s", history)
+	case !tables[sqlstore.History]:
+		return s, fmt.Errorf("belongs to another program: it has tables, but no %s", sqlstore.History)
 	}
 
-	err = list(ctx, db, `SELECT version_id, tstamp FROM `+history+` WHERE is_applied AND version_id > 0 ORDER BY version_id`,
+	err = list(ctx, db, `SELECT version_id, tstamp FROM `+sqlstore.History+` WHERE is_applied AND version_id > 0 ORDER BY version_id`,
 		func(rows *sql.Rows) error {
 			var number int64
 			var at time.Time
@@ -223,31 +215,4 @@ func list(ctx context.Context, db *sql.DB, query string, scan func(*sql.Rows) er
 		}
 	}
 	return rows.Err()
-}
-
-// knownMigrations lists the migrations in dir, in the order of their numbers.
-func knownMigrations(dir fs.FS) ([]Migration, error) {
-	names, err := fs.Glob(dir, "*.sql") // sorted
-	if err != nil {
-		return nil, err
-	}
-	var known []Migration
-	for _, name := range names {
-		m, err := parseMigration(name)
-		if err != nil {
-			return nil, err
-		}
-		known = append(known, m)
-	}
-	return known, nil
-}
-
-// parseMigration returns the migration that a file such as "00001_accounts_and_keys.sql" holds.
-func parseMigration(name string) (Migration, error) {
-	number, err := goose.NumericComponent(name)
-	if err != nil {
-		return Migration{}, fmt.Errorf("migration %s: %w", name, err)
-	}
-	_, label, _ := strings.Cut(strings.TrimSuffix(path.Base(name), ".sql"), "_")
-	return Migration{Number: number, Name: label}, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
 // step is a migration that may follow those of this program.
@@ -32,7 +33,7 @@ func later(more ...step) fs.FS {
 }
 
 // newest is the number of this program's last migration.
-var newest = int64(len(must(knownMigrations(embedded()))))
+var newest = int64(len(must(sqlstore.KnownMigrations(embedded()))))
 
 // upTo returns the numbers of the migrations from the first to the n-th.
 func upTo(n int64) (numbers []int64) {
@@ -70,7 +71,7 @@ func applied(t *testing.T, opts Options) (numbers []int64) {
 }
 
 func TestMigrationsAreNumberedWithoutGaps(t *testing.T) {
-	for i, m := range must(knownMigrations(embedded())) {
+	for i, m := range must(sqlstore.KnownMigrations(embedded())) {
 		if m.Number != int64(i+1) || m.Name == "" {
 			t.Errorf("migration %d is %+v", i+1, m)
 		}
@@ -83,7 +84,7 @@ func TestMigrateNewDatabase(t *testing.T) {
 	open(t, opts)
 	opts.Migrate = false
 	migrations, err := Migrations(t.Context(), opts) // while the store is open
-	known := must(knownMigrations(embedded()))
+	known := must(sqlstore.KnownMigrations(embedded()))
 	if err != nil || len(migrations) != len(known) || known[0].Name != "accounts_and_keys" {
 		t.Fatalf("Migrations() = %+v, %v, want %+v", migrations, err, known)
 	}
@@ -158,7 +159,7 @@ func TestNewerSchema(t *testing.T) {
 	for i := range migrations {
 		migrations[i].AppliedAt = time.Time{}
 	}
-	want := append(must(knownMigrations(embedded())), Migration{Number: newest + 1}, Migration{Number: 7000})
+	want := append(must(sqlstore.KnownMigrations(embedded())), Migration{Number: newest + 1}, Migration{Number: 7000})
 	if err != nil || !slices.Equal(migrations, want) {
 		t.Errorf("Migrations() = %+v, %v, want %+v", migrations, err, want)
 	}
@@ -263,7 +264,7 @@ func columnsOf(t *testing.T, path string) map[string][]string {
 	defer db.Close()
 	columns := map[string][]string{}
 	err := list(t.Context(), db, `SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c
-		WHERE m.type = 'table' AND m.name <> '`+history+`'`, func(rows *sql.Rows) error {
+		WHERE m.type = 'table' AND m.name <> '`+sqlstore.History+`'`, func(rows *sql.Rows) error {
 		var table, column string
 		err := rows.Scan(&table, &column)
 		columns[table] = append(columns[table], column)
@@ -286,7 +287,7 @@ func rowsOf(t *testing.T, path string, columns map[string][]string) map[string][
 		err := list(t.Context(), db, query, func(rows *sql.Rows) error {
 			var row string
 			err := rows.Scan(&row)
-			if !strings.Contains(row, history) { // its ids, which every migration adds to
+			if !strings.Contains(row, sqlstore.History) { // its ids, which every migration adds to
 				all[table] = append(all[table], row)
 			}
 			return err
@@ -371,7 +372,7 @@ func TestSchema(t *testing.T) {
 		}
 		tables[name] = text
 	}
-	delete(tables, history) // not ours
+	delete(tables, sqlstore.History) // not ours
 	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "members", "organizations", "sessions",
 		"sign_in_links", "tokens", "users"}
 	if got := slices.Sorted(maps.Keys(tables)); !slices.Equal(got, want) {

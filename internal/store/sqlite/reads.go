@@ -12,7 +12,7 @@ import (
 // reads runs queries outside of transactions. It is a sqlstore.Runner that changes nothing.
 type reads struct {
 	file *file
-	gate *gate
+	gate *sqlstore.Gate
 	// Single rows and lists have connections of their own: a list may take seconds, and a check must not wait for it.
 	points, lists pool
 	// free holds a place for each connection for single rows. Whoever waits for one watches their context here; the
@@ -32,7 +32,7 @@ const (
 	listConnections     = 2
 )
 
-func openReads(f *file, g *gate) (_ *reads, err error) {
+func openReads(f *file, g *sqlstore.Gate) (_ *reads, err error) {
 	r := &reads{file: f, gate: g}
 	n := min(max(2, runtime.GOMAXPROCS(0)), maxPointConnections)
 	r.free = make(chan struct{}, n)
@@ -77,10 +77,10 @@ func (r *reads) close() error {
 // One gives the first row of the answer to scan. A query for one row ends within microseconds, and watching a context
 // would cost the driver more than that: only the wait for a connection does.
 func (r *reads) One(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
-	if err := r.gate.enter(); err != nil {
+	if err := r.gate.Enter(); err != nil {
 		return err
 	}
-	defer r.gate.leave()
+	defer r.gate.Leave()
 	if err := r.wait(ctx); err != nil {
 		return err
 	}
@@ -103,10 +103,10 @@ func (r *reads) wait(ctx context.Context) error {
 
 // Each gives every row of the answer to scan, until ctx ends.
 func (r *reads) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
-	if err := r.gate.enter(); err != nil {
+	if err := r.gate.Enter(); err != nil {
 		return err
 	}
-	defer r.gate.leave()
+	defer r.gate.Leave()
 	if s != sqlstore.ListMemberships && s != sqlstore.ListSessions {
 		return r.lists.each(ctx, s, scan, args)
 	}

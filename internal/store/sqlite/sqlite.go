@@ -56,7 +56,7 @@ type Store struct {
 	sqlstore.Reader
 
 	file    *file
-	gate    gate
+	gate    sqlstore.Gate
 	reads   *reads
 	session *session         // nil where the store is read-only
 	writer  *sqlstore.Writer // likewise
@@ -110,25 +110,25 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) ([]store.Ch
 	if s.writer == nil {
 		return nil, ErrReadOnly
 	}
-	if err := s.gate.enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return nil, err
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	return s.writer.Update(ctx, fn)
 }
 
 // Ready returns nil where the database can be read and its schema is the one that this program knows.
 func (s *Store) Ready(ctx context.Context) error {
-	if err := s.gate.enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	return s.reads.checkSchema(ctx)
 }
 
 // Close waits for the calls under way and closes the database. Closing again does nothing.
 func (s *Store) Close() error {
-	if !s.gate.close() {
+	if !s.gate.Close() {
 		return nil
 	}
 	if err := s.close(); err != nil {

@@ -1,0 +1,109 @@
+package postgres
+
+import (
+	"strconv"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
+)
+
+// texts are the statements as PostgreSQL runs them.
+var texts = func() (texts [sqlstore.Count]string) {
+	for i := range texts {
+		texts[i] = text(sqlstore.Statement(i))
+	}
+	return texts
+}()
+
+// text returns a statement as PostgreSQL runs it.
+func text(s sqlstore.Statement) string {
+	switch s {
+	case sqlstore.InsertUser:
+		return s.Text() + ` RETURNING user_id`
+	case sqlstore.InsertOrganization:
+		return s.Text() + ` RETURNING organization_id`
+	case sqlstore.InsertKey:
+		return s.Text() + ` RETURNING key_id`
+	case sqlstore.InsertSession:
+		return s.Text() + ` RETURNING session_id`
+	case sqlstore.ListMemberships:
+		return `
+			SELECT m.organization_id,
+				(SELECT o.organization_name FROM organizations o WHERE o.organization_id = m.organization_id),
+				m.user_id, m.role, m.created_at
+			FROM members m WHERE m.user_id = $1 ORDER BY m.organization_id`
+	case sqlstore.ListKeys:
+		return listKeys(``)
+	case sqlstore.ListKeysOfOrganization:
+		return listKeys(`organization_id = $1 AND`)
+	case sqlstore.ListKeysOfUser:
+		return listKeys(`user_id = $2 AND`)
+	case sqlstore.ListKeysOfMember:
+		return listKeys(`organization_id = $1 AND user_id = $2 AND`)
+	case sqlstore.ListKeyIDsOfMember:
+		return `SELECT key_id FROM api_keys WHERE organization_id = $1 AND user_id = $2 AND scopes & $3 <> 0 ORDER BY key_id`
+	case sqlstore.ListDigestsOfOrganization:
+		return `SELECT digest FROM tokens WHERE key_id IN (SELECT key_id FROM api_keys WHERE organization_id = $1)`
+	case sqlstore.DeleteTokensOfOrganization:
+		return `DELETE FROM tokens WHERE key_id IN (SELECT key_id FROM api_keys WHERE organization_id = $1)`
+	case sqlstore.DeleteKeysOfOrganization:
+		return `DELETE FROM api_keys WHERE organization_id = $1`
+	case sqlstore.ListOrganizations:
+		return `SELECT ` + sqlstore.OrganizationColumns + ` FROM organizations
+			WHERE organization_id < $1 AND ($2 = '' OR strpos(` + lower("organization_name") + `, $2) > 0)
+			ORDER BY organization_id DESC LIMIT $3`
+	case sqlstore.ListMembers:
+		return `SELECT ` + sqlstore.MemberColumns + ` FROM members m
+			WHERE organization_id = $1 AND user_id < $2 ORDER BY user_id DESC LIMIT $3`
+	case sqlstore.CountOwners:
+		return `SELECT count(*) FROM members WHERE organization_id = $1 AND role = ` + strconv.Itoa(int(key.Owner))
+	case sqlstore.ListSessions:
+		return `SELECT ` + sqlstore.SessionColumns + ` FROM sessions
+			WHERE user_id = $1 AND session_id < $2 ORDER BY session_id DESC LIMIT $3`
+	case sqlstore.ListAudit:
+		return listAudit(``)
+	case sqlstore.ListAuditOfOrganization:
+		return listAudit(`organization_id = $1 AND`)
+	case sqlstore.ListAuditOfTarget:
+		return listAudit(`target_type = $2 AND target_id = $3 AND`)
+	case sqlstore.ListAuditOldest:
+		return `SELECT ` + sqlstore.AuditColumns + ` FROM audit_log WHERE audit_id > $1 ORDER BY audit_id LIMIT $2`
+	default:
+		return s.Text()
+	}
+}
+
+// lower folds the case of ASCII letters alone, whatever the database's locale.
+func lower(column string) string {
+	return `translate(` + column + `, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')`
+}
+
+// Parameters that do not restrict are left alone by the planner only where it cannot take them for a reason to use an index;
+// the casts give those a type that stand in no comparison with a column.
+
+// listKeys returns the statement for a page of keys.
+func listKeys(restriction string) string {
+	return `
+	SELECT ` + sqlstore.KeyColumns + `
+	FROM api_keys
+	WHERE ` + restriction + ` key_id < $3
+		AND ($1::bigint IS NOT NULL) AND ($2::bigint IS NOT NULL)
+		AND ($4::text = '' OR strpos(` + lower("key_name") + `, $4::text) > 0)
+		AND ($5::boolean IS NULL OR enabled = $5::boolean)
+		AND ($6::integer = 0 OR scopes & $6::integer <> 0)
+	ORDER BY key_id DESC LIMIT $7`
+}
+
+// listAudit returns the statement for a page of the audit log.
+func listAudit(restriction string) string {
+	return `
+	SELECT ` + sqlstore.AuditColumns + `
+	FROM audit_log
+	WHERE ` + restriction + ` audit_id >= $4 AND audit_id < $5
+		AND ($1::bigint = 0 OR organization_id = $1::bigint)
+		AND ($2::text = '' OR target_type = $2::text) AND ($3::bigint = 0 OR target_id = $3::bigint)
+		AND ($6::bigint = 0 OR actor_user_id = $6::bigint) AND ($7::bigint = 0 OR actor_key_id = $7::bigint)
+		AND ($8::text = '' OR action = $8::text) AND ($9::text = '' OR starts_with(action, $9::text))
+		AND ($10::integer = 0 OR outcome = $10::integer)
+	ORDER BY audit_id DESC LIMIT $11`
+}

@@ -68,9 +68,8 @@ func TestConstraintsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestForeignKeysOnlyNameWhatIsMissing(t *testing.T) {
+func TestARowThatOthersReferToStays(t *testing.T) {
 	s := openFilled(t, Options{Path: newPath(t), Migrate: true}, 1)
-	// A row that others refer to cannot go; no statement tries, so that this is no conflict that anybody expects.
 	_, err := s.writer.conn.ExecContext(t.Context(), `DELETE FROM users`)
 	if extended(err) != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
 		t.Errorf("DELETE = %v, want a refusal", err)

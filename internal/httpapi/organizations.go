@@ -39,8 +39,8 @@ type organizationList struct {
 func readOrganizationList(in *input) (organizationList, error) {
 	list := organizationList{page: in.page(organizationsPath)}
 	list.Limit, list.Before = list.limit, list.before
-	list.NameContains = in.searchParameter("q")
-	list.ExternalID, _ = in.parameter("external_id")
+	list.NameContains = in.textParameter("q", key.MaxNameLength)
+	list.ExternalID = in.textParameter("external_id", key.MaxExternalIDLength)
 	return list, nil
 }
 

@@ -47,6 +47,10 @@ type Nodes interface {
 	// was called is one the node has applied.
 	Renew(ctx context.Context, id, oldest, beat, applied int64) (renewed, known bool, err error)
 
+	// Expel removes a node that has not applied a change, and whose lease has ended for certain: nobody waits for it any more,
+	// and it cannot renew. One that has applied it meanwhile stays.
+	Expel(ctx context.Context, id, change int64) error
+
 	// Behind returns the nodes but one that have not applied a change.
 	Behind(ctx context.Context, change, except int64) ([]Node, error)
 	// List returns all nodes, in the order of their ids, and the number of the last change.

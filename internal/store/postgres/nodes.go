@@ -99,6 +99,14 @@ func (s *Store) Renew(ctx context.Context, id, oldest, beat, applied int64) (ren
 	return renewed, known, failure(err)
 }
 
+// Expel removes a node that has not applied a change.
+func (s *Store) Expel(ctx context.Context, id, change int64) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.pool.Exec(ctx, `DELETE FROM nodes WHERE node_id = $1 AND applied_id < $2`, id, change)
+	return failure(err)
+}
+
 const nodeColumns = `node_id, node_name, version, lease_ms, applied_id, started_at, renewed_at`
 
 func scanNode(row pgx.CollectableRow) (n store.Node, err error) {

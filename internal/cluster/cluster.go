@@ -22,12 +22,6 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
-// Bounds of a lease.
-const (
-	MinLease = 500 * time.Millisecond
-	MaxLease = 30 * time.Second
-)
-
 // Cache is what a node answers from.
 type Cache interface {
 	// Invalidate forgets what is known about tokens, and what is being looked up about them. A check that begins after it has
@@ -41,23 +35,17 @@ type Cache interface {
 type Options struct {
 	Nodes   store.Nodes
 	Cache   Cache
-	Lease   time.Duration // from MinLease to MaxLease
-	// StaleIfError is for how long after the end of a lease the node may answer from memory where the database is away. It gives
-	// up the promise for that long; 0 does not.
-	StaleIfError time.Duration
-	Name    string        // of this node, for people
+	Lease   *Lease
+	Name    string // of this node, for people
 	Version string
-	Now     func() time.Time // with a monotonic clock, like time.Now
+	Now     func() time.Time // with a monotonic clock, like time.Now; the same as the lease's
 	Log     *slog.Logger
 }
 
 // Node is this process as one of the nodes. Its methods are safe for concurrent use.
 type Node struct {
 	o    Options
-	base time.Time // times by the monotonic clock count from here
-
-	lease atomic.Pointer[lease] // nil: none was ever held
-	wake  chan struct{}         // there may be changes to follow
+	wake chan struct{} // there may be changes to follow
 
 	id atomic.Int64 // this node's, 0 before it has joined
 
@@ -72,13 +60,6 @@ type Node struct {
 	stats   Stats
 }
 
-// lease lets the node answer until either clock says that it has ended.
-type lease struct {
-	term      uint64        // rises with each lease that does not go on from the one before
-	monotonic time.Duration // since base
-	wall      time.Time     // without its monotonic part: it shows what stopped the other clock, as suspending the machine does
-}
-
 // Stats are counts since the start.
 type Stats struct {
 	Renewals, Failures int64         // of the lease
@@ -91,41 +72,7 @@ type Stats struct {
 
 // New returns a node that holds no lease and knows nobody. Run joins the others.
 func New(o Options) *Node {
-	return &Node{o: o, base: o.Now(), wake: make(chan struct{}, 1), waiters: map[chan struct{}]struct{}{}}
-}
-
-// margin is what the holder of a lease takes off, and what those who wait for its end add: clocks do not all run at the same
-// rate, and a process may be held up between looking at one and going by it.
-func margin(lease time.Duration) time.Duration { return lease / 10 }
-
-// Held reports whether the node may answer from memory at now, a reading of the clock just taken, and since which term. The
-// same term means that it might have all the time between.
-func (n *Node) Held(now time.Time) (term uint64, held bool) {
-	l := n.lease.Load()
-	if l == nil {
-		return 0, false
-	}
-	return l.term, l.holds(now, n.base)
-}
-
-func (l *lease) holds(now, base time.Time) bool {
-	return now.Sub(base) < l.monotonic && now.Before(l.wall)
-}
-
-// Excused reports whether the node may answer from memory although it holds no lease, given that the database cannot be
-// asked.
-func (n *Node) Excused(now time.Time) bool {
-	l := n.lease.Load()
-	return n.o.StaleIfError > 0 && l != nil && now.Sub(n.base) < l.monotonic+n.o.StaleIfError
-}
-
-// LeaseLeft returns how long the lease lasts, 0 where none is held.
-func (n *Node) LeaseLeft() time.Duration {
-	l, now := n.lease.Load(), n.o.Now()
-	if l == nil || !l.holds(now, n.base) {
-		return 0
-	}
-	return l.monotonic - now.Sub(n.base)
+	return &Node{o: o, wake: make(chan struct{}, 1), waiters: map[chan struct{}]struct{}{}}
 }
 
 // Stats returns the counts.
@@ -147,7 +94,7 @@ func (n *Node) Run(ctx context.Context) {
 	listening.Go(func() { n.listen(ctx) })
 	defer listening.Wait()
 
-	every := time.NewTicker(n.o.Lease / 4)
+	every := time.NewTicker(n.o.Lease.length / 4)
 	defer every.Stop()
 	tidy := time.NewTicker(tidyEvery)
 	defer tidy.Stop()
@@ -189,7 +136,7 @@ func (n *Node) tidy(ctx context.Context) {
 
 // leave gives up the lease, and then says so: in this order, nobody needs to wait for it any more.
 func (n *Node) leave() {
-	n.lease.Store(nil)
+	n.o.Lease.end()
 	if !n.joined {
 		return
 	}
@@ -218,7 +165,7 @@ func (n *Node) step(ctx context.Context) error {
 const tries = 10
 
 func (n *Node) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, n.o.Lease)
+	ctx, cancel := context.WithTimeout(ctx, n.o.Lease.length)
 	defer cancel()
 	for range tries {
 		if err := n.follow(ctx); err != nil {
@@ -232,7 +179,7 @@ func (n *Node) renew(ctx context.Context) error {
 			return err
 		case renewed:
 			n.beat = n.tried
-			n.extend(asked)
+			n.o.Lease.extend(asked)
 			return nil
 		case !known: // the row is gone, or the database is an older one
 			n.forget("this node is not known to the database any more")
@@ -268,7 +215,7 @@ func (n *Node) join(ctx context.Context) error {
 			return err
 		}
 	}
-	self, err := n.o.Nodes.Join(ctx, store.Node{Name: n.o.Name, Version: n.o.Version, Lease: n.o.Lease, StartedAt: n.o.Now()})
+	self, err := n.o.Nodes.Join(ctx, store.Node{Name: n.o.Name, Version: n.o.Version, Lease: n.o.Lease.length, StartedAt: n.o.Now()})
 	if err != nil {
 		return err
 	}
@@ -280,31 +227,10 @@ func (n *Node) join(ctx context.Context) error {
 
 // forget empties the cache, which may lack changes that nobody can tell of any more, and gives up the lease with it.
 func (n *Node) forget(reason string) {
-	n.lease.Store(n.ended())
+	n.o.Lease.end()
 	n.o.Cache.Forget()
 	n.count(func(s *Stats) { s.Forgotten++ })
 	n.o.Log.Warn("everything in the cache is forgotten", "reason", reason)
-}
-
-// ended returns the lease as one that has ended, so that the next one begins another term.
-func (n *Node) ended() *lease {
-	if l := n.lease.Load(); l != nil {
-		return &lease{term: l.term}
-	}
-	return nil
-}
-
-// extend counts a lease from when it was asked for.
-func (n *Node) extend(asked time.Time) {
-	length := n.o.Lease - margin(n.o.Lease)
-	next := &lease{term: 1, monotonic: asked.Sub(n.base) + length, wall: asked.Round(0).Add(length)}
-	if l := n.lease.Load(); l != nil {
-		next.term = l.term
-		if !l.holds(n.o.Now(), n.base) {
-			next.term++
-		}
-	}
-	n.lease.Store(next)
 }
 
 // Invalidate forgets what is known about tokens that changed, here and on every other node. When it returns, no check that

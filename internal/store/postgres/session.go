@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
@@ -101,6 +102,31 @@ func (s *session) begin() error {
 		return failure(err)
 	}
 	return nil
+}
+
+// announce adds changes behind the last one. Their numbers have no gaps and rise in the order of commits, because the turn
+// to write is held until then. The notification is only a wake-up: it may get lost.
+const announce = `
+	WITH last AS (
+		UPDATE change_extent SET last_id = last_id + cardinality($1::bytea[]) WHERE one = 1
+		RETURNING last_id, last_id - cardinality($1::bytea[]) AS before
+	), added AS (
+		INSERT INTO changes (change_id, digest)
+		SELECT last.before + d.place, d.digest FROM last, unnest($1::bytea[]) WITH ORDINALITY AS d (digest, place)
+	)
+	SELECT last_id, pg_notify('` + changedChannel + `', '')::text FROM last`
+
+// Announce adds changes to what other nodes follow.
+func (s *session) Announce(digests []key.Digest) (last int64, err error) {
+	list := make([][]byte, len(digests))
+	for i := range digests {
+		list[i] = digests[i][:]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
+	defer cancel()
+	var notified string
+	err = failure(s.conn.QueryRow(ctx, announce, list).Scan(&last, &notified))
+	return last, err
 }
 
 // Commit commits. Where the answer does not come, the server is asked what became of the transaction.
@@ -221,5 +247,6 @@ func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]an
 func (s *session) Insert(_ context.Context, st sqlstore.Statement, args ...any) (id int64, err error) {
 	ctx, cancel := s.timeout()
 	defer cancel()
-	return id, statementFailure(st, s.conn.QueryRow(ctx, texts[st], args...).Scan(&id))
+	err = s.conn.QueryRow(ctx, texts[st], args...).Scan(&id)
+	return id, statementFailure(st, err)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
@@ -102,6 +103,9 @@ func (s *session) Commit() error {
 
 // Rollback undoes the transaction. It fails where SQLite has done so already.
 func (s *session) Rollback() { _ = s.do(rollback) }
+
+// Announce has nobody to tell: one process has the file.
+func (s *session) Announce([]key.Digest) (int64, error) { return 0, nil }
 
 // Savepoint, Release and Undo are SQLite's own.
 func (s *session) Savepoint() error { return s.do(savepoint) }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/apikeyd/apikeyd/internal/audit"
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
@@ -24,6 +25,9 @@ type Session interface {
 	Commit() error
 	// Rollback undoes the transaction, whatever state it is in.
 	Rollback()
+	// Announce adds changes to what other nodes follow, in the transaction, and returns the number of the last one; 0 where
+	// there are no other nodes.
+	Announce(digests []key.Digest) (last int64, err error)
 	// Savepoint marks a place in the transaction, Release forgets it, and Undo undoes what came behind it. Where a database
 	// cannot do that cheaply, Savepoint and Release do nothing and Undo fails.
 	Savepoint() error
@@ -175,6 +179,9 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 
 	err := AppendAudit(context.Background(), w.session, entries(kept))
 	if err == nil {
+		err = w.announce(kept)
+	}
+	if err == nil {
 		err = w.session.Commit()
 	}
 	if err != nil {
@@ -203,6 +210,28 @@ func entries(kept []*turn) (all []audit.Entry) {
 		}
 	}
 	return all
+}
+
+// announce tells other nodes what the turns that succeeded have changed.
+func (w *Writer) announce(kept []*turn) error {
+	var digests []key.Digest
+	for _, t := range kept {
+		if t.err == nil {
+			for _, c := range t.tx.changes {
+				digests = append(digests, c.Digest)
+			}
+		}
+	}
+	if len(digests) == 0 {
+		return nil
+	}
+	last, err := w.session.Announce(digests)
+	for _, t := range kept {
+		for i := range t.tx.changes {
+			t.tx.changes[i].ID = last
+		}
+	}
+	return err
 }
 
 // again returns the calls of turns that were lost.

@@ -77,7 +77,7 @@ func addKeys(ctx context.Context, s *Store, from, n int) error {
 // copyKeys makes of the one key that there is n of them, by COPY.
 func copyKeys(t testing.TB, dsn string, n int) {
 	t.Helper()
-	conn := connect(t, dsn)
+	conn := plain(t, dsn)
 	execute(t, conn, `INSERT INTO api_keys (key_name, scopes, organization_id, user_id, key_hint, enabled, created_at, updated_at)
 		SELECT key_name, scopes, organization_id, user_id, key_hint, enabled, created_at, updated_at FROM api_keys, generate_series(2, $1)`, n)
 	_, err := conn.CopyFrom(t.Context(), pgx.Identifier{"tokens"}, []string{"digest", "key_id"},
@@ -118,8 +118,8 @@ func digestOf(n int64) (d key.Digest) {
 	return d
 }
 
-// connect opens a connection with the driver alone, as another program would.
-func connect(t testing.TB, dsn string) *pgx.Conn {
+// plain opens a connection with the driver alone, as another program would.
+func plain(t testing.TB, dsn string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -80,12 +81,12 @@ var common = []setting{
 	{"tcp_keepalives_idle", seconds(silence / 2)}, {"tcp_keepalives_interval", "2"}, {"tcp_keepalives_count", "3"},
 }
 
-// connections returns how connections are made that have these settings.
+// connections returns how connections are made that have these settings, which go before the common ones.
 func (d *dsn) connections(settings ...setting) *pgx.ConnConfig {
 	config := d.config.ConnConfig.Copy()
 	query := new(strings.Builder)
 	query.WriteString(`SELECT pg_is_in_recovery()`)
-	for _, s := range append(settings, common...) {
+	for _, s := range append(slices.Clone(common), settings...) {
 		fmt.Fprintf(query, `, set_config('%s', '%s', false)`, s.name, s.value)
 	}
 	config.ValidateConnect = d.validate(query.String())

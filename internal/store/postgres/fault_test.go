@@ -17,6 +17,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/postgres/postgrestest"
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
 // recovery is in what time everything works again after the database is back.
@@ -267,6 +268,8 @@ func TestCommitIsSettled(t *testing.T) {
 		{"cut after the server has answered", postgrestest.CutAfter, true},
 		{"lost before the server hears of it", postgrestest.LoseBefore, false},
 		{"lost after the server has answered", postgrestest.LoseAfter, true},
+		{"ended before the server hears of it", postgrestest.EndBefore, false},
+		{"ended after the server has answered", postgrestest.EndAfter, true},
 	} {
 		for _, audited := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, audited=%v", c.name, audited), func(t *testing.T) {
@@ -367,6 +370,17 @@ func init() {
 		}
 		return s.Close()
 	}
+
+	children["delete a key"] = func(dsn string, tell func(string, ...any)) error {
+		ctx := context.Background()
+		s, err := Open(ctx, Options{DSN: dsn})
+		if err != nil {
+			return err
+		}
+		_, err = s.Update(ctx, func(tx store.Tx) error { return tx.DeleteKey(ctx, 1) })
+		tell("%v", err)
+		return s.Close()
+	}
 }
 
 // A node that freezes with the turn in its hands loses it, and what it has done.
@@ -400,6 +414,37 @@ func TestFrozenNode(t *testing.T) {
 		}
 	}
 	checkChain(t, s)
+}
+
+// So does one that freezes in the middle of an answer that is too long for the network to hold.
+func TestFrozenInAnAnswer(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.NewDatabase(t)
+	s := openFilled(t, dsn, 1)
+	execute(t, plain(t, dsn), `INSERT INTO tokens (digest, key_id) SELECT sha256(n::text::bytea), 1 FROM generate_series(1, 400000) n`)
+	proxy := postgrestest.NewProxy(t, postgrestest.Address(t, dsn))
+	stalled := make(chan struct{})
+	var once sync.Once
+	proxy.OnStatement(func(statement string) postgrestest.Fault {
+		if statement != sqlstore.ListDigests.Text() {
+			return postgrestest.Pass
+		}
+		once.Do(func() { close(stalled) })
+		return postgrestest.Stall
+	})
+	c := startChild(t, "delete a key", proxy.URL(t, dsn))
+	<-stalled
+	c.signal(t, syscall.SIGSTOP)
+	began := time.Now()
+	if err := addKey(t.Context(), s, 100); err != nil {
+		t.Errorf("Update() of another node = %v", err)
+	}
+	t.Logf("the turn was free after %v", time.Since(began))
+	c.signal(t, syscall.SIGCONT)
+	if got := c.line(); !strings.Contains(got, store.ErrUnavailable.Error()) {
+		t.Errorf("child says %q, want that its change was refused", got)
+	}
+	c.wait(t)
 }
 
 // While the database does not answer, nothing piles up, and when it does, all is well at once.

@@ -121,7 +121,7 @@ func digestOf(n int64) (d key.Digest) {
 // plain opens a connection with the driver alone, as another program would.
 func plain(t testing.TB, dsn string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
+	conn, err := pgx.Connect(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func plain(t testing.TB, dsn string) *pgx.Conn {
 
 func execute(t testing.TB, conn *pgx.Conn, statement string, args ...any) {
 	t.Helper()
-	if _, err := conn.Exec(t.Context(), statement, args...); err != nil {
+	if _, err := conn.Exec(context.Background(), statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
@@ -139,7 +139,7 @@ func execute(t testing.TB, conn *pgx.Conn, statement string, args ...any) {
 // count returns the answer to a query for one number.
 func count(t testing.TB, conn *pgx.Conn, query string, args ...any) (n int) {
 	t.Helper()
-	if err := conn.QueryRow(t.Context(), query, args...).Scan(&n); err != nil {
+	if err := conn.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return n

@@ -47,7 +47,8 @@ var _ sqlstore.Session = (*session)(nil)
 func newSession(d *dsn, w *watch) *session {
 	s := &session{watch: w}
 	s.config = d.connections(setting{"lock_timeout", milliseconds(turnTimeout)}, setting{"statement_timeout", milliseconds(listTimeout)},
-		setting{"idle_in_transaction_session_timeout", milliseconds(idleTimeout)})
+		// Frozen between two statements, or in the middle of an answer that the network cannot hold.
+		setting{"idle_in_transaction_session_timeout", milliseconds(idleTimeout)}, setting{"tcp_user_timeout", milliseconds(idleTimeout)})
 	s.config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.warned = s.warned || n.SeverityUnlocalized == "WARNING" }
 	return s
 }

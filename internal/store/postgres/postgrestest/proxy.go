@@ -34,6 +34,9 @@ const (
 	CutAfter         // the server answers, and both connections end before the client hears it
 	LoseBefore       // the statement does not reach the server, nor does anything after it; connections stay
 	LoseAfter        // the server answers, and the client hears nothing any more; connections stay
+	EndBefore        // the statement does not reach the server; the client is told that the server ends the connection
+	EndAfter         // the server answers; the client is told so, and that the server ends the connection
+	Stall            // the server answers, but what it says is not even taken from it; connections stay
 )
 
 // NewProxy starts a proxy before a server, "127.0.0.1:5432". It ends with the test.
@@ -149,6 +152,8 @@ type connection struct {
 	lost           atomic.Bool       // what the client says does not arrive
 	deaf           atomic.Bool       // what the server says does not arrive
 	cut            atomic.Bool       // the next answer ends the connections
+	ending         atomic.Bool       // likewise, and the client is told why
+	stalled        atomic.Bool       // no answer is read
 }
 
 // requests passes on what the client says until it ends.
@@ -189,9 +194,31 @@ func (c *connection) request(m pgproto3.FrontendMessage) error {
 			c.deaf.Store(true)
 		case LoseAfter:
 			c.deaf.Store(true)
+		case EndBefore:
+			return errors.Join(errCut, c.tell(ended))
+		case EndAfter:
+			c.ending.Store(true)
+		case Stall:
+			c.stalled.Store(true)
 		}
 	}
 	return c.pass(m)
+}
+
+// ended is what a server says that was told to end a connection.
+var ended = &pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "57P01",
+	Message: "terminating connection due to administrator command"}
+
+// tell says something in place of the server.
+func (c *connection) tell(messages ...pgproto3.BackendMessage) (err error) {
+	var b []byte
+	for _, m := range messages {
+		if b, err = m.Encode(b); err != nil {
+			return err
+		}
+	}
+	_, err = c.client.Write(b)
+	return err
 }
 
 // pass passes on a message of the client's.
@@ -217,10 +244,18 @@ func (c *connection) answers() {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := c.server.Read(b)
+		if c.stalled.Load() {
+			return
+		}
 		if n > 0 && c.proxy.silent.Load() {
 			c.deaf.Store(true)
 		}
 		switch {
+		case n > 0 && c.ending.Load():
+			_ = c.tell(&pgproto3.CommandComplete{CommandTag: []byte("COMMIT")}, ended)
+			_ = c.server.Close()
+			_ = c.client.Close()
+			return
 		case n > 0 && c.cut.Load():
 			_ = c.server.Close()
 			_ = c.client.Close()

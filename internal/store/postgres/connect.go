@@ -74,11 +74,17 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
 
-// common lets the server notice soon that this process is gone, or takes nothing of what it is sent: whatever it holds
-// then, the turn to write above all, it must not hold for long.
+// common are the settings of every connection.
 var common = []setting{
+	// The server notices soon that this process is gone, or takes nothing of what it is sent: whatever it holds then, the turn to
+	// write above all, it must not hold for long.
 	{"tcp_user_timeout", milliseconds(silence)},
 	{"tcp_keepalives_idle", seconds(silence / 2)}, {"tcp_keepalives_interval", "2"}, {"tcp_keepalives_count", "3"},
+	// Statements are written so that an index gives their rows in the order that they are wanted in, and are planned once, for all
+	// values. Statistics must not talk the planner out of that: it would read the whole of a table that has one page, and go on to
+	// when it has a thousand. Without seq scans it takes what it must do for very dear, and would compile it.
+	{"plan_cache_mode", "force_generic_plan"},
+	{"enable_seqscan", "off"}, {"enable_sort", "off"}, {"enable_incremental_sort", "off"}, {"max_parallel_workers_per_gather", "0"}, {"jit", "off"},
 }
 
 // connections returns how connections are made that have these settings, which go before the common ones.

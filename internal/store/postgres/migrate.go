@@ -47,7 +47,7 @@ func newest() int64 { return known[len(known)-1].Number }
 // one transaction, and one process at a time migrates. It returns store.ErrSchema where the schema is newer than this
 // program knows.
 func Migrate(ctx context.Context, opts Options) (applied []sqlstore.Migration, err error) {
-	err = first(ctx, opts, func(d *dsn, s schema) error {
+	err = looked(ctx, opts, func(d *dsn, s schema) error {
 		if s.version >= newest() {
 			return checkVersion(s.version)
 		}
@@ -60,15 +60,15 @@ func Migrate(ctx context.Context, opts Options) (applied []sqlstore.Migration, e
 // Migrations returns the migrations that this program knows and those that the database has, in the order of their
 // numbers. It changes nothing.
 func Migrations(ctx context.Context, opts Options) (list []sqlstore.Migration, err error) {
-	err = first(ctx, opts, func(_ *dsn, s schema) error {
+	err = looked(ctx, opts, func(_ *dsn, s schema) error {
 		list = s.migrations
 		return nil
 	})
 	return list, err
 }
 
-// first does something with a database that was looked at.
-func first(ctx context.Context, opts Options, do func(*dsn, schema) error) error {
+// looked does something with a database that was looked at.
+func looked(ctx context.Context, opts Options, do func(*dsn, schema) error) error {
 	d, err := parseDSN(opts.DSN)
 	if err != nil {
 		return err

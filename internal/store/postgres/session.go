@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -37,6 +35,8 @@ type session struct {
 	tx     transaction
 	// extent is where the audit log ends, as it was read with the turn; nil: it has to be read.
 	extent sqlstore.Row
+	// callers are answers to who somebody is, in this transaction.
+	callers map[caller]kept
 	// late are statements that are sent with the next one: those whose answer nobody waits for.
 	late *pgx.Batch
 }
@@ -52,7 +52,7 @@ type transaction struct {
 var _ sqlstore.Session = (*session)(nil)
 
 func newSession(d *dsn, w *watch) *session {
-	s := &session{watch: w}
+	s := &session{watch: w, callers: map[caller]kept{}}
 	s.config = d.connections(setting{"lock_timeout", milliseconds(turnTimeout)}, setting{"statement_timeout", milliseconds(listTimeout)},
 		// Frozen between two statements, or in the middle of an answer that the network cannot hold.
 		setting{"idle_in_transaction_session_timeout", milliseconds(idleTimeout)}, setting{"tcp_user_timeout", milliseconds(idleTimeout)})
@@ -113,6 +113,7 @@ func (s *session) begin() error {
 		return err
 	}
 	s.tx, s.extent, s.late = transaction{}, nil, nil
+	clear(s.callers)
 	ctx, cancel := s.within(turnTimeout + time.Second)
 	defer cancel()
 	batch := new(pgx.Batch)
@@ -147,25 +148,6 @@ func (s *session) take(results pgx.BatchResults) error {
 }
 
 var errNoTurn = errors.New("the row that stands for the turn to write is gone")
-
-// kept is a row that was kept from an answer.
-type kept struct {
-	types  *pgtype.Map
-	fields []pgconn.FieldDescription
-	values [][]byte
-}
-
-// keep keeps the first n columns of a row.
-func keep(rows pgx.Rows, n int) kept {
-	k := kept{types: rows.Conn().TypeMap(), fields: slices.Clone(rows.FieldDescriptions()[:n]), values: make([][]byte, n)}
-	for i := range k.values {
-		k.values[i] = slices.Clone(rows.RawValues()[i])
-	}
-	return k
-}
-
-// Scan reads the row.
-func (k kept) Scan(dest ...any) error { return pgx.ScanRow(k.types, k.fields, k.values, dest...) }
 
 // later has a statement sent with the next one.
 func (s *session) later(st sqlstore.Statement, args []any) {
@@ -330,6 +312,9 @@ func (s *session) One(_ context.Context, st sqlstore.Statement, scan func(sqlsto
 	}
 	ctx, cancel := s.timeout()
 	defer cancel()
+	if st == sqlstore.SelectIdentityAndKey {
+		return s.identity(ctx, scan, args)
+	}
 	return one(ctx, s.conn, st, scan, args)
 }
 
@@ -354,6 +339,7 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 	case sqlstore.UpdateAuditPruned:
 		s.extent = nil
 	}
+	s.forget(st)
 	if err := s.send(); err != nil {
 		return 0, err
 	}
@@ -366,9 +352,16 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 // rowTime is what a row more may take.
 const rowTime = 5 * time.Millisecond
 
-// ExecEach runs a statement once for each list of arguments, all of them on one way to the server and back. Entries of the audit log
-// go with the commit.
+// ExecEach runs a statement for each list of arguments, all of them on one way to the server and back. Entries of the audit log go with
+// the commit.
 func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]any) error {
+	if len(args) == 0 {
+		return nil
+	}
+	s.forget(st)
+	if manyRows[st] {
+		args = [][]any{columns(args)}
+	}
 	for _, row := range args {
 		s.later(st, row)
 	}
@@ -380,6 +373,7 @@ func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]an
 
 // Insert returns the id of the new row.
 func (s *session) Insert(_ context.Context, st sqlstore.Statement, args ...any) (id int64, err error) {
+	s.forget(st)
 	if err := s.send(); err != nil {
 		return 0, err
 	}

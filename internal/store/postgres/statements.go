@@ -27,6 +27,15 @@ func text(s sqlstore.Statement) string {
 			INSERT INTO tokens (digest, key_id) SELECT $12, key_id FROM added RETURNING key_id`
 	case sqlstore.InsertSession:
 		return s.Text() + ` RETURNING session_id`
+	case sqlstore.InsertAudit:
+		return `INSERT INTO audit_log (` + sqlstore.AuditColumns + `)
+			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
+				$8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::text[],
+				$16::bytea[], $17::bytea[])`
+	case sqlstore.UpdateLastUsed:
+		return `UPDATE api_keys k SET last_used_at = u.at
+			FROM (SELECT key_id, max(at) AS at FROM unnest($1::bigint[], $2::bigint[]) AS given (key_id, at) GROUP BY key_id) u
+			WHERE k.key_id = u.key_id AND (k.last_used_at IS NULL OR k.last_used_at < u.at)`
 	case sqlstore.ListMemberships:
 		return `
 			SELECT m.organization_id,
@@ -82,6 +91,22 @@ func text(s sqlstore.Statement) string {
 	default:
 		return s.Text()
 	}
+}
+
+// manyRows are the statements that are run for many rows at once: each of their parameters is an array.
+var manyRows = map[sqlstore.Statement]bool{sqlstore.InsertAudit: true, sqlstore.UpdateLastUsed: true}
+
+// columns makes an array of each column.
+func columns(rows [][]any) []any {
+	arrays := make([]any, len(rows[0]))
+	for c := range arrays {
+		column := make([]any, len(rows))
+		for r := range rows {
+			column[r] = rows[r][c]
+		}
+		arrays[c] = column
+	}
+	return arrays
 }
 
 // lower folds the case of ASCII letters alone, whatever the database's locale.

@@ -128,10 +128,25 @@ var errUnfinished = errors.New("transaction did not come to an end")
 func (w *Writer) loop() {
 	defer close(w.stopped)
 	for first := range w.queue {
-		for _, c := range w.together(first, w.next) {
-			w.together(c, func() *call { return nil })
+		for lost := w.together(first, w.next); len(lost) > 0; {
+			lost = w.once(lost)
 		}
 	}
+}
+
+// once gives calls another turn whose first one was lost. Nearly always all of them get on now. It returns those that have to wait for
+// one more: each time there is at least one less.
+func (w *Writer) once(lost []*call) []*call {
+	rest := lost[1:]
+	again := w.together(lost[0], func() *call {
+		if len(rest) == 0 {
+			return nil
+		}
+		c := rest[0]
+		rest = rest[1:]
+		return c
+	})
+	return append(again, rest...)
 }
 
 // next returns the next call in the queue, nil where none has arrived.
@@ -145,7 +160,7 @@ func (w *Writer) next() *call {
 }
 
 // together gives turns to first and those that next returns, and commits them all. It returns the calls that have to
-// run again, each for itself: what they did was lost because of another.
+// run again: what they did was lost because of another, which has its answer.
 func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 	if err := w.session.Begin(); err != nil {
 		first.answer(nil, err)

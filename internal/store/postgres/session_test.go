@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/postgres/postgrestest"
+)
+
+// hold takes a turn and keeps it until the returned function is called, so that what is sent meanwhile arrives together.
+func hold(t *testing.T, s *Store) (release func()) {
+	t.Helper()
+	held, end := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		if _, err := s.Update(t.Context(), func(store.Tx) error { close(held); <-end; return nil }); err != nil {
+			t.Errorf("Update() = %v", err)
+		}
+	})
+	<-held
+	return func() { close(end); group.Wait() }
+}
+
+// Turns that share a transaction see what those before them have done, also about who somebody is.
+func TestTurnsSeeWhatOthersDid(t *testing.T) {
+	dsn := postgrestest.NewDatabase(t)
+	s := openFilled(t, dsn, 3)
+	var order []string
+	var group sync.WaitGroup
+	queue := func(what string, do func(store.Tx, key.Identity) error) {
+		t.Helper()
+		before := s.writer.Waiting()
+		group.Go(func() {
+			if _, err := s.Update(t.Context(), func(tx store.Tx) error {
+				id, err := tx.Identity(t.Context(), 1, digestOf(1), 1)
+				if err != nil {
+					return err
+				}
+				order = append(order, what)
+				return do(tx, id)
+			}); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		})
+		for s.writer.Waiting() == before {
+			runtime.Gosched()
+		}
+	}
+	want := func(enabled bool, role key.Role, then func(store.Tx) error) func(store.Tx, key.Identity) error {
+		return func(tx store.Tx, id key.Identity) error {
+			if id.Key == nil || id.Key.KeyID != 2 || id.Key.Enabled != enabled || id.Standing.Role != role {
+				t.Errorf("Identity() = %+v (%+v), want enabled %v, role %v", id, id.Key, enabled, role)
+			}
+			return then(tx)
+		}
+	}
+	add := func(n int64) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			id, err := tx.InsertKey(t.Context(), plainKey(), digestOf(n))
+			tx.Record(plainEntry(id))
+			return err
+		}
+	}
+	release := hold(t, s)
+	queue("a create", want(true, key.Owner, add(100)))
+	queue("another one", want(true, key.Owner, add(101)))
+	queue("a demotion", want(true, key.Owner, func(tx store.Tx) error { return tx.UpdateMember(t.Context(), 1, 1, key.Viewer) }))
+	queue("a create by who was demoted", want(true, key.Viewer, add(102)))
+	queue("a disabling", want(true, key.Viewer, func(tx store.Tx) error {
+		k, err := tx.Key(t.Context(), 2)
+		if err != nil {
+			return err
+		}
+		k.Enabled = false
+		return tx.UpdateKey(t.Context(), k)
+	}))
+	queue("a use of what was disabled", want(false, key.Viewer, func(tx store.Tx) error { return tx.DeleteKey(t.Context(), 2) }))
+	queue("a use of what was deleted", func(tx store.Tx, id key.Identity) error {
+		if id.Key != nil {
+			t.Errorf("Identity() = %+v, want no key", id.Key)
+		}
+		return add(103)(tx)
+	})
+	release()
+	group.Wait()
+	if len(order) != 7 {
+		t.Errorf("%q", order)
+	}
+	checkChain(t, s)
+}
+
+// One that fails is undone alone, and those before it run once more, together.
+func TestArrivingTogetherFailsAlone(t *testing.T) {
+	dsn := postgrestest.NewDatabase(t)
+	proxy := postgrestest.NewProxy(t, postgrestest.Address(t, dsn))
+	s := openFilled(t, proxy.URL(t, dsn), 1)
+	var commits atomic.Int64
+	proxy.OnStatement(func(statement string) postgrestest.Fault {
+		if statement == "COMMIT" {
+			commits.Add(1)
+		}
+		return postgrestest.Pass
+	})
+	release := hold(t, s)
+	var group sync.WaitGroup
+	const n = 60
+	for i := range int64(n) {
+		group.Go(func() {
+			digest := digestOf(100 + i)
+			if i%10 == 0 {
+				digest = digestOf(0) // it is taken
+			}
+			_, err := s.Update(t.Context(), func(tx store.Tx) error {
+				id, err := tx.InsertKey(t.Context(), plainKey(), digest)
+				tx.Record(plainEntry(id))
+				return err
+			})
+			conflict, ok := errors.AsType[*store.ConflictError](err)
+			if i%10 != 0 && err != nil || i%10 == 0 && (!ok || conflict.Constraint != store.DigestTaken) {
+				t.Errorf("Update() %d = %v", i, err)
+			}
+		})
+	}
+	for s.writer.Waiting() < n {
+		runtime.Gosched()
+	}
+	release()
+	group.Wait()
+	if got := commits.Load(); got > 1+2*n/10 {
+		t.Errorf("%d commits for %d that succeed and %d that fail", got, n*9/10, n/10)
+	}
+	keys, err := s.Keys(t.Context(), store.KeyQuery{Limit: 1000})
+	if err != nil || len(keys) != 1+n*9/10 {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+	checkChain(t, s)
+}

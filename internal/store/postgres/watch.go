@@ -125,14 +125,16 @@ func (w *watch) untilThere() {
 			return
 		case !unanswered(err):
 			w.there()
-			return
 		case w.answers.Load() == before:
 			w.away(err)
 		}
 		select {
 		case <-w.ctx.Done():
 			return
-		case <-time.After(lookPause):
+		case <-time.After(lookPause): // also where it is there: a slow server must not be asked without end
+		}
+		if !unanswered(err) {
+			return
 		}
 	}
 }

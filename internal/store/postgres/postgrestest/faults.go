@@ -146,3 +146,12 @@ func (s *Server) tool(t testing.TB, name string, args ...string) {
 
 // Address returns where the server listens, "127.0.0.1:5432".
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// Folder returns a folder that the server's user can read.
+func (s *Server) Folder() string { return s.dir }
+
+// Own gives a file or folder to the user whom the server runs as.
+func (s *Server) Own(path string) error {
+	_, err := owner(path)
+	return err
+}

@@ -15,6 +15,7 @@ import (
 type Proxy struct {
 	listener net.Listener
 	server   string
+	blind    bool
 	fault    atomic.Pointer[func(statement string) Fault]
 	silent   atomic.Bool
 	open     atomic.Int64
@@ -42,11 +43,22 @@ const (
 // NewProxy starts a proxy before a server, "127.0.0.1:5432". It ends with the test.
 func NewProxy(t testing.TB, server string) *Proxy {
 	t.Helper()
+	return newProxy(t, server, false)
+}
+
+// NewForwarder starts a proxy that understands nothing, so that what is said may be encrypted: OnStatement is never asked.
+func NewForwarder(t testing.TB, server string) *Proxy {
+	t.Helper()
+	return newProxy(t, server, true)
+}
+
+func newProxy(t testing.TB, server string, blind bool) *Proxy {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, server: server, conns: map[net.Conn]struct{}{}}
+	p := &Proxy{listener: l, server: server, blind: blind, conns: map[net.Conn]struct{}{}}
 	p.OnStatement(func(string) Fault { return Pass })
 	p.group.Go(p.accept)
 	t.Cleanup(func() {
@@ -158,6 +170,10 @@ type connection struct {
 
 // requests passes on what the client says until it ends.
 func (c *connection) requests() {
+	if c.proxy.blind {
+		c.bytes()
+		return
+	}
 	backend := pgproto3.NewBackend(c.client, c.client)
 	first, err := backend.ReceiveStartupMessage()
 	if err == nil {
@@ -170,6 +186,26 @@ func (c *connection) requests() {
 		}
 	}
 }
+
+// bytes passes on whatever the client says until it ends.
+func (c *connection) bytes() {
+	b := make([]byte, 32<<10)
+	for {
+		n, err := c.client.Read(b)
+		if n > 0 {
+			err = errors.Join(err, c.pass(raw(b[:n])))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// raw is a message that is not understood.
+type raw []byte
+
+// Encode adds the message to dst.
+func (r raw) Encode(dst []byte) ([]byte, error) { return append(dst, r...), nil }
 
 var errCut = errors.New("cut")
 

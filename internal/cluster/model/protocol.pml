@@ -54,7 +54,7 @@
 
 typedef Row {
 	bit there;
-#ifdef TELLING_RENEWAL
+#ifndef EXPEL_BY_APPLIED
 	byte renewed; /* a bit for each node whose change waits, once it is renewed */
 #endif
 #ifdef FAILOVER
@@ -84,7 +84,16 @@ byte settling; /* ticks until all leases have ended that another server granted 
 #define NUMBER(c) number[c]
 #define KEPT(c) kept[c]
 #endif
+#ifdef MARKS
+#define IS_LAST(c) ((c) == last)
+#else
 #define IS_LAST(c) (NUMBER(c) == NUMBER(last))
+#endif
+#if defined(FAILOVER) && defined(CONFIRM)
+#define SINCE(n) node[n].confirmed
+#else
+#define SINCE(n) node[n].applied
+#endif
 
 /* The nodes. */
 
@@ -276,8 +285,8 @@ proctype Member(byte n) {
 
 #ifndef TELLING_RENEWAL
 	/* Follow. It is late when changes are pruned that it lacks, and when it has applied more than there is. */
-	:: d_step { node[n].joined == member && node[n].follow == idle && NUMBER(node[n].applied) < NUMBER(last) ->
-		read_changes(n, node[n].applied);
+	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) && NUMBER(SINCE(n)) <= NUMBER(last) ->
+		read_changes(n, SINCE(n));
 		node[n].upto = last;
 		node[n].follow = told }
 	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) ->
@@ -330,7 +339,7 @@ proctype Member(byte n) {
 		if
 		:: IS_KNOWN(n) ->
 			row[n].applied = node[n].carried;
-#ifdef TELLING_RENEWAL
+#ifndef EXPEL_BY_APPLIED
 			row[n].renewed = EVERYBODY;
 #endif
 			node[n].renewal = done
@@ -412,13 +421,13 @@ proctype Checker(byte n) {
 }
 
 /* The clock starts at the commit; later would only make it wait longer. */
-#ifdef TELLING_RENEWAL
+#ifndef EXPEL_BY_APPLIED
 #define NOT_RENEWED(m, n) (!(row[m].renewed & SELF(n)))
 #else
 #define NOT_RENEWED(m, n) (true)
 #endif
 inline begin_wait(n) {
-#ifdef TELLING_RENEWAL
+#ifndef EXPEL_BY_APPLIED
 	row[0].renewed = row[0].renewed & ~SELF(n);
 	row[1].renewed = row[1].renewed & ~SELF(n);
 #endif

@@ -209,7 +209,7 @@ func (r reply) ok(status int) reply {
 // in returns the kit for a subtest.
 func (k *kit) in(t *testing.T) *kit {
 	sub := &kit{management: k.management, service: k.service, token: k.token, first: k.first, store: k.store, admin: k.admin,
-		log: k.log, flush: k.flush}
+		database: k.database, log: k.log, flush: k.flush}
 	sub.t = t
 	return sub
 }

@@ -185,7 +185,9 @@ func TestTooManyAttempts(t *testing.T) {
 // mailbox is an admin.Mailer that keeps what it is given.
 type mailbox chan string
 
-func (m mailbox) SendSignInLink(email string, link secret.Secret, _ string) { m <- email + " " + link.Reveal() }
+func (m mailbox) SendSignInLink(email string, link secret.Secret, _ string) {
+	m <- email + " " + link.Reveal()
+}
 
 func TestLinksAreMailed(t *testing.T) {
 	mails := make(mailbox, 100)

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -27,8 +28,24 @@ func main() {
 
 	p := program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	err := p.rootCommand().ExecuteContext(ctx)
-	cli.PrintError(p.stderr, err)
+	p.printError(err)
 	os.Exit(cli.ExitCode(err))
+}
+
+// printTime is how long the program waits at its end for somebody to take its last words.
+const printTime = 2 * time.Second
+
+// printError prints err. Standard error may be a pipe that nobody reads, which must not keep the program from ending.
+func (p *program) printError(err error) {
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		cli.PrintError(p.stderr, err)
+	}()
+	select {
+	case <-printed:
+	case <-time.After(printTime):
+	}
 }
 
 // program is what the commands share.

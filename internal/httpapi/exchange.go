@@ -19,7 +19,8 @@ type exchange struct {
 	caller    admin.Caller
 
 	requestID telemetry.RequestID
-	id        string // the same as text
+	id        string     // the same as text
+	idHeaders []idHeader // for later requests
 
 	status  int      // 0: nothing is sent yet
 	sent    int64    // bytes of the answer's body
@@ -34,7 +35,7 @@ type exchange struct {
 // maxKept bounds the buffers that are kept for later requests; larger ones are left to the garbage collector.
 const maxKept = 64 << 10
 
-// reset readies x for another request and keeps its buffers. They held tokens, and are overwritten for that reason.
+// reset readies x for another request and keeps its memory. Its buffers held tokens, and are overwritten for that reason.
 func (x *exchange) reset() {
 	body, answer := x.body, x.answer
 	if cap(body) > maxKept {
@@ -45,7 +46,7 @@ func (x *exchange) reset() {
 	}
 	clear(body)
 	clear(answer)
-	*x = exchange{body: body[:0], answer: answer[:0]}
+	*x = exchange{body: body[:0], answer: answer[:0], idHeaders: x.idHeaders}
 }
 
 // Header returns the headers of the answer.

@@ -22,9 +22,17 @@ type idHeader struct {
 	value [1]string
 }
 
+// idHeaders is how many of them are made at once, because to make one costs as much as to fill it.
+const idHeaders = 16
+
 // identify gives the request its id, which stands in the answer's header, in problem documents and in the log.
 func (s *server) identify(x *exchange) {
-	h := &idHeader{text: s.ids.Next()}
+	if len(x.idHeaders) == 0 {
+		x.idHeaders = make([]idHeader, idHeaders)
+	}
+	h := &x.idHeaders[0]
+	x.idHeaders = x.idHeaders[1:]
+	h.text = s.ids.Next()
 	h.value[0] = unsafe.String(&h.text[0], len(h.text))
 	x.requestID, x.id = h.text, h.value[0]
 	x.w.Header()["X-Request-Id"] = h.value[:]
@@ -50,12 +58,9 @@ func (s *server) record(x *exchange) {
 		return
 	}
 	s.requests.Log(&telemetry.Request{
+		Target:    s.target(x),
 		Time:      x.began.Add(took),
 		Level:     level,
-		Listener:  s.listener,
-		Method:    showName(x.r.Method),
-		Path:      showPath(x),
-		Route:     x.route.label,
 		Status:    status,
 		Duration:  took,
 		Bytes:     x.sent,
@@ -69,12 +74,18 @@ func (s *server) record(x *exchange) {
 // secretSegment is the place in a pattern where a secret stands in the path.
 const secretSegment = "{secret}"
 
-// showPath returns the path for the log. A route's path that has nothing variable in it is the route's; any other
-// comes from the caller, who may have put a token where an id belongs.
-func showPath(x *exchange) string {
-	path := x.r.URL.Path
-	if path == x.route.pattern || strings.Contains(x.route.pattern, secretSegment) {
-		return x.route.pattern
+// target returns what the log says that a request was for. A path that has nothing variable in it is the route's; any
+// other comes from the caller, who may have put a token where an id belongs.
+func (s *server) target(x *exchange) *telemetry.Target {
+	method, path := x.r.Method, x.r.URL.Path
+	if strings.Contains(x.route.pattern, secretSegment) {
+		path = x.route.pattern
 	}
-	return showPointer(strings.ToValidUTF8(path, "\uFFFD"))
+	if path == x.route.pattern && method == x.route.method {
+		return x.route.target
+	}
+	if path != x.route.pattern {
+		path = showPointer(strings.ToValidUTF8(path, "\uFFFD"))
+	}
+	return &telemetry.Target{Listener: s.listener, Method: showName(method), Path: path, Route: x.route.label}
 }

@@ -27,6 +27,7 @@ type route struct {
 	segments []string
 	label    string // "GET /v1/api-keys/{key_id}"
 	metrics  *telemetry.Route
+	target   *telemetry.Target // of a request with this method, and this pattern as its path
 }
 
 // maxWildcards is how many a pattern has at most.
@@ -48,6 +49,7 @@ func newTable(routes []route, listener string, m *telemetry.Metrics) table {
 		t[i].segments = strings.Split(t[i].pattern, "/")
 		t[i].label = t[i].method + " " + t[i].pattern
 		t[i].metrics = m.Route(listener, t[i].label)
+		t[i].target = telemetry.NewTarget(listener, t[i].method, t[i].pattern, t[i].label)
 	}
 	return t
 }

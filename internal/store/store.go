@@ -108,7 +108,8 @@ type AuditQuery struct {
 }
 
 // Reader is what can be asked, inside a transaction and outside. Outside, each call MUST see every change whose
-// Update has returned; inside, it MUST also see what the transaction has done so far, save its audit entries.
+// Update has returned; inside, it MUST also see what the transaction has done so far, save audit entries, its own
+// and those of transactions that are committed together with it.
 type Reader interface {
 	// Key returns the key with this id, or ErrNotFound.
 	Key(ctx context.Context, id int64) (key.Key, error)

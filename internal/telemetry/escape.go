@@ -10,22 +10,13 @@ import (
 // isPlain reports whether s is printable ASCII without quotes and backslashes, as nearly every string in a log line is:
 // it stands for itself in quotes of any kind.
 func isPlain(s string) bool {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x80 * ones
-	)
-	// Eight bytes at a time. The highest bit of a byte that is out of place ends up set. A borrow can set that of the
-	// byte above, but comes from a byte that is out of place itself.
-	for len(s) >= 8 {
-		x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		quote, backslash, del := x^'"'*ones, x^'\\'*ones, x^0x7f*ones // zero where the byte is this one
-		control := x - ' '*ones                                       // borrows where the byte is less
-		zero := (quote - ones) | (backslash - ones) | (del - ones)
-		if (x|zero|control)&highs != 0 {
-			return false
+	if len(s) >= 8 {
+		for i := 0; i < len(s)-8; i += 8 {
+			if !areEightPlain(s[i : i+8]) {
+				return false
+			}
 		}
-		s = s[8:]
+		return areEightPlain(s[len(s)-8:]) // some of them for the second time
 	}
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
@@ -33,6 +24,21 @@ func isPlain(s string) bool {
 		}
 	}
 	return true
+}
+
+// areEightPlain is isPlain for eight bytes at once. The highest bit of a byte that is out of place ends up set. A borrow
+// can set that of the byte above, but comes from a byte that is out of place itself.
+func areEightPlain(s string) bool {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	quote, backslash, del := x^'"'*ones, x^'\\'*ones, x^0x7f*ones // zero where the byte is this one
+	control := x - ' '*ones                                       // borrows where the byte is less
+	zero := (quote - ones) | (backslash - ones) | (del - ones)
+	return (x|zero|control)&highs == 0
 }
 
 // appendJSONString writes s in quotes as slog's JSON handler does: control characters and what is no UTF-8 are

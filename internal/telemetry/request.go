@@ -9,12 +9,9 @@ import (
 // Request is what is logged about a request. There is no place in it for a query, a header or a body, which may hold a
 // token.
 type Request struct {
+	*Target                 // never nil
 	Time      time.Time     // when it ended; never zero
 	Level     slog.Level    // of the line
-	Listener  string        // which one it came in on: "management", "verify"
-	Method    string        // as it was sent
-	Path      string        // the path of the URL, decoded, without the query
-	Route     string        // the pattern that matched: "GET /v1/api-keys/{key_id}"; "": none did
 	Status    int           // of the answer
 	Duration  time.Duration // how long it took
 	Bytes     int64         // of the answer's body
@@ -22,6 +19,25 @@ type Request struct {
 	Remote    string // where it came from: "203.0.113.9:51234"; "": not known, as with a unix socket
 	KeyID     int64  // the key that it was made with or that it asked about; 0: none, or not known
 	Code      string // how it came out: the code of a check or of a problem document; "": neither
+}
+
+// Target is what a request was for.
+type Target struct {
+	Listener string // which one it came in on: "management", "verify"
+	Method   string // as it was sent
+	Path     string // the path of the URL, decoded, without the query
+	Route    string // the pattern that matched: "GET /v1/api-keys/{key_id}"; "": none did
+
+	json, text string // its part of a line, where that was prepared
+}
+
+// NewTarget returns a Target of many requests, whose part of a line is put together once for all of them. It must not
+// be changed. Where a Target is that of one request alone, a literal does.
+func NewTarget(listener, method, path, route string) *Target {
+	t := &Target{Listener: listener, Method: method, Path: path, Route: route}
+	json, text := t.appendJSON(nil), t.appendText(nil)
+	t.json, t.text = string(json), string(text)
+	return t
 }
 
 // RequestLog writes a line for each request: time, level, msg "request", listener, method, path, route, status,
@@ -70,17 +86,7 @@ func (r *Request) appendJSON(b []byte, second *secondText) []byte {
 	b = second.appendNanos(b, r.Time)
 	b = append(b, `","level":"`...)
 	b = append(b, r.Level.String()...)
-	b = append(b, `","msg":"request","listener":`...)
-	b = appendJSONString(b, r.Listener)
-	b = append(b, `,"method":`...)
-	b = appendJSONString(b, r.Method)
-	b = append(b, `,"path":`...)
-	b = appendJSONString(b, r.Path)
-	if r.Route != "" {
-		b = append(b, `,"route":`...)
-		b = appendJSONString(b, r.Route)
-	}
-	b = append(b, `,"status":`...)
+	b = r.Target.appendJSON(b)
 	b = strconv.AppendInt(b, int64(r.Status), 10)
 	b = append(b, `,"duration_us":`...)
 	b = strconv.AppendInt(b, r.Duration.Microseconds(), 10)
@@ -104,22 +110,30 @@ func (r *Request) appendJSON(b []byte, second *secondText) []byte {
 	return append(b, '}', '\n')
 }
 
+// appendJSON writes what stands between the level and the status.
+func (t *Target) appendJSON(b []byte) []byte {
+	if t.json != "" {
+		return append(b, t.json...)
+	}
+	b = append(b, `","msg":"request","listener":`...)
+	b = appendJSONString(b, t.Listener)
+	b = append(b, `,"method":`...)
+	b = appendJSONString(b, t.Method)
+	b = append(b, `,"path":`...)
+	b = appendJSONString(b, t.Path)
+	if t.Route != "" {
+		b = append(b, `,"route":`...)
+		b = appendJSONString(b, t.Route)
+	}
+	return append(b, `,"status":`...)
+}
+
 func (r *Request) appendText(b []byte, second *secondText) []byte {
 	b = append(b, "time="...)
 	b = second.appendMillis(b, r.Time)
 	b = append(b, " level="...)
 	b = append(b, r.Level.String()...)
-	b = append(b, " msg=request listener="...)
-	b = appendTextString(b, r.Listener)
-	b = append(b, " method="...)
-	b = appendTextString(b, r.Method)
-	b = append(b, " path="...)
-	b = appendTextString(b, r.Path)
-	if r.Route != "" {
-		b = append(b, " route="...)
-		b = appendTextString(b, r.Route)
-	}
-	b = append(b, " status="...)
+	b = r.Target.appendText(b)
 	b = strconv.AppendInt(b, int64(r.Status), 10)
 	b = append(b, " duration_us="...)
 	b = strconv.AppendInt(b, r.Duration.Microseconds(), 10)
@@ -143,6 +157,24 @@ func (r *Request) appendText(b []byte, second *secondText) []byte {
 		b = appendTextString(b, r.Code)
 	}
 	return append(b, '\n')
+}
+
+// appendText writes what stands between the level and the status.
+func (t *Target) appendText(b []byte) []byte {
+	if t.text != "" {
+		return append(b, t.text...)
+	}
+	b = append(b, " msg=request listener="...)
+	b = appendTextString(b, t.Listener)
+	b = append(b, " method="...)
+	b = appendTextString(b, t.Method)
+	b = append(b, " path="...)
+	b = appendTextString(b, t.Path)
+	if t.Route != "" {
+		b = append(b, " route="...)
+		b = appendTextString(b, t.Route)
+	}
+	return append(b, " status="...)
 }
 
 // appendID writes the request id, which needs no escaping.

@@ -59,9 +59,9 @@ func byHand(t testing.TB, r *Request, format Format) string {
 
 func usual() Request {
 	return Request{
-		Time: time.Date(2026, 11, 22, 18, 54, 3, 120_456_789, time.FixedZone("", 3600)), Level: slog.LevelInfo, Listener: "verify",
-		Method: "POST", Path: "/v1/verify", Route: "POST /v1/verify", Status: 200, Duration: 85*time.Microsecond + 999, Bytes: 214,
-		RequestID: NewRequestIDs().Next(), Remote: "127.0.0.1:53122", KeyID: 17, Code: "VALID",
+		Time: time.Date(2026, 11, 22, 18, 54, 3, 120_456_789, time.FixedZone("", 3600)), Level: slog.LevelInfo,
+		Target: &Target{Listener: "verify", Method: "POST", Path: "/v1/verify", Route: "POST /v1/verify"},
+		Status: 200, Duration: 85*time.Microsecond + 999, Bytes: 214, RequestID: NewRequestIDs().Next(), Remote: "127.0.0.1:53122", KeyID: 17, Code: "VALID",
 	}
 }
 
@@ -75,7 +75,7 @@ func TestRequestLineIsSlogs(t *testing.T) {
 	}
 	requests := map[string]func(*Request){
 		"usual":              func(*Request) {},
-		"nothing is known":   func(r *Request) { *r = Request{Time: r.Time} },
+		"nothing is known":   func(r *Request) { *r = Request{Target: new(Target), Time: r.Time} },
 		"whole second":       func(r *Request) { r.Time = r.Time.Truncate(time.Second) },
 		"just before":        func(r *Request) { r.Time = r.Time.Truncate(time.Second).Add(-1) },
 		"trailing zeros":     func(r *Request) { r.Time = r.Time.Truncate(time.Millisecond) },
@@ -102,8 +102,14 @@ func TestRequestLineIsSlogs(t *testing.T) {
 		r := usual()
 		change(&r)
 		for _, format := range []Format{JSON, Text} {
-			if diff := cmp.Diff(bySlog(t, &r, format), byHand(t, &r, format)); diff != "" {
+			want := bySlog(t, &r, format)
+			if diff := cmp.Diff(want, byHand(t, &r, format)); diff != "" {
 				t.Errorf("%s, %s: %s", name, format, diff)
+			}
+			prepared := r
+			prepared.Target = NewTarget(r.Listener, r.Method, r.Path, r.Route)
+			if diff := cmp.Diff(want, byHand(t, &prepared, format)); diff != "" {
+				t.Errorf("%s, %s, prepared: %s", name, format, diff)
 			}
 		}
 	}
@@ -197,6 +203,8 @@ func BenchmarkRequestLine(b *testing.B) {
 			w := NewWriter(io.Discard)
 			defer w.Close()
 			log := NewRequestLog(w, format, slog.LevelInfo)
+			r := r
+			r.Target = NewTarget(r.Listener, r.Method, r.Path, r.Route)
 			b.ReportAllocs()
 			for b.Loop() {
 				r.Time = r.Time.Add(20 * time.Microsecond) // 50,000 a second
@@ -212,6 +220,7 @@ func BenchmarkRequestLineParallel(b *testing.B) {
 	log := NewRequestLog(w, JSON, slog.LevelInfo)
 	b.RunParallel(func(pb *testing.PB) {
 		r := usual()
+		r.Target = NewTarget(r.Listener, r.Method, r.Path, r.Route)
 		for pb.Next() {
 			log.Log(&r)
 		}

@@ -180,32 +180,197 @@ func TestConcurrentLinesStayWhole(t *testing.T) {
 	}
 }
 
-// TestABlockedDestinationBlocks and neither drops a line nor lets memory grow.
-func TestABlockedDestinationBlocks(t *testing.T) {
+// kilobyte is a line.
+var kilobyte = strings.Repeat("x", 1023) + "\n"
+
+// blocked returns a Writer whose memory is full, because its destination takes nothing until the gate is closed, and how
+// many lines were given to it.
+func blocked(t *testing.T, out *sink) (w *Writer, lines int) {
+	t.Helper()
+	out.gate = make(chan struct{})
+	w = NewWriter(out)
+	for w.Lost() == 0 {
+		if lines++; lines > 2*maxGathered/len(kilobyte) {
+			t.Fatal("no line is dropped, and memory has no end")
+		}
+		io.WriteString(w, kilobyte)
+	}
+	return w, lines
+}
+
+// TestABlockedDestinationStopsNobody: one Write waits a while, no other does, and memory is bounded. What is in memory is
+// written when the destination takes it, and what comes then is as well.
+func TestABlockedDestinationStopsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out sink
+		began := time.Now()
+		w, lines := blocked(t, &out)
+		if waited := time.Since(began); waited != stallTime {
+			t.Errorf("a Write has waited for %v", waited)
+		}
+		if kept := (lines - 1) * len(kilobyte); kept != maxGathered {
+			t.Errorf("%d bytes are in memory", kept)
+		}
+		requests := NewRequestLog(w, JSON, slog.LevelInfo)
+		for r := usual(); lines < 5000; lines += 2 {
+			requests.Log(&r)
+			io.WriteString(w, kilobyte)
+		}
+		if err := w.Flush(); !errors.Is(err, ErrSlow) {
+			t.Errorf("Flush = %v", err)
+		}
+		if waited := time.Since(began); waited != stallTime {
+			t.Errorf("others have waited for %v", waited-stallTime)
+		}
+		lost := int(w.Lost())
+		if lost != lines-maxGathered/len(kilobyte) {
+			t.Errorf("of %d lines %d are lost", lines, lost)
+		}
+
+		close(out.gate)
+		synctest.Wait()
+		fmt.Fprintln(w, "after it")
+		if err := w.Flush(); err != nil {
+			t.Error(err)
+		}
+		if got := out.String(); len(got) != maxGathered+len("after it\n") || !strings.HasSuffix(got, "x\nafter it\n") {
+			t.Errorf("%d bytes are written", len(got))
+		}
+		if err := w.Close(); err != nil || int(w.Lost()) != lost {
+			t.Errorf("Close = %v, %d lines lost", err, w.Lost())
+		}
+	})
+}
+
+// TestWarningsWaitForABlockedDestinationOnce and then no more.
+func TestWarningsWaitForABlockedDestinationOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := sink{gate: make(chan struct{})}
 		w := NewWriter(&out)
-		line := strings.Repeat("x", 1023) + "\n"
-		const total = 5000 // 5 MB
-		var written atomic.Int64
-		go func() {
-			for range total {
-				io.WriteString(w, line)
-				written.Add(1)
-			}
-		}()
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if n := written.Load() * 1024; n < maxGathered || n > 2*maxGathered {
-			t.Errorf("%d bytes are in memory", n)
+		log := NewLogger(w, Text, slog.LevelInfo)
+		began := time.Now()
+		for range 10 {
+			log.Warn("nobody reads this")
+		}
+		if waited := time.Since(began); waited != stallTime {
+			t.Errorf("ten warnings have waited for %v", waited)
+		}
+		close(out.gate)
+		if err := w.Close(); err != nil || strings.Count(out.String(), "\n") != 10 || w.Lost() != 0 {
+			t.Errorf("Close = %v, written %q, %d lines lost", err, out.String(), w.Lost())
+		}
+	})
+}
+
+// slowSink takes a while for each write.
+type slowSink struct {
+	sink
+	takes time.Duration
+}
+
+func (s *slowSink) Write(p []byte) (int, error) {
+	time.Sleep(s.takes)
+	return s.sink.Write(p)
+}
+
+// TestASlowDestinationGetsAllLines where it takes a block now and then: Write waits for it.
+func TestASlowDestinationGetsAllLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := slowSink{takes: stallTime / 2}
+		w := NewWriter(&out)
+		const writers, lines = 8, 600
+		var busy sync.WaitGroup
+		for range writers {
+			busy.Go(func() {
+				for range lines {
+					time.Sleep(time.Millisecond) // whoever writes a line has something else to do, too
+					io.WriteString(w, kilobyte)
+				}
+			})
+		}
+		busy.Wait()
+		if err := w.Flush(); !errors.Is(err, ErrSlow) { // all that is in memory takes longer
+			t.Errorf("Flush = %v", err)
+		}
+		time.Sleep(time.Minute)
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Count(out.String(), kilobyte); got != writers*lines || w.Lost() != 0 {
+			t.Errorf("%d lines written, %d lost", got, w.Lost())
+		}
+	})
+}
+
+// TestNobodyWaitsLong where the destination goes on taking, but is much too slow for the lines that come: each waits for
+// about two seconds at most, and the server as a whole does not wait again and again.
+func TestNobodyWaitsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := slowSink{takes: stallTime * 9 / 10}
+		w := NewWriter(&out)
+		const writers = 200 // more than a block has lines
+		const minutes = 2
+		var waited, given atomic.Int64
+		var busy sync.WaitGroup
+		end := time.Now().Add(minutes * time.Minute)
+		for range writers {
+			busy.Go(func() {
+				for time.Now().Before(end) {
+					began := time.Now()
+					io.WriteString(w, kilobyte)
+					if took := time.Since(began); took > maxWait+stallTime {
+						t.Errorf("a Write took %v", took)
+					} else if took > 0 {
+						waited.Add(int64(took))
+					}
+					given.Add(1)
+					time.Sleep(200 * time.Millisecond)
+				}
+			})
+		}
+		busy.Wait()
+		if each := time.Duration(waited.Load() / writers); each > maxWait+stallTime {
+			t.Errorf("in %d minutes everybody has waited for %v", minutes, each)
+		}
+		time.Sleep(time.Minute)
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		written, lost := strings.Count(out.String(), kilobyte), int(w.Lost())
+		if written+lost != int(given.Load()) || lost == 0 {
+			t.Errorf("of %d lines %d are written and %d lost", given.Load(), written, lost)
+		}
+		if least := minutes * 60 * gatherBytes / len(kilobyte); written < least {
+			t.Errorf("%d lines are written; the destination could take more than %d", written, least)
+		}
+	})
+}
+
+// TestCloseIsBounded: it gives up a destination that takes nothing, says how much is lost, and leaves nothing behind that
+// writes later.
+func TestCloseIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out sink
+		w, lines := blocked(t, &out)
+		began := time.Now()
+		err := w.Close()
+		if waited := time.Since(began); waited != closeTime {
+			t.Errorf("Close has waited for %v", waited)
+		}
+		want := fmt.Sprintf("%d lines are lost", lines-1) // one was dropped before
+		if !errors.Is(err, ErrSlow) || !strings.Contains(err.Error(), want) || int(w.Lost()) != lines {
+			t.Errorf("Close = %v, %d of %d lines lost", err, w.Lost(), lines)
+		}
+		if again := w.Close(); again != err {
+			t.Errorf("second Close = %v", again)
+		}
+		if err := w.Flush(); !errors.Is(err, ErrWriterClosed) {
+			t.Errorf("Flush = %v", err)
 		}
 		close(out.gate)
 		synctest.Wait()
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if got := len(out.String()); got != total*1024 || w.Lost() != 0 {
-			t.Errorf("%d bytes written, %d lines lost", got, w.Lost())
+		if out.writes != 1 {
+			t.Errorf("%d writes; the one that was under way is all there should be", out.writes)
 		}
 	})
 }
@@ -221,8 +386,10 @@ func TestALineLargerThanTheBound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if cap(w.lines) > 2*maxGathered || cap(w.spare) > 2*maxGathered {
-		t.Errorf("%d and %d bytes of memory are kept", cap(w.lines), cap(w.spare))
+	for _, b := range append(w.spare, w.lines) {
+		if cap(b) > 2*gatherBytes {
+			t.Errorf("%d bytes of memory are kept", cap(b))
+		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)

@@ -32,8 +32,8 @@ func bare(b *testing.B, s *Store) *sql.DB {
 	return db
 }
 
-// BenchmarkUpdateInsertKey is a create as it comes from 64 clients: the caller's standing and key are read, and a key
-// and its token are inserted, all durable.
+// BenchmarkUpdateInsertKey is a create as it comes from 64 clients: the caller's standing and key are read, a key and its
+// token are inserted, and an entry is added to the audit log, all durable.
 func BenchmarkUpdateInsertKey(b *testing.B) {
 	s := openFilled(b, Options{Path: newPath(b), Migrate: true}, 1000)
 	var n atomic.Int64
@@ -49,7 +49,8 @@ func BenchmarkUpdateInsertKey(b *testing.B) {
 				if _, err := tx.Key(b.Context(), 500); err != nil {
 					return err
 				}
-				_, err := tx.InsertKey(b.Context(), plainKey(), digest)
+				id, err := tx.InsertKey(b.Context(), plainKey(), digest)
+				tx.Record(plainEntry(id))
 				return err
 			})
 			if err != nil {
@@ -136,6 +137,16 @@ func BenchmarkStanding(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkIdentity is what each call with a key begins with.
+func BenchmarkIdentity(b *testing.B) {
+	s := openFilled(b, Options{Path: newPath(b), Migrate: true}, 10)
+	for b.Loop() {
+		if id, err := s.Identity(b.Context(), 1, digestOf(3), 1); err != nil || id.Key == nil {
+			b.Fatal(id, err)
+		}
 	}
 }
 

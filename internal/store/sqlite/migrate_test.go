@@ -1,30 +1,45 @@
 package sqlite
 
 import (
+	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
-// later returns the migrations of this program, and of some that may follow.
-func later(more map[string]string) fs.FS {
-	dir := fstest.MapFS{}
-	for _, m := range must(knownMigrations(embedded())) {
-		name := "0000" + string(rune('0'+m.Number)) + "_" + m.Name + ".sql"
-		dir[name] = &fstest.MapFile{Data: must(fs.ReadFile(embedded(), name))}
-	}
-	for name, text := range more {
-		dir[name] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + text)}
+// step is a migration that may follow those of this program.
+type step struct{ name, text string }
+
+// later returns the migrations of this program, and behind them some that may follow.
+func later(more ...step) fs.FS {
+	dir := first(int(newest))
+	for i, s := range more {
+		name := fmt.Sprintf("%05d_%s.sql", newest+1+int64(i), s.name)
+		dir[name] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + s.text)}
 	}
 	return dir
+}
+
+// newest is the number of this program's last migration.
+var newest = int64(len(must(knownMigrations(embedded()))))
+
+// upTo returns the numbers of the migrations from the first to the n-th.
+func upTo(n int64) (numbers []int64) {
+	for i := range n {
+		numbers = append(numbers, i+1)
+	}
+	return numbers
 }
 
 func must[T any](v T, err error) T {
@@ -35,11 +50,8 @@ func must[T any](v T, err error) T {
 }
 
 var (
-	second = map[string]string{"00002_second.sql": `CREATE TABLE second (x INTEGER) STRICT;`}
-	third  = map[string]string{
-		"00002_second.sql": second["00002_second.sql"],
-		"00003_third.sql":  `CREATE TABLE third (x INTEGER) STRICT; INSERT INTO third VALUES (1);`,
-	}
+	next      = step{"next", `CREATE TABLE next (x INTEGER) STRICT;`}
+	afterNext = step{"after_next", `CREATE TABLE after_next (x INTEGER) STRICT; INSERT INTO after_next VALUES (1);`}
 )
 
 // applied lists the numbers of the migrations that a database has.
@@ -71,11 +83,18 @@ func TestMigrateNewDatabase(t *testing.T) {
 	open(t, opts)
 	opts.Migrate = false
 	migrations, err := Migrations(t.Context(), opts) // while the store is open
-	if err != nil || len(migrations) != 1 || migrations[0].Number != 1 || migrations[0].Name != "accounts_and_keys" {
-		t.Fatalf("Migrations() = %+v, %v", migrations, err)
+	known := must(knownMigrations(embedded()))
+	if err != nil || len(migrations) != len(known) || known[0].Name != "accounts_and_keys" {
+		t.Fatalf("Migrations() = %+v, %v, want %+v", migrations, err, known)
 	}
-	if at := migrations[0].AppliedAt; at.Before(before) || at.After(time.Now()) || at.Location() != time.UTC {
-		t.Errorf("AppliedAt = %v, want now in UTC", at)
+	for i, m := range migrations {
+		if at := m.AppliedAt; at.Before(before) || at.After(time.Now()) || at.Location() != time.UTC {
+			t.Errorf("AppliedAt = %v, want now in UTC", at)
+		}
+		m.AppliedAt = time.Time{}
+		if m != known[i] {
+			t.Errorf("migration = %+v, want %+v", m, known[i])
+		}
 	}
 }
 
@@ -84,22 +103,23 @@ func TestOlderSchema(t *testing.T) {
 	if err := openFilled(t, opts, 1).Close(); err != nil {
 		t.Fatal(err)
 	}
-	opts.migrations = later(third)
+	opts.migrations = later(next, afterNext)
+	want := fmt.Sprintf("schema version %d is older than %d", newest, newest+2)
 	for _, migrate := range []bool{false, true} { // with data in it, Open leaves it alone
 		_, err := Open(t.Context(), Options{Path: opts.Path, Migrate: migrate, migrations: opts.migrations})
-		if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "schema version 1 is older than 3") {
+		if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open() = %v, want ErrSchema with both versions", err)
 		}
 	}
-	if got := applied(t, opts); !slices.Equal(got, []int64{1}) {
+	if got := applied(t, opts); !slices.Equal(got, upTo(newest)) {
 		t.Errorf("applied before = %v", got)
 	}
 	opts.Migrate = false
 	done, err := Migrate(t.Context(), opts)
-	if err != nil || len(done) != 2 || done[0].Name != "second" || done[1].Number != 3 || done[1].AppliedAt.IsZero() {
+	if err != nil || len(done) != 2 || done[0].Name != next.name || done[1].Number != newest+2 || done[1].AppliedAt.IsZero() {
 		t.Errorf("Migrate() = %+v, %v", done, err)
 	}
-	if got := applied(t, opts); !slices.Equal(got, []int64{1, 2, 3}) {
+	if got := applied(t, opts); !slices.Equal(got, upTo(newest+2)) {
 		t.Errorf("applied after = %v", got)
 	}
 	if done, err := Migrate(t.Context(), opts); err != nil || len(done) != 0 {
@@ -112,13 +132,14 @@ func TestOlderSchema(t *testing.T) {
 }
 
 func TestNewerSchema(t *testing.T) {
-	opts := Options{Path: newPath(t), Migrate: true, migrations: later(second)}
+	opts := Options{Path: newPath(t), Migrate: true, migrations: later(next)}
 	s := openFilled(t, opts, 1)
 	db := plain(t, opts.Path)
 	// While it is open, as if a newer program had migrated it.
-	execute(t, db, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (7, 1)`)
+	execute(t, db, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (7000, 1)`)
 	err := s.Ready(t.Context())
-	if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "schema version 7 is newer than 2") {
+	said := fmt.Sprintf("schema version 7000 is newer than %d", newest+1)
+	if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), said) {
 		t.Errorf("Ready() = %v, want ErrSchema with both versions", err)
 	}
 	if err := s.Close(); err != nil {
@@ -137,7 +158,7 @@ func TestNewerSchema(t *testing.T) {
 	for i := range migrations {
 		migrations[i].AppliedAt = time.Time{}
 	}
-	want := []Migration{{Number: 1, Name: "accounts_and_keys"}, {Number: 2}, {Number: 7}}
+	want := append(must(knownMigrations(embedded())), Migration{Number: newest + 1}, Migration{Number: 7000})
 	if err != nil || !slices.Equal(migrations, want) {
 		t.Errorf("Migrations() = %+v, %v, want %+v", migrations, err, want)
 	}
@@ -148,36 +169,30 @@ func TestMigrationThatFails(t *testing.T) {
 	if err := openFilled(t, opts, 1).Close(); err != nil {
 		t.Fatal(err)
 	}
-	opts.migrations = later(map[string]string{
-		"00002_second.sql": second["00002_second.sql"],
-		"00003_broken.sql": `CREATE TABLE third (x INTEGER) STRICT; INSERT INTO nowhere VALUES (1);`,
-	})
+	opts.migrations = later(next, step{"broken", `CREATE TABLE after_next (x INTEGER) STRICT; INSERT INTO nowhere VALUES (1);`})
 	done, err := Migrate(t.Context(), opts)
-	if err == nil || len(done) != 1 || done[0].Number != 2 {
-		t.Errorf("Migrate() = %+v, %v, want an error after the second", done, err)
+	if err == nil || len(done) != 1 || done[0].Number != newest+1 {
+		t.Errorf("Migrate() = %+v, %v, want an error after the first of two", done, err)
 	}
-	if got := applied(t, opts); !slices.Equal(got, []int64{1, 2}) {
-		t.Errorf("applied = %v, want 1 and 2", got)
+	if got := applied(t, opts); !slices.Equal(got, upTo(newest+1)) {
+		t.Errorf("applied = %v, want %v", got, upTo(newest+1))
 	}
-	opts.migrations = later(third) // creates the table that the broken one had created
+	opts.migrations = later(next, afterNext) // creates the table that the broken one had created
 	if done, err := Migrate(t.Context(), opts); err != nil || len(done) != 1 {
 		t.Errorf("Migrate() with the fault mended = %+v, %v", done, err)
 	}
 }
 
 // slow is a migration that takes many seconds and changes a lot.
-var slow = map[string]string{
-	"00002_second.sql": second["00002_second.sql"],
-	"00003_slow.sql": `CREATE TABLE third (x BLOB) STRICT;
-		INSERT INTO third
-		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)
-		SELECT zeroblob(4000) FROM n;`,
-}
+var slow = step{"slow", `CREATE TABLE after_next (x BLOB) STRICT;
+	INSERT INTO after_next
+	WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)
+	SELECT zeroblob(4000) FROM n;`}
 
 func init() {
 	children["migrate"] = func(path string, tell func(string, ...any)) error {
 		tell("started")
-		_, err := Migrate(background, Options{Path: path, Migrate: true, migrations: later(slow)})
+		_, err := Migrate(background, Options{Path: path, Migrate: true, migrations: later(next, slow)})
 		return err
 	}
 }
@@ -200,17 +215,17 @@ func TestMigrationKilled(t *testing.T) {
 			waitForSize(t, path+"-wal", 16<<20) // its cache holds 8 MiB: the rest is in the log, not committed
 			c.kill(t)
 
-			if got := applied(t, Options{Path: path}); !slices.Equal(got, []int64{1, 2}) {
-				t.Errorf("applied = %v, want 1 and 2", got)
+			if got := applied(t, Options{Path: path}); !slices.Equal(got, upTo(newest+1)) {
+				t.Errorf("applied = %v, want %v", got, upTo(newest+1))
 			}
-			opts := Options{Path: path, Migrate: true, migrations: later(third)}
+			opts := Options{Path: path, Migrate: true, migrations: later(next, afterNext)}
 			if name == "database with data" {
 				if _, err := Migrate(t.Context(), opts); err != nil {
 					t.Fatalf("Migrate() = %v", err)
 				}
 			}
 			s := open(t, opts) // goes on by itself where there is no data yet
-			if rows := count(t, s, `SELECT count(*) FROM third`); rows != 1 {
+			if rows := count(t, s, `SELECT count(*) FROM after_next`); rows != 1 {
 				t.Errorf("%d rows in the new table, want 1", rows)
 			}
 		})
@@ -232,6 +247,114 @@ func waitForSize(t *testing.T, path string, size int64) {
 	}
 }
 
+// first returns the first n migrations of this program, as an older one had them.
+func first(n int) fstest.MapFS {
+	dir := fstest.MapFS{}
+	for _, name := range must(fs.Glob(embedded(), "*.sql"))[:n] {
+		dir[name] = &fstest.MapFile{Data: must(fs.ReadFile(embedded(), name))}
+	}
+	return dir
+}
+
+// columnsOf returns the columns of every table, also of that in which SQLite keeps which ids it gave.
+func columnsOf(t *testing.T, path string) map[string][]string {
+	t.Helper()
+	db := plain(t, path)
+	defer db.Close()
+	columns := map[string][]string{}
+	err := list(t.Context(), db, `SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c
+		WHERE m.type = 'table' AND m.name <> '`+history+`'`, func(rows *sql.Rows) error {
+		var table, column string
+		err := rows.Scan(&table, &column)
+		columns[table] = append(columns[table], column)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return columns
+}
+
+// rowsOf returns what stands in these columns of each table.
+func rowsOf(t *testing.T, path string, columns map[string][]string) map[string][]string {
+	t.Helper()
+	db := plain(t, path)
+	defer db.Close()
+	all := map[string][]string{}
+	for table, names := range columns {
+		query := `SELECT concat_ws('|', quote(` + strings.Join(names, `), quote(`) + `)) FROM ` + table + ` ORDER BY 1`
+		err := list(t.Context(), db, query, func(rows *sql.Rows) error {
+			var row string
+			err := rows.Scan(&row)
+			if !strings.Contains(row, history) { // its ids, which every migration adds to
+				all[table] = append(all[table], row)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// TestMigrateKeepsEverything migrates a database that the first release has filled.
+func TestMigrateKeepsEverything(t *testing.T) {
+	path := newPath(t)
+	if _, err := Migrate(t.Context(), Options{Path: path, Migrate: true, migrations: first(1)}); err != nil {
+		t.Fatal(err)
+	}
+	token, old := digestOf(1), digestOf(2)
+	db := plain(t, path)
+	execute(t, db,
+		`INSERT INTO users VALUES (3, 'Ada@example.com', 'ada@example.com', 1, 1000, 2000), (7, 'b@example.com', 'b@example.com', 0, 1, 2)`,
+		`INSERT INTO organizations VALUES (4, 'Engines', 'crm-1', '{"a":1}', 3000, 4000), (5, 'bare', NULL, NULL, 5000, 6000)`,
+		`INSERT INTO members VALUES (4, 3, 4, 7000), (5, 3, 1, 8000), (4, 7, 2, 9000)`,
+		`INSERT INTO api_keys VALUES (9, 4, 3, 'Key', 'ak_7Gx2…9fQ2', 3, 1, 11000, 12000, 13000, 14000, '{"b":2}'),
+			(10, 5, 3, 'bare', 'h', 1, 0, NULL, NULL, 1, 2, NULL), (11, 5, 3, 'deleted', 'h', 1, 0, NULL, NULL, 1, 2, NULL)`,
+		`DELETE FROM api_keys WHERE key_id = 11`,
+		fmt.Sprintf(`INSERT INTO tokens VALUES (x'%x', 9, NULL), (x'%x', 9, 15000)`, token[:], old[:]))
+	db.Close()
+	columns := columnsOf(t, path)
+	want := rowsOf(t, path, columns)
+	if len(want["tokens"]) != 2 || len(want["members"]) != 3 || len(want["sqlite_sequence"]) != 3 {
+		t.Fatalf("the old database holds %v", want)
+	}
+
+	if _, err := Open(t.Context(), Options{Path: path, Migrate: true}); !errors.Is(err, store.ErrSchema) {
+		t.Errorf("Open() = %v, want that it must be migrated", err)
+	}
+	if done, err := Migrate(t.Context(), Options{Path: path}); err != nil || len(done) != int(newest)-1 {
+		t.Fatalf("Migrate() = %v, %v", done, err)
+	}
+	s := open(t, Options{Path: path})
+	if k, err := s.Key(t.Context(), 9); err != nil || k.Name != "Key" || !k.LastUsedAt.Equal(time.UnixMicro(12000)) {
+		t.Errorf("Key() = %+v, %v", k, err)
+	}
+	if rec, err := s.RecordByDigest(t.Context(), old); err != nil || rec.KeyID != 9 || rec.TokenExpiresAt.Time().UnixMicro() != 15000 {
+		t.Errorf("RecordByDigest() = %+v, %v", rec, err)
+	}
+	u, err := s.UserByEmail(t.Context(), "ADA@example.com")
+	if err != nil || u.ID != 3 || !u.InstanceAdmin || !u.SignedInAt.IsZero() {
+		t.Errorf("UserByEmail() = %+v, %v, want one who has never signed in", u, err)
+	}
+	if hashed, err := s.Password(t.Context(), 3); err != nil || hashed != "" {
+		t.Errorf("Password() = %q, %v, want none", hashed, err)
+	}
+	if extent, err := s.AuditExtent(t.Context()); err != nil || extent != (audit.Extent{}) {
+		t.Errorf("AuditExtent() = %+v, %v, want that of an empty log", extent, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := rowsOf(t, path, columns); !reflect.DeepEqual(got, want) {
+		t.Errorf("after the migration there is\n%v\nwant\n%v", got, want)
+	}
+	if problem := integrity(t, path); problem != "ok" {
+		t.Errorf("integrity_check: %s", problem)
+	}
+}
+
 // TestSchema holds the tables to what the code relies on.
 func TestSchema(t *testing.T) {
 	s := open(t, Options{Path: newPath(t), Migrate: true})
@@ -249,16 +372,24 @@ func TestSchema(t *testing.T) {
 		tables[name] = text
 	}
 	delete(tables, history) // not ours
-	want := []string{"api_keys", "members", "organizations", "tokens", "users"}
+	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "members", "organizations", "sessions",
+		"sign_in_links", "tokens", "users"}
 	if got := slices.Sorted(maps.Keys(tables)); !slices.Equal(got, want) {
 		t.Errorf("tables = %v, want %v", got, want)
 	}
+	givesIDs := map[string]bool{} // tables whose ids SQLite gives
 	for name, text := range tables {
 		if !strings.Contains(text, "STRICT") {
 			t.Errorf("%s is not STRICT", name)
 		}
-		if strings.Contains(text, "_id") && !strings.Contains(text, "AUTOINCREMENT") && !strings.Contains(text, "WITHOUT ROWID") {
-			t.Errorf("%s may give an id twice", name)
+		givesIDs[name] = !strings.Contains(text, "WITHOUT ROWID")
+	}
+	// Audit ids are given by the chain, which must have no gaps and knows its last id also when the entry is gone. The
+	// extent has one row, which is never deleted.
+	givesIDs["audit_log"], givesIDs["audit_extent"] = false, false
+	for name, gives := range givesIDs {
+		if gives != strings.Contains(tables[name], "AUTOINCREMENT") {
+			t.Errorf("%s: SQLite gives ids = %v, and may give one twice:\n%s", name, gives, tables[name])
 		}
 	}
 }

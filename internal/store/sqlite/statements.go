@@ -151,7 +151,7 @@ func listAudit(index, restriction string) string {
 	return `
 	SELECT ` + sqlstore.AuditColumns + `
 	FROM audit_log ` + index + `
-	WHERE ` + restriction + ` audit_id >= $4 AND audit_id < $5
+	WHERE ` + restriction + ` audit_id < $5 AND audit_id >= $4
 		AND ($1 = 0 OR organization_id = $1)
 		AND ($2 = '' OR target_type = $2) AND ($3 = 0 OR target_id = $3)
 		AND ($6 = 0 OR actor_user_id = $6) AND ($7 = 0 OR actor_key_id = $7)

@@ -1,9 +1,11 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math"
 	"sort"
 	"strings"
@@ -40,8 +42,8 @@ func (r Reader) AuditLog(ctx context.Context, q store.AuditQuery) ([]audit.Entry
 		return nil, err
 	}
 	action, group := q.Action, ""
-	if name, ok := strings.CutSuffix(action, "*"); ok {
-		action, group = "", name
+	if strings.HasSuffix(action, ".*") {
+		action, group = "", strings.TrimSuffix(action, "*")
 	}
 	return page(ctx, r.run, list, q.Limit, scanEntry, q.OrganizationID, q.TargetType, q.TargetID, from,
 		min(to, before(q.Before)), q.ActorUserID, q.ActorKeyID, action, group, int64(q.Outcome), q.Limit)
@@ -73,24 +75,17 @@ func (r Reader) auditIDs(ctx context.Context, from, to time.Time) (first, end in
 func (r Reader) firstSince(ctx context.Context, extent audit.Extent, at time.Time) (int64, error) {
 	var failed error
 	n := sort.Search(int(extent.Last.ID-extent.Pruned.ID), func(i int) bool {
-		head, err := r.auditHead(ctx, extent.Pruned.ID+1+int64(i))
-		if err != nil && !errors.Is(err, store.ErrNotFound) { // one that was taken out of the log is no reason to fail
+		var found moment
+		err := r.run.One(ctx, SelectAuditTime, func(row Row) error { return row.Scan(&found) }, extent.Pruned.ID+1+int64(i))
+		if errors.Is(err, store.ErrNotFound) { // those that were here were taken out of the log
+			return true
+		}
+		if err != nil {
 			failed = err
 		}
-		return !head.OccurredAt.Before(at)
+		return !found.Time().Before(at)
 	})
 	return extent.Pruned.ID + 1 + int64(n), failed
-}
-
-func (r Reader) auditHead(ctx context.Context, id int64) (h audit.Head, err error) {
-	h.ID = id
-	err = r.run.One(ctx, SelectAuditTime, func(row Row) error {
-		var at moment
-		err := row.Scan(&at, (*hash)(&h.Hash))
-		h.OccurredAt = at.Time()
-		return err
-	}, id)
-	return h, err
 }
 
 // AuditAfter returns entries in the order in which they were written.
@@ -110,17 +105,34 @@ func (r Reader) AuditExtent(ctx context.Context) (x audit.Extent, err error) {
 }
 
 // Record adds an entry to the audit log.
-func (t *Tx) Record(e audit.Entry) { t.entries = append(t.entries, e) }
+func (t *Tx) Record(e audit.Entry) {
+	e.Before, e.After = bytes.Clone(e.Before), bytes.Clone(e.After)
+	t.entries = append(t.entries, e)
+}
 
 // Entries returns what was recorded, for AppendAudit.
 func (t *Tx) Entries() []audit.Entry { return t.entries }
 
 // AppendAudit adds entries to the end of the audit log. A database calls it when it is about to commit, for all
 // transactions that are committed together, so that the end of the log is read and written once.
+//
+// Every error matches store.ErrUnavailable and nothing else of the storage contract: what is wrong with the log, somebody
+// may have meddled with it, is not about what the transactions did.
 func AppendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	err := appendAudit(ctx, run, entries)
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		err = fmt.Errorf("%w: %v", store.ErrUnavailable, err)
+	}
+	if err != nil {
+		err = fmt.Errorf("append to the audit log: %w", err)
+	}
+	return err
+}
+
+func appendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	extent, err := NewReader(run).AuditExtent(ctx)
 	if err != nil {
 		return err
@@ -129,7 +141,7 @@ func AppendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	for _, e := range entries {
 		e = e.Chain(last)
 		last = e.Head()
-		_, err := run.Exec(ctx, InsertAudit, e.ID, micros(e.OccurredAt), number(e.Actor.UserID), number(e.Actor.KeyID),
+		_, err := run.Exec(ctx, InsertAudit, e.ID, e.OccurredAt.UnixMicro(), number(e.Actor.UserID), number(e.Actor.KeyID),
 			number(e.Actor.SessionID), string(e.Action), e.Target.Type, number(e.Target.ID), number(e.OrganizationID), text(e.IP),
 			text(e.RequestID), int64(e.Outcome), text(e.Code), text(e.Before), text(e.After), e.PreviousHash[:], e.Hash[:])
 		if err != nil {
@@ -140,27 +152,25 @@ func AppendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	return err
 }
 
-// PruneAudit deletes the oldest entries.
+// PruneAudit deletes the oldest entries. It goes by those that are there, so that one that was taken out of the log does
+// not keep the others in it.
 func (t *Tx) PruneAudit(ctx context.Context, beforeTime time.Time, limit int) (int, error) {
 	extent, err := t.AuditExtent(ctx)
 	if err != nil {
 		return 0, err
 	}
-	end, err := t.firstSince(ctx, extent, beforeTime)
+	oldest, err := t.AuditAfter(ctx, extent.Pruned.ID, limit)
 	if err != nil {
 		return 0, err
 	}
-	n := min(end-1-extent.Pruned.ID, int64(limit))
-	if n <= 0 {
+	n := sort.Search(len(oldest), func(i int) bool { return !oldest[i].OccurredAt.Before(beforeTime) })
+	if n == 0 {
 		return 0, nil
 	}
-	head, err := t.auditHead(ctx, extent.Pruned.ID+n)
-	if err != nil {
-		return 0, err
-	}
+	head := oldest[n-1].Head()
 	if _, err := t.run.Exec(ctx, DeleteAudit, head.ID); err != nil {
 		return 0, err
 	}
 	_, err = t.run.Exec(ctx, UpdateAuditPruned, head.ID, head.Hash[:], head.OccurredAt.UnixMicro())
-	return int(n), err
+	return n, err
 }

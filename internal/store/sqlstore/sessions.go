@@ -70,7 +70,7 @@ func (t *Tx) DeleteSessions(ctx context.Context, userID, except int64) (int64, e
 func (t *Tx) InsertLink(ctx context.Context, l key.Link, digest key.Digest) error {
 	_, err := t.run.Exec(ctx, InsertLink, digest[:], l.UserID, micros(l.CreatedAt), micros(l.ExpiresAt))
 	if err == nil {
-		_, err = t.run.Exec(ctx, DeleteOldLinks, l.UserID, maxLinks)
+		_, err = t.run.Exec(ctx, DeleteOldLinks, l.UserID, digest[:], maxLinks-1)
 	}
 	return err
 }
@@ -99,7 +99,7 @@ func (t *Tx) DeleteLinks(ctx context.Context, userID int64) error {
 func (t *Tx) KeepDevice(ctx context.Context, userID int64, digest key.Digest, now time.Time) error {
 	_, err := t.run.Exec(ctx, InsertDevice, digest[:], userID, micros(now))
 	if err == nil {
-		_, err = t.run.Exec(ctx, DeleteOldDevices, userID, maxDevices)
+		_, err = t.run.Exec(ctx, DeleteOldDevices, userID, digest[:], maxDevices-1)
 	}
 	return err
 }

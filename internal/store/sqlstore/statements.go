@@ -14,6 +14,7 @@ const (
 	SelectKey Statement = iota
 	SelectRecord
 	SelectIdentity
+	SelectIdentityAndKey
 	SelectUser
 	SelectUserByEmail
 	SelectUserByIdentity
@@ -123,7 +124,9 @@ const KeyColumns = `key_id, key_name, scopes, organization_id, user_id, key_hint
 
 // Likewise.
 const (
-	UserColumns         = `user_id, email, instance_admin, signed_in_at, created_at, updated_at`
+	UserColumns   = `u.user_id, u.email, u.instance_admin, u.signed_in_at, u.created_at, u.updated_at`
+	RecordColumns = `k.key_id, k.organization_id, k.user_id, k.key_name, k.metadata, k.expires_at,
+	(SELECT t.expires_at FROM tokens t WHERE t.digest = $1), k.scopes, k.enabled`
 	OrganizationColumns = `organization_id, organization_name, external_id, metadata, created_at, updated_at`
 	MemberColumns       = `organization_id, user_id, (SELECT u.email FROM users u WHERE u.user_id = m.user_id), role, created_at`
 	SessionColumns      = `session_id, user_id, method, ip, user_agent, created_at, last_used_at, expires_at`
@@ -146,24 +149,32 @@ var statements = [Count]struct {
 
 	// The second look-up of the token finds its page at hand and costs less than 1 µs.
 	SelectRecord: {text: `
-		SELECT key_id, organization_id, user_id, key_name, metadata, expires_at,
-			(SELECT t.expires_at FROM tokens t WHERE t.digest = $1), scopes, enabled
-		FROM api_keys
-		WHERE key_id = (SELECT t.key_id FROM tokens t WHERE t.digest = $1)`},
+		SELECT ` + RecordColumns + `
+		FROM api_keys k WHERE k.key_id = (SELECT t.key_id FROM tokens t WHERE t.digest = $1)`},
 
 	// What an authorization depends on beside the key, in one statement, because it is part of every change.
 	SelectIdentity: {text: `
 		SELECT ` + UserColumns + `,
 			EXISTS (SELECT 1 FROM organizations o WHERE o.organization_id = $2),
 			COALESCE((SELECT m.role FROM members m WHERE m.organization_id = $2 AND m.user_id = $1), 0)
-		FROM users WHERE user_id = $1`},
+		FROM users u WHERE user_id = $1`},
 
-	SelectUser: {text: `SELECT ` + UserColumns + ` FROM users WHERE user_id = $1`},
+	// The same with the key, $1 being its token, $2 the user and $3 the organization. It is one statement so that all of it
+	// is of one moment. With LIMIT each row is found for itself, whatever a database thinks of the join.
+	SelectIdentityAndKey: {text: `
+		SELECT ` + UserColumns + `,
+			EXISTS (SELECT 1 FROM organizations o WHERE o.organization_id = $3),
+			COALESCE((SELECT m.role FROM members m WHERE m.organization_id = $3 AND m.user_id = $2), 0),
+			` + RecordColumns + `
+		FROM (SELECT * FROM users WHERE user_id = $2 LIMIT 1) u
+		LEFT JOIN (SELECT * FROM api_keys WHERE key_id = (SELECT t.key_id FROM tokens t WHERE t.digest = $1) LIMIT 1) k ON TRUE`},
 
-	SelectUserByEmail: {text: `SELECT ` + UserColumns + ` FROM users WHERE email_folded = $1`},
+	SelectUser: {text: `SELECT ` + UserColumns + ` FROM users u WHERE user_id = $1`},
+
+	SelectUserByEmail: {text: `SELECT ` + UserColumns + ` FROM users u WHERE email_folded = $1`},
 
 	SelectUserByIdentity: {text: `
-		SELECT ` + UserColumns + ` FROM users
+		SELECT ` + UserColumns + ` FROM users u
 		WHERE user_id = (SELECT i.user_id FROM identities i WHERE i.issuer = $1 AND i.subject = $2)`},
 
 	SelectPassword: {text: `SELECT password FROM users WHERE user_id = $1`},
@@ -182,7 +193,8 @@ var statements = [Count]struct {
 
 	SelectLink: {text: `SELECT user_id, created_at, expires_at FROM sign_in_links WHERE digest = $1`},
 
-	SelectAuditTime: {text: `SELECT occurred_at, hash FROM audit_log WHERE audit_id = $1`},
+	SelectAuditTime: {text: `
+		SELECT occurred_at FROM audit_log WHERE audit_id >= $1 ORDER BY audit_id LIMIT 1`},
 
 	SelectAuditExtent: {text: `
 		SELECT pruned_id, pruned_hash, pruned_at, last_id, last_hash, last_at FROM audit_extent WHERE one = 1`},
@@ -296,17 +308,19 @@ var statements = [Count]struct {
 
 	DeleteLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE user_id = $1`},
 
+	// These two keep $2, the one that was just added, and the $3 newest of the others. A clock that was set back makes what
+	// was just added the oldest.
 	DeleteOldLinks: {writes: true, text: `
-		DELETE FROM sign_in_links WHERE user_id = $1 AND digest NOT IN
-			(SELECT digest FROM sign_in_links WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2)`},
-
-	DeleteEndedLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE expires_at <= $1`},
-
-	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
+		DELETE FROM sign_in_links WHERE user_id = $1 AND digest <> $2 AND digest NOT IN
+			(SELECT digest FROM sign_in_links WHERE user_id = $1 AND digest <> $2 ORDER BY created_at DESC LIMIT $3)`},
 
 	DeleteOldDevices: {writes: true, text: `
-		DELETE FROM devices WHERE user_id = $1 AND digest NOT IN
-			(SELECT digest FROM devices WHERE user_id = $1 ORDER BY last_used_at DESC LIMIT $2)`},
+		DELETE FROM devices WHERE user_id = $1 AND digest <> $2 AND digest NOT IN
+			(SELECT digest FROM devices WHERE user_id = $1 AND digest <> $2 ORDER BY last_used_at DESC LIMIT $3)`},
+
+	DeleteEndedLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE expires_at < $1`},
+
+	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
 
 	DeleteAudit: {writes: true, text: `DELETE FROM audit_log WHERE audit_id <= $1`},
 }

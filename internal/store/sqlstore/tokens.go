@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -12,36 +11,50 @@ import (
 
 // RecordByDigest returns what a check needs to know about the token with this digest.
 func (r Reader) RecordByDigest(ctx context.Context, digest key.Digest) (*key.Record, error) {
-	rec := new(key.Record)
-	err := r.run.One(ctx, SelectRecord, func(row Row) error {
-		var expires, tokenExpires moment
-		var metadata sql.NullString
-		err := row.Scan(&rec.KeyID, &rec.OrganizationID, &rec.UserID, &rec.Name, &metadata, &expires, &tokenExpires,
-			&rec.Scopes, &rec.Enabled)
-		rec.Metadata = metadata.String
-		rec.ExpiresAt, rec.TokenExpiresAt = key.MillisOf(expires.Time()), key.MillisOf(tokenExpires.Time())
-		return err
-	}, digest[:])
-	if err != nil {
+	var c recordColumns
+	if err := r.run.One(ctx, SelectRecord, func(row Row) error { return row.Scan(c.dest()...) }, digest[:]); err != nil {
 		return nil, err
 	}
-	return rec, nil
+	return c.record(), nil
+}
+
+// recordColumns takes RecordColumns, which are NULL where there is no key.
+type recordColumns struct {
+	keyID, organizationID, userID, scopes sql.NullInt64
+	name, metadata                        sql.NullString
+	enabled                               sql.NullBool
+	expires, tokenExpires                 moment
+}
+
+func (c *recordColumns) dest() []any {
+	return []any{&c.keyID, &c.organizationID, &c.userID, &c.name, &c.metadata, &c.expires, &c.tokenExpires, &c.scopes, &c.enabled}
+}
+
+// record returns what was taken, nil where there is no key.
+func (c *recordColumns) record() *key.Record {
+	if !c.keyID.Valid {
+		return nil
+	}
+	return &key.Record{
+		KeyID: c.keyID.Int64, OrganizationID: c.organizationID.Int64, UserID: c.userID.Int64, Name: c.name.String,
+		Metadata: c.metadata.String, Scopes: key.Scopes(c.scopes.Int64), Enabled: c.enabled.Bool,
+		ExpiresAt: key.MillisOf(c.expires.Time()), TokenExpiresAt: key.MillisOf(c.tokenExpires.Time()),
+	}
 }
 
 // Identity returns a user, one of their keys, and what they are to an organization.
 func (r Reader) Identity(ctx context.Context, userID int64, token key.Digest, organizationID int64) (id key.Identity, err error) {
-	err = r.run.One(ctx, SelectIdentity, func(row Row) (err error) {
-		id.User, err = scanUser(row, &id.Standing.OrganizationExists, &id.Standing.Role)
-		id.Standing.InstanceAdmin = id.User.InstanceAdmin
+	statement, args := SelectIdentity, []any{userID, organizationID}
+	rest := []any{&id.Standing.OrganizationExists, &id.Standing.Role}
+	var c recordColumns
+	if token != (key.Digest{}) {
+		statement, args, rest = SelectIdentityAndKey, append([]any{token[:]}, args...), append(rest, c.dest()...)
+	}
+	err = r.run.One(ctx, statement, func(row Row) (err error) {
+		id.User, err = scanUser(row, rest...)
 		return err
-	}, userID, organizationID)
-	if err != nil || token == (key.Digest{}) {
-		return id, err
-	}
-	id.Key, err = r.RecordByDigest(ctx, token)
-	if errors.Is(err, store.ErrNotFound) {
-		err = nil
-	}
+	}, args...)
+	id.Standing.InstanceAdmin, id.Key = id.User.InstanceAdmin, c.record()
 	return id, err
 }
 

@@ -77,7 +77,7 @@ func (t *Tx) DeleteUser(ctx context.Context, id int64) error {
 
 // SetPassword keeps a user's hashed password.
 func (t *Tx) SetPassword(ctx context.Context, userID int64, hashed string, now time.Time) error {
-	return t.change(ctx, UpdatePassword, userID, hashed, micros(now))
+	return t.change(ctx, UpdatePassword, userID, text(hashed), micros(now))
 }
 
 // SetSignedIn moves the time of a user's last sign-in.

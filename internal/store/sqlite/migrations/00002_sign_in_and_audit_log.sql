@@ -80,10 +80,10 @@ CREATE TABLE audit_extent (
     one              INTEGER PRIMARY KEY CHECK (one = 1),
     pruned_id        INTEGER NOT NULL,
     pruned_hash      BLOB    NOT NULL,
-    pruned_at        INTEGER NOT NULL,
+    pruned_at        INTEGER,
     last_id          INTEGER NOT NULL,
     last_hash        BLOB    NOT NULL,
-    last_at          INTEGER NOT NULL
+    last_at          INTEGER
 ) STRICT;
 
-INSERT INTO audit_extent VALUES (1, 0, zeroblob(32), 0, 0, zeroblob(32), 0);
+INSERT INTO audit_extent VALUES (1, 0, zeroblob(32), NULL, 0, zeroblob(32), NULL);

@@ -77,6 +77,7 @@ func (s *Service) maySetPassword(ctx context.Context, c Caller, current, wanted 
 			return err
 		}
 		var faults []key.Fault
+		var guessed error
 		if detail := password.Check(wanted, g.user.Email); detail != "" {
 			faults = append(faults, key.Fault{Pointer: "/new_password", Detail: detail})
 		}
@@ -91,6 +92,7 @@ func (s *Service) maySetPassword(ctx context.Context, c Caller, current, wanted 
 			switch kept, _, err = s.checkPassword(ctx, c.UserID, current); {
 			case errors.Is(err, errWrongPassword):
 				faults = append(faults, key.Fault{Pointer: "/current_password", Detail: "must be the password that is set now"})
+				guessed = wrong() // bad input, and a refusal
 			case err != nil:
 				undo()
 				return err
@@ -99,7 +101,9 @@ func (s *Service) maySetPassword(ctx context.Context, c Caller, current, wanted 
 			}
 		}
 		if len(faults) > 0 {
-			return invalid(faults)
+			bad := invalid(faults)
+			bad.Err = guessed
+			return bad
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 //
 //   - From one address, few attempts on one account and some more on all accounts together may fail. So may attempts on one
 //     account from all addresses together, which is what bounds somebody with many addresses.
-//   - A browser that has signed in to the account before has attempts of its own, which others cannot use up; and a
-//     one-time link is no attempt.
+//   - A browser that has signed in to the account before has attempts of its own, which others cannot use up, and so has a
+//     session. A one-time link that is good is no attempt.
 //
 // Mails with one-time links are bounded apart: whoever asks for many of somebody's must not keep that person from signing in,
 // nor fill their mailbox.
@@ -58,6 +59,11 @@ func (a *attempts) onAccount(email, ip string, device key.Digest) (undo func(), 
 	}
 	address := addressOf(ip)
 	return try(counted{a.byPair, account + "\x00" + address}, counted{a.byAddress, address}, counted{a.byAccount, account})
+}
+
+// inSession counts an attempt at the password of whoever's session it is. Only who has the session can use them up.
+func (a *attempts) inSession(id int64) (undo func(), err error) {
+	return try(counted{a.byDevice, "session " + strconv.FormatInt(id, 10)})
 }
 
 // ask counts a request for a mail from an address.

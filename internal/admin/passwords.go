@@ -85,7 +85,7 @@ func (s *Service) maySetPassword(ctx context.Context, c Caller, current, wanted 
 			return err
 		}
 		if kept != "" && g.session.Method != key.ByLink {
-			undo, err := s.attempts.onAccount(g.user.Email, c.IP, key.Digest{})
+			undo, err := s.attempts.inSession(c.SessionID)
 			if err != nil {
 				return err
 			}

@@ -129,6 +129,35 @@ func TestTheCurrentPasswordIsAskedFor(t *testing.T) {
 	expect(t, "the second", h.SetPassword(t.Context(), first, "", right), key.Invalid)
 }
 
+// Guessing at the current password ends soon, and only for the session that it is done in.
+func TestNobodyElseUsesUpTheAttemptsOfASession(t *testing.T) {
+	h := newHouse(t)
+	h.setPassword("member")
+	begin := func() admin.Caller {
+		c := h.session("member")
+		h.change(func(tx store.Tx) (err error) {
+			c.SessionID, err = tx.InsertSession(t.Context(), key.Session{UserID: c.UserID, Method: key.ByPassword, CreatedAt: noon,
+				LastUsedAt: noon, ExpiresAt: noon.Add(lifetime)}, key.Digest{byte(c.SessionID)})
+			return err
+		})
+		return c
+	}
+	thief, owner := begin(), begin()
+	for i := range 50 { // from as many addresses, so that no more can be tried on the account
+		ip := fmt.Sprintf("198.51.100.%d", i)
+		expect(t, ip, errorOf(h.SignIn(t.Context(), admin.Caller{IP: ip}, email("member"), wrong, admin.Browser{})), key.Unauthenticated)
+	}
+	for i := range 10 {
+		expect(t, fmt.Sprintf("guess %d", i), h.SetPassword(t.Context(), thief, wrong, wanted), key.Invalid)
+	}
+	err := h.SetPassword(t.Context(), thief, right, wanted)
+	expect(t, "one guess more", err, key.RateLimited)
+	if e, _ := errors.AsType[*key.Error](err); e.Wait <= 0 {
+		t.Errorf("wait %v", e.Wait)
+	}
+	expect(t, "in the owner's session", h.SetPassword(t.Context(), owner, right, wanted), "ok")
+}
+
 func TestAPasswordIsKeptAnewUnderTheParametersOfToday(t *testing.T) {
 	h := newHouse(t)
 	h.setPassword("member")

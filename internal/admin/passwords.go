@@ -22,7 +22,10 @@ func (s *Service) checkPassword(ctx context.Context, userID int64, pass string) 
 		return "", false, fmt.Errorf("password of user %d: %w", userID, err)
 	}
 	if kept == "" {
-		return "", false, errors.Join(errWrongPassword, s.passwords.VerifyNone(ctx, pass))
+		if err := s.passwords.VerifyNone(ctx, pass); err != nil { // as below: nothing was compared
+			return "", false, fmt.Errorf("password of user %d: %w", userID, err)
+		}
+		return "", false, errWrongPassword
 	}
 	ok, outdated, err := s.passwords.Verify(ctx, kept, pass)
 	switch {

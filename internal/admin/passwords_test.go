@@ -1,10 +1,12 @@
 package admin_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/crypto/argon2"
@@ -172,5 +174,43 @@ func TestAPasswordIsKeptAnewUnderTheParametersOfToday(t *testing.T) {
 	h.signIn("member", right, "", admin.Browser{})
 	if again, _ := h.store.Password(t.Context(), h.users["member"]); again != kept {
 		t.Error("it is kept anew a second time")
+	}
+}
+
+// fading is the context of somebody who hangs up after it was asked for its error a few times.
+type fading struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (f *fading) Err() error {
+	if f.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Whoever hangs up before their password is compared has tried nothing, whether there is such a user or not. If only one of
+// the two counted, the wait would tell which addresses there are.
+func TestAnAttemptThatIsGivenUpIsNone(t *testing.T) {
+	h := newHouse(t)
+	h.setPassword("member")
+	for moment := range int64(5) {
+		var outcomes []string
+		for _, address := range []string{email("member"), "nobody@example.com"} {
+			var err error
+			entries := h.logged(func() {
+				gone := &fading{Context: t.Context()}
+				gone.left.Store(moment)
+				_, err = h.SignIn(gone, admin.Caller{IP: "203.0.113.9"}, address, wrong, admin.Browser{})
+			})
+			if len(entries) > 0 != (codeOf(err) == key.Unauthenticated) {
+				t.Errorf("%s, moment %d: %v, and the audit log says %q", address, moment, err, actions(entries))
+			}
+			outcomes = append(outcomes, fmt.Sprint(err))
+		}
+		if outcomes[0] != outcomes[1] && strings.Contains(outcomes[0]+outcomes[1], string(key.Unauthenticated)) {
+			t.Errorf("moment %d: %q", moment, outcomes)
+		}
 	}
 }

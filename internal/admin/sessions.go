@@ -101,18 +101,30 @@ func (s *Service) account(ctx context.Context, email, device string) (key.User, 
 }
 
 // SignInWithLink begins a session with a one-time link, which is used up by it.
+//
+// A link that is good works from wherever it is tried. Those that are not count for the address, so that nobody fills the
+// audit log with them.
 func (s *Service) SignInWithLink(ctx context.Context, c Caller, link string, b Browser) (Started, error) {
-	digest, ok := secret.Digest(link)
-	if !ok {
-		return Started{}, s.refuseSignIn(ctx, c, 0)
+	undo, tooMany := s.attempts.atLinks(c.IP)
+	refused := wrong()
+	if tooMany != nil {
+		refused = tooMany
 	}
-	return s.beginFor(ctx, c, key.ByLink, b, func(tx store.Tx) (int64, error) {
+	digest, ok := secret.Digest(link)
+	started, err := s.beginFor(ctx, c, key.ByLink, b, func(tx store.Tx) (int64, error) {
+		if !ok {
+			return 0, refused
+		}
 		l, err := tx.TakeLink(ctx, digest)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !s.now().Before(l.ExpiresAt) {
-			return 0, wrong()
+			return 0, refused
 		}
 		return l.UserID, err
 	})
+	if tooMany == nil && !errors.Is(err, wrong()) {
+		undo()
+	}
+	return started, err
 }
 
 // Identity is what an OpenID Connect provider says of somebody.

@@ -295,7 +295,7 @@ func (s *Service) findMember(ctx context.Context, r view, c Caller, a action, or
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return key.Membership{}, rights{}, fmt.Errorf("member %d of organization %d: %w", userID, organizationID, err)
 	}
-	e.OrganizationID = m.OrganizationID
+	e.OrganizationID = organizationID
 	g, err := s.authorize(ctx, r, c, a, object{organizationID: organizationID, userID: userID, missing: err != nil})
 	if err != nil {
 		return key.Membership{}, rights{}, err

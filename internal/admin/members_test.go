@@ -298,7 +298,7 @@ func TestInvite(t *testing.T) {
 	expectActions(t, entries, "member.create")
 
 	expect(t, "a member", errorOf(invite("new@EXAMPLE.com", key.Viewer)), key.Conflict)
-	for _, bad := range []string{"", "x", "A <a@example.com>"} {
+	for _, bad := range []string{"", "x", "A <a@example.com>", token.New("ak").Reveal() + "@example.com"} {
 		err := errorOf(invite(bad, key.Viewer))
 		if got := faultsOf(err); codeOf(err) != key.Invalid || !slices.Equal(got, []string{"/email"}) {
 			t.Errorf("%q: %q, %v", bad, got, err)

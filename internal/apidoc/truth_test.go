@@ -36,6 +36,13 @@ func TestTheDocumentIsTrue(t *testing.T) {
 			t.Errorf("the document describes %s, and no server has given it", answer)
 		}
 	}
+	unsaid, err := r.Unsaid()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, detail := range unsaid {
+		t.Errorf("the document shows %q, and no server has said it", detail)
+	}
 }
 
 // refusal is a request and the status that it is refused with.

@@ -32,10 +32,13 @@ func SignedIn(session, device secret.Secret, end time.Time) []*http.Cookie {
 }
 
 // SignedOut returns the cookie that takes the session's away.
-func SignedOut() []*http.Cookie {
-	gone := cookie(SessionCookie, "", time.Unix(1, 0))
-	gone.MaxAge = -1
-	return []*http.Cookie{gone}
+func SignedOut() []*http.Cookie { return []*http.Cookie{gone(SessionCookie)} }
+
+// gone returns the cookie that takes away the one with a name.
+func gone(name string) *http.Cookie {
+	c := cookie(name, "", time.Unix(1, 0))
+	c.MaxAge = -1
+	return c
 }
 
 func cookie(name, value string, end time.Time) *http.Cookie {

@@ -79,12 +79,13 @@ func (c *Console) showAccount(v *visit, status int, p accountPage) error {
 	w := &p.Password
 	w.Email, w.Set, w.ByLink = me.User.Email, me.HasPassword, v.session.Method == key.ByLink
 	w.AsksCurrent = w.Set && !w.ByLink
-	w.First = (w.ByLink || !w.Set) && note(query.Get(noteParameter)) != notePassword
+	// Until the user has changed since: a password is all that does that.
+	w.First = w.ByLink && !me.User.UpdatedAt.After(v.session.CreatedAt)
 	return c.show(v, status, pageAccount, frame{Title: "Your account", User: p.Email, Main: p})
 }
 
 // methods says how a session was begun.
-var methods = map[key.Method]string{key.ByPassword: "password", key.ByLink: "one-time link", key.ByOIDC: "identity provider"}
+var methods = map[key.Method]string{key.ByPassword: "a password", key.ByLink: "a one-time link", key.ByOIDC: "an identity provider"}
 
 // setPassword sets the password.
 func (c *Console) setPassword(v *visit) error {

@@ -44,7 +44,7 @@ func (c *Console) fail(v *visit, err error) {
 		c.Log.LogAttrs(v.r.Context(), slog.LevelError, "page failed", slog.String("request_id", v.caller.RequestID), slog.Any("error", err))
 	}
 	v.retryAfter(r.wait)
-	if err := c.show(v, r.status, pageError, frame{Title: r.title, Main: page}); err != nil {
+	if err := c.show(v, r.status, pageError, frame{Title: r.title, Narrow: true, Main: page}); err != nil {
 		panic(err) // the template is at fault, and the mount logs that
 	}
 }

@@ -68,7 +68,7 @@ func (c *Console) beginConnect(v *visit) error {
 		return c.providerFailed(v, p, err)
 	}
 	v.set(browser.BeginPending(p.String()))
-	return c.show(v, http.StatusOK, pageLeave, frame{Title: "One moment", Main: leavePage{redirectTo, c.ProviderName}})
+	return c.show(v, http.StatusOK, pageLeave, frame{Title: "One moment", Narrow: true, Main: leavePage{redirectTo, c.ProviderName}})
 }
 
 // completeOIDC takes a browser that the identity provider sends back.

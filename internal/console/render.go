@@ -35,6 +35,7 @@ type frame struct {
 	Style, Icon string // addresses
 	User        string // e-mail address of who has signed in; "": nobody, or it does not matter
 	Note        string // what has just been done
+	Narrow      bool   // a page with little on it
 	Main        any    // what the page is about
 }
 

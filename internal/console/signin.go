@@ -48,7 +48,7 @@ func (c *Console) showSignIn(v *visit, status int, p signInPage) error {
 		p.Provider = c.ProviderName
 	}
 	p.Mail, p.Unencrypted = c.Mail, c.unencrypted(v.r)
-	return c.show(v, status, pageSignIn, frame{Title: "Sign in", Main: p})
+	return c.show(v, status, pageSignIn, frame{Title: "Sign in", Narrow: true, Main: p})
 }
 
 // signIn signs in with e-mail address and password.
@@ -155,7 +155,7 @@ func (c *Console) linkForm(v *visit) error {
 		}
 		p.User = me.User.Email
 	}
-	return c.show(v, http.StatusOK, pageLink, frame{Title: "Sign in with a one-time link", Main: p})
+	return c.show(v, http.StatusOK, pageLink, frame{Title: "Sign in with a one-time link", Narrow: true, Main: p})
 }
 
 // linkUsedPage is what the page of a link that is good no more says.
@@ -174,7 +174,7 @@ func (c *Console) useLink(v *visit) error {
 		return nil
 	case isCode(err, key.Unauthenticated):
 		p := linkUsedPage{SignedIn: v.session.ID != 0, Mail: c.Mail}
-		return c.show(v, http.StatusGone, pageLinkUsed, frame{Title: "This link is no longer good", Main: p})
+		return c.show(v, http.StatusGone, pageLinkUsed, frame{Title: "This link is no longer good", Narrow: true, Main: p})
 	default:
 		return err
 	}

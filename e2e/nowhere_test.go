@@ -156,7 +156,7 @@ func (u *misuser) useAccounts() {
 			`{"email":"nobody@example.com","password":` + quoted + `}`, `{` + quoted + `:1}`, quoted, `{"link":[` + quoted + `]}`,
 		} {
 			u.send("POST", m+sessionsPath, body)
-			u.send("POST", m+"/v1/sign-in-links", body)
+			u.send("POST", m+signInLinksPath, body)
 			u.send("PUT", m+passwordPath, body, cookies...)
 			u.send("POST", m+organizationsPath, body, cookies...)
 			u.send("POST", m+organizationsPath+"/1/members", body, cookies...)

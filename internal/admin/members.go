@@ -210,6 +210,9 @@ func (s *Service) settleKeys(ctx context.Context, tx store.Tx, c Caller, g right
 		return nil
 	}
 	over := key.AllScopes.Without(role.MayHold())
+	if over == 0 {
+		return nil
+	}
 	first, err := tx.Keys(ctx, store.KeyQuery{OrganizationID: old.OrganizationID, UserID: old.UserID, Scopes: over, Limit: maxNamed})
 	if err != nil || len(first) == 0 {
 		return err

@@ -49,7 +49,7 @@ var dwellers = []struct {
 func serveHousehold(t testing.TB, provider *oidctest.Provider, args ...string) *household {
 	t.Helper()
 	if provider != nil {
-		args = append(args, withProvider(t, provider)...)
+		args = append(args, providerFlags(t, provider)...)
 	}
 	folder := t.TempDir()
 	made := initialise(t, folder, "root@example.com", "Ours")
@@ -89,8 +89,8 @@ func initialise(t testing.TB, folder, email, organization string) (made initiali
 	return made
 }
 
-// withProvider returns the flags of a server that believes an identity provider, e-mail addresses as well.
-func withProvider(t testing.TB, provider *oidctest.Provider) []string {
+// providerFlags returns the flags of a server that believes an identity provider, e-mail addresses as well.
+func providerFlags(t testing.TB, provider *oidctest.Provider) []string {
 	t.Helper()
 	file := t.TempDir() + "/client-secret"
 	write(t, file, []byte(oidctest.ClientSecret+"\n"))

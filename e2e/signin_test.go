@@ -17,8 +17,8 @@ import (
 	"github.com/apikeyd/apikeyd/internal/browser"
 )
 
-// behindProxy has a server believe the tests about where a request came from.
-var behindProxy = []string{"--trusted-proxies", "127.0.0.1"}
+// trustsTests has a server believe the tests about where a request came from.
+var trustsTests = []string{"--trusted-proxies", "127.0.0.1"}
 
 // from is the header of a proxy that says where a request came from: the n-th address of a network.
 func from(network string, n int) string { return fmt.Sprintf("X-Forwarded-For: %s.%d", network, n) }
@@ -33,7 +33,7 @@ func trySignIn(t testing.TB, s *server, body string, headers ...string) answer {
 // the answers are the same, and take the same time.
 func TestSignInTellsNothing(t *testing.T) {
 	t.Parallel()
-	h := serveHousehold(t, nil, behindProxy...)
+	h := serveHousehold(t, nil, trustsTests...)
 	h.people["root"].as(t, h.server, "POST", membersPath(ours), invitation("invited", api.RoleMember)).is(http.StatusCreated)
 	accounts := []string{"nobody@example.com", "mate@example.com", "MATE@example.com", "invited@example.com"}
 
@@ -205,7 +205,7 @@ func TestWhatEnds(t *testing.T) {
 // password included, and the person whose account it is signs in all the same.
 func TestGuessing(t *testing.T) {
 	t.Parallel()
-	h := serveHousehold(t, nil, behindProxy...)
+	h := serveHousehold(t, nil, trustsTests...)
 	mate := h.people["mate"]
 	owned := signIn(t, h.management, withPassword(mate.email, mate.password()), from("192.0.2", 1)) // their own browser
 	right, wrong := withPassword(mate.email, mate.password()), withPassword(mate.email, "not the password")

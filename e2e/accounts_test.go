@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/apikeyd/apikeyd/internal/browser"
 )
 
 const (
@@ -17,6 +15,12 @@ const (
 	auditPath         = "/v1/audit-log"
 	passwordPath      = "/v1/me/password"
 	signInLinksPath   = "/v1/sign-in-links"
+)
+
+// The cookies of a browser that somebody has signed in with.
+const (
+	sessionCookie    = "__Host-apikeyd"
+	rememberedCookie = "__Host-apikeyd-device" // stays when the session has ended
 )
 
 // linkText is what the address of a one-time link looks like, with its secret.
@@ -38,10 +42,10 @@ type signedIn struct {
 }
 
 // cookie is the header that the browser sends its session with.
-func (b signedIn) cookie() string { return "Cookie: " + browser.SessionCookie + "=" + b.session }
+func (b signedIn) cookie() string { return "Cookie: " + sessionCookie + "=" + b.session }
 
 // deviceCookie is the header that it still sends when the session has ended.
-func (b signedIn) deviceCookie() string { return "Cookie: " + browser.DeviceCookie + "=" + b.device }
+func (b signedIn) deviceCookie() string { return "Cookie: " + rememberedCookie + "=" + b.device }
 
 // withPassword is the body that signs in with a password, withLink that with the secret of a one-time link.
 func withPassword(email, password string) string {
@@ -62,9 +66,9 @@ func (a answer) signedIn() signedIn {
 	var b signedIn
 	for _, c := range (&http.Response{Header: a.header}).Cookies() {
 		switch c.Name {
-		case browser.SessionCookie:
+		case sessionCookie:
 			b.session = c.Value
-		case browser.DeviceCookie:
+		case rememberedCookie:
 			b.device = c.Value
 		default:
 			a.t.Errorf("%s: a cookie %s", a.what, c.Name)

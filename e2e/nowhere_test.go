@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/api"
-	"github.com/apikeyd/apikeyd/internal/browser"
 )
 
 // TestTheTokenIsNowhere is the fifth promise. A server that logs all it can is used in every way, right and wrong, with
@@ -145,7 +144,7 @@ func (u *misuser) useAccounts() {
 	u.tokens["link of the command"] = linkSecret(t, string(out))
 
 	// What shows them all, and what comes of wrong ones: used, ended, in the place of one another, where none belongs.
-	cookies := []string{"Cookie: " + browser.SessionCookie + "=" + second.session + "; " + browser.DeviceCookie + "=" + second.device}
+	cookies := []string{"Cookie: " + sessionCookie + "=" + second.session + "; " + rememberedCookie + "=" + second.device}
 	for _, path := range []string{"/v1/me", sessionsPath, auditPath, auditPath + "?action=session.*", organizationsPath, organizationsPath + "/1/members"} {
 		u.send("GET", m+path, "", cookies...)
 	}
@@ -167,8 +166,8 @@ func (u *misuser) useAccounts() {
 		}
 		u.send("GET", m+"/sign-in/"+text, "")
 		u.send("GET", m+"/v1/me", "", "Authorization: Bearer "+text)
-		u.send("GET", m+"/v1/me", "", "Cookie: "+browser.SessionCookie+"="+text+"x")
-		u.send("GET", m+"/v1/me", "", "Cookie: "+browser.DeviceCookie+"="+text)
+		u.send("GET", m+"/v1/me", "", "Cookie: "+sessionCookie+"="+text+"x")
+		u.send("GET", m+"/v1/me", "", "Cookie: "+rememberedCookie+"="+text)
 		u.send("GET", m+organizationsPath+"?external_id="+text, "", cookies...)
 		u.send("GET", m+auditPath+"?action="+text, "", cookies...)
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/client"
 	"github.com/apikeyd/apikeyd/internal/apptest"
-	"github.com/apikeyd/apikeyd/internal/browser"
 )
 
 // trustsTests has a server believe the tests about where a request came from.
@@ -89,7 +88,7 @@ func TestSessionFixation(t *testing.T) {
 	planted := signIn(t, h.management, withPassword(guest.email, guest.password()))
 	chosen := signedIn{session: strings.Repeat("A", 43), device: strings.Repeat("A", 43)}
 	for _, p := range []signedIn{planted, chosen} {
-		cookies := "Cookie: " + browser.SessionCookie + "=" + p.session + "; " + browser.DeviceCookie + "=" + p.device
+		cookies := "Cookie: " + sessionCookie + "=" + p.session + "; " + rememberedCookie + "=" + p.device
 		b := signIn(t, h.management, withPassword(mate.email, mate.password()), cookies)
 		if b.session == p.session || b.device == p.device {
 			t.Error("a secret was taken over")
@@ -105,7 +104,7 @@ func TestSessionFixation(t *testing.T) {
 
 		// Signing out ends it on the server, whatever the browser does with its cookie.
 		out := request(t, h.management, "DELETE", sessionsPath+"/current", "", []string{b.cookie()}).is(http.StatusNoContent)
-		if text := out.header.Get("Set-Cookie"); !strings.HasPrefix(text, browser.SessionCookie+"=;") || !strings.Contains(text, "Max-Age=0") {
+		if text := out.header.Get("Set-Cookie"); !strings.HasPrefix(text, sessionCookie+"=;") || !strings.Contains(text, "Max-Age=0") {
 			t.Errorf("Set-Cookie: %s", text)
 		}
 		me(b).refused(api.CodeUnauthenticated)

@@ -10,6 +10,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The linter of the OpenAPI document comes from npm, pinned with its checksum in internal/apidoc/lint.
 REDOCLY := build/apidoc/node_modules/.bin/redocly
 
+# What the tests in a browser need comes from npm, pinned with its checksum in e2e/browser.
+BROWSER := build/browser/node_modules/playwright-core/package.json
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BIN     := bin/apikeyd
@@ -24,7 +27,7 @@ build: ## build bin/apikeyd
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/apikeyd
 
 .PHONY: test
-test: prepare generated lint apidoc ## everything that must hold before a change lands
+test: prepare generated lint apidoc browser ## everything that must hold before a change lands
 	go test -race -timeout 12m ./...
 
 .PHONY: prepare
@@ -51,6 +54,15 @@ $(REDOCLY): internal/apidoc/lint/package.json internal/apidoc/lint/package-lock.
 	mkdir -p build/apidoc
 	cp $^ build/apidoc
 	npm ci --prefix build/apidoc --ignore-scripts --no-audit --no-fund
+	touch $@
+
+.PHONY: browser
+browser: $(BROWSER) # what the tests in a browser need, beside the browser
+
+$(BROWSER): e2e/browser/package.json e2e/browser/package-lock.json
+	mkdir -p build/browser
+	cp $^ build/browser
+	npm ci --prefix build/browser --ignore-scripts --no-audit --no-fund
 	touch $@
 
 .PHONY: fuzz

@@ -55,6 +55,7 @@ var direct = []struct {
 	why       string
 }{
 	{"internal/httpapi", append(drivers, module+"/internal/store/...", "database/sql"), "a transport asks use cases, never a store"},
+	{"internal/console", append(drivers, module+"/internal/store/...", module+"/internal/httpapi", module+"/internal/oidc", "database/sql"), "a transport asks use cases, never a store or another transport"},
 	{"internal/key", []string{"os", "log", "log/slog", "context"}, "the domain is pure"},
 	{"internal/token", []string{module + "/internal/admin", module + "/internal/verify"}, "tokens are below them"},
 	{"internal/password", []string{"os", "log", "log/slog"}, "a password goes nowhere"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ PGPASSFILE names (~/.pgpass by default) or in the variable PGPASSWORD.`,
 			rows, err := app.Copy(cmd.Context(), source, target, shown.tell)
 			shown.end()
 			switch {
-			case err != nil && cmd.Context().Err() != nil:
+			case errors.Is(err, context.Canceled):
 				return errors.New("interrupted; the database is as empty as before, and the command can be run again")
 			case err != nil:
 				return err

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,6 +173,18 @@ func TestCopyRefuses(t *testing.T) {
 		if err == nil || cli.ExitCode(err) != tt.code || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("from %s to %s: %d, %v, want %d, %s", tt.from, tt.to, cli.ExitCode(err), err, tt.code, tt.want)
 		}
+	}
+}
+
+// TestCopyInterrupted has Ctrl-C pressed at once.
+func TestCopyInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := program{stdin: os.Stdin, stdout: io.Discard, stderr: io.Discard}
+	root := p.rootCommand()
+	root.SetArgs([]string{"copy", "--from", "sqlite:" + newFile(t), "--to", postgrestest.NewDatabase(t)})
+	cancel()
+	if err := root.ExecuteContext(ctx); cli.ExitCode(err) != 1 || !strings.HasPrefix(err.Error(), "interrupted; ") {
+		t.Errorf("copy ends with %v", err)
 	}
 }
 

@@ -318,8 +318,8 @@ func TestStopped(t *testing.T) {
 			}
 		})
 		cancel()
-		if err == nil {
-			t.Fatalf("%s was not stopped", step)
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("%s: stopped with %v", step, err)
 		}
 		if n := oneNumber(t, dsn, `SELECT count(*) FROM users`); n != 0 {
 			t.Errorf("%s: %d users are left", step, n)

@@ -183,9 +183,9 @@ func (f filled) Close() error {
 	return nil
 }
 
-// Commit keeps everything that was filled in.
+// Commit keeps everything that was filled in. It is not interrupted: nobody could say then whether it had been done.
 func (t *Target) Commit(ctx context.Context) error {
-	if err := t.tx.Commit(ctx); err != nil {
+	if err := t.tx.Commit(context.WithoutCancel(ctx)); err != nil {
 		if sqlstate(err) != "" {
 			return explain(failure(err))
 		}

@@ -47,6 +47,27 @@ func serveUnread(t *testing.T) (s *server, unread *os.File) {
 	return await(t, p, folder), unread
 }
 
+// TestTheReaderOfTheLogIsGone closes the pipe that the log goes to. The server goes on without it.
+func TestTheReaderOfTheLogIsGone(t *testing.T) {
+	t.Parallel()
+	s, unread := serveUnread(t)
+	if err := unread.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := newAsker(t, s.verification, fmt.Sprintf(`{"key":%q}`, s.token))
+	for deadline := time.Now().Add(patience); linesLost(t, s) == 0; {
+		for range 1000 {
+			if code, err := a.ask(); err != nil || code != api.VerifyValid {
+				t.Fatalf("a check is answered with %q, %v", code, err)
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no line is lost, though there is nobody who takes them")
+		}
+	}
+	s.stop()
+}
+
 // TestNobodyReadsTheLog fills a pipe that nobody reads with the log. The server goes on answering, counts the lines that
 // are lost, and ends when it is told to; what is read of the log in the end are whole lines but for the last.
 func TestNobodyReadsTheLog(t *testing.T) {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +55,11 @@ func (p *program) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	// Whoever reads the log may go away. To the log that is a write that fails; it is no reason to die.
+	signal.Ignore(syscall.SIGPIPE)
 	writer := telemetry.NewWriter(p.stderr)
+	// That lines are lost could be said only where they could not be written, and the server has done its work without.
+	defer func() { _ = writer.Close() }()
 	log := telemetry.NewLogger(writer, telemetry.Format(c.LogFormat), c.LogLevel)
 	for _, w := range warnings {
 		log.Warn(w.Reason, "place", w.Place)
@@ -66,7 +72,7 @@ func (p *program) serve(cmd *cobra.Command) error {
 		Build:    build(),
 	})
 	if err != nil {
-		return errors.Join(unlessStopped(ctx, err), closeLog(writer))
+		return unlessStopped(ctx, err)
 	}
 	err = p.initialiseIfEmpty(ctx, a, c)
 	if err == nil {
@@ -74,16 +80,7 @@ func (p *program) serve(cmd *cobra.Command) error {
 		err = a.Run(ctx)
 		runtime.KeepAlive(ballast)
 	}
-	return errors.Join(unlessStopped(ctx, err), a.Close(), closeLog(writer))
-}
-
-// closeLog writes the last lines of the log. Where nobody takes them there is nobody to tell, and it is no fault of a
-// server that has drained.
-func closeLog(w *telemetry.Writer) error {
-	if err := w.Close(); !errors.Is(err, telemetry.ErrSlow) {
-		return err
-	}
-	return nil
+	return errors.Join(unlessStopped(ctx, err), a.Close())
 }
 
 // unlessStopped returns nil where err says only that somebody has stopped the server before it was ready: they have got

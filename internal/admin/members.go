@@ -11,6 +11,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/token"
 )
 
 // Remaining says what becomes of the keys of somebody who is removed or demoted that they could then no longer create.
@@ -63,6 +64,8 @@ func (s *Service) InviteMember(ctx context.Context, c Caller, organizationID int
 	var faults []key.Fault
 	if detail := key.CheckEmail(email); detail != "" {
 		faults = append(faults, key.Fault{Pointer: "/email", Detail: detail})
+	} else if token.Within([]byte(email)) {
+		faults = append(faults, key.Fault{Pointer: "/email", Detail: tokenPasted})
 	}
 	var invited Invited
 	var organization string
@@ -207,6 +210,9 @@ func (s *Service) settleKeys(ctx context.Context, tx store.Tx, c Caller, g right
 		return nil
 	}
 	over := key.AllScopes.Without(role.MayHold())
+	if over == 0 {
+		return nil
+	}
 	first, err := tx.Keys(ctx, store.KeyQuery{OrganizationID: old.OrganizationID, UserID: old.UserID, Scopes: over, Limit: maxNamed})
 	if err != nil || len(first) == 0 {
 		return err
@@ -295,7 +301,7 @@ func (s *Service) findMember(ctx context.Context, r view, c Caller, a action, or
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return key.Membership{}, rights{}, fmt.Errorf("member %d of organization %d: %w", userID, organizationID, err)
 	}
-	e.OrganizationID = m.OrganizationID
+	e.OrganizationID = organizationID
 	g, err := s.authorize(ctx, r, c, a, object{organizationID: organizationID, userID: userID, missing: err != nil})
 	if err != nil {
 		return key.Membership{}, rights{}, err

@@ -56,7 +56,7 @@ func (s *Service) SignIn(ctx context.Context, c Caller, email, pass string, b Br
 			undo() // nothing was compared
 			return Started{}, wrap(err)
 		}
-		return Started{}, s.refuseSignIn(ctx, c, user.ID)
+		return Started{}, s.refuseSignIn(ctx, c, user.ID, wrong())
 	}
 	undo()
 	renewed := ""
@@ -68,10 +68,10 @@ func (s *Service) SignIn(ctx context.Context, c Caller, email, pass string, b Br
 	return s.begin(ctx, c, user.ID, key.ByPassword, b, func(tx store.Tx) error {
 		// The password may have been changed while this one was compared.
 		switch now, err := tx.Password(ctx, user.ID); {
+		case errors.Is(err, store.ErrNotFound), err == nil && now != kept:
+			return wrong()
 		case err != nil:
 			return err
-		case now != kept:
-			return wrong()
 		case renewed == "":
 			return nil
 		}
@@ -101,18 +101,30 @@ func (s *Service) account(ctx context.Context, email, device string) (key.User, 
 }
 
 // SignInWithLink begins a session with a one-time link, which is used up by it.
+//
+// A link that is good works from wherever it is tried. Those that are not count for the address, so that nobody fills the
+// audit log with them.
 func (s *Service) SignInWithLink(ctx context.Context, c Caller, link string, b Browser) (Started, error) {
-	digest, ok := secret.Digest(link)
-	if !ok {
-		return Started{}, s.refuseSignIn(ctx, c, 0)
+	undo, tooMany := s.attempts.atLinks(c.IP)
+	refused := wrong()
+	if tooMany != nil {
+		refused = tooMany
 	}
-	return s.beginFor(ctx, c, key.ByLink, b, func(tx store.Tx) (int64, error) {
+	digest, ok := secret.Digest(link)
+	started, err := s.beginFor(ctx, c, key.ByLink, b, func(tx store.Tx) (int64, error) {
+		if !ok {
+			return 0, refused
+		}
 		l, err := tx.TakeLink(ctx, digest)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !s.now().Before(l.ExpiresAt) {
-			return 0, wrong()
+			return 0, refused
 		}
 		return l.UserID, err
 	})
+	if tooMany == nil && !errors.Is(err, wrong()) {
+		undo()
+	}
+	return started, err
 }
 
 // Identity is what an OpenID Connect provider says of somebody.
@@ -125,17 +137,24 @@ type Identity struct {
 // SignInWithIdentity begins a session for the user that an identity is bound to.
 func (s *Service) SignInWithIdentity(ctx context.Context, c Caller, id Identity, b Browser) (Started, error) {
 	userID, err := s.UserOf(ctx, c, id)
-	if errors.Is(err, wrong()) {
-		return Started{}, s.refuseSignIn(ctx, c, 0)
+	if errors.Is(err, unbound()) {
+		return Started{}, s.refuseSignIn(ctx, c, 0, err)
 	}
 	if err != nil {
 		return Started{}, err
 	}
-	return s.begin(ctx, c, userID, key.ByOIDC, b, func(store.Tx) error { return nil })
+	return s.begin(ctx, c, userID, key.ByOIDC, b, func(tx store.Tx) error {
+		_, err := tx.UserByIdentity(ctx, id.Issuer, id.Subject)
+		if errors.Is(err, store.ErrNotFound) { // deleted a moment ago
+			return unbound()
+		}
+		return err
+	})
 }
 
 // UserOf returns the user that an identity is bound to. Where the operator wants it so, a verified e-mail address binds it
-// to the user who has that address. The error is unauthenticated where there is no such user.
+// to the user who has that address. The error is unauthenticated where there is no such user. That is not recorded: it is no
+// action that was refused, and access tokens can be sent without end.
 func (s *Service) UserOf(ctx context.Context, c Caller, id Identity) (int64, error) {
 	user, err := s.store.UserByIdentity(ctx, id.Issuer, id.Subject)
 	switch {
@@ -146,7 +165,29 @@ func (s *Service) UserOf(ctx context.Context, c Caller, id Identity) (int64, err
 	case !s.match || !id.EmailVerified || id.Email == "":
 		return 0, unbound()
 	}
+	user, err = s.store.UserByEmail(ctx, id.Email)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return 0, unbound()
+	case err != nil:
+		return 0, wrap(fmt.Errorf("user by e-mail address: %w", err))
+	}
+	return s.matchIdentity(ctx, c, id)
+}
+
+// matchIdentity binds an identity to the user who has its e-mail address, and returns who that is.
+func (s *Service) matchIdentity(ctx context.Context, c Caller, id Identity) (userID int64, err error) {
 	err = s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User}, func(tx store.Tx, r *record) error {
+		// A page sends several requests at once, and the first of them may just have bound it.
+		user, err := tx.UserByIdentity(ctx, id.Issuer, id.Subject)
+		if err == nil {
+			userID = user.ID
+			r.nothing()
+			return nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
 		user, err = tx.UserByEmail(ctx, id.Email)
 		if errors.Is(err, store.ErrNotFound) {
 			return unbound()
@@ -154,10 +195,14 @@ func (s *Service) UserOf(ctx context.Context, c Caller, id Identity) (int64, err
 		if err != nil {
 			return err
 		}
-		r.Actor.UserID, r.Target.ID = user.ID, user.ID
-		return s.bind(ctx, tx, user.ID, id, r)
+		userID = user.ID
+		r.Actor.UserID, r.Target.ID = userID, userID
+		return s.bind(ctx, tx, userID, id, r)
 	})
-	return user.ID, err
+	if err != nil {
+		return 0, err
+	}
+	return userID, nil
 }
 
 func unbound() error {
@@ -224,10 +269,10 @@ func (s *Service) beginFor(ctx context.Context, c Caller, m key.Method, b Browse
 	return started, nil
 }
 
-// refuseSignIn records an attempt that failed, and returns the error for it. userID is whose account was tried; 0: nobody's.
-func (s *Service) refuseSignIn(ctx context.Context, c Caller, userID int64) error {
+// refuseSignIn records an attempt that failed with err, and returns that. userID is whose account was tried; 0: nobody's.
+func (s *Service) refuseSignIn(ctx context.Context, c Caller, userID int64, err error) error {
 	e := s.entry(c, signIn, audit.Target{Type: audit.User, ID: userID})
-	return s.recordRefusal(ctx, e.Entry, wrong())
+	return s.recordRefusal(ctx, e.Entry, err)
 }
 
 // shorten returns what is kept of a browser's name for itself.

@@ -1,22 +1,11 @@
 package browser
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 )
-
-// originOf returns scheme, host and port of an address.
-func originOf(address string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", err
-	}
-	return u.Scheme + "://" + u.Host, nil
-}
 
 // Client finds out where a request came from.
 type Client struct {
@@ -29,15 +18,10 @@ type Client struct {
 // Each proxy adds the address it was called from at the end of X-Forwarded-For. So the list is read from its end, up to the
 // first address that is no trusted proxy's: what stands before that, the client may have made up.
 func (c Client) Address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
+	address, ok := parseHop(r.RemoteAddr)
+	if !ok {
 		return ""
 	}
-	address, err := netip.ParseAddr(host)
-	if err != nil {
-		return ""
-	}
-	address = address.Unmap().WithZone("")
 	if len(c.Trusted) == 0 {
 		return address.String()
 	}
@@ -46,13 +30,26 @@ func (c Client) Address(r *http.Request) string {
 		if !c.trusts(address) {
 			break
 		}
-		before, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
+		before, ok := parseHop(strings.TrimSpace(hop))
+		if !ok {
 			break
 		}
-		address = before.Unmap().WithZone("")
+		address = before
 	}
 	return address.String()
+}
+
+// parseHop reads one address of X-Forwarded-For. Some proxies add the port.
+func parseHop(text string) (netip.Addr, bool) {
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		withPort, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		address = withPort.Addr()
+	}
+	return address.Unmap().WithZone(""), true
 }
 
 func (c Client) trusts(address netip.Addr) bool {

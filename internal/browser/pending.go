@@ -15,7 +15,7 @@ const PendingLifetime = 10 * time.Minute
 // BeginPending returns the cookie of a sign-in that begins at an identity provider. value is what Pending gives back, of the
 // characters that a cookie can carry.
 func BeginPending(value string) *http.Cookie {
-	c := cookie(PendingCookie, value, time.Now().Add(PendingLifetime))
+	c := cookie(PendingCookie, value)
 	c.MaxAge = int(PendingLifetime / time.Second)
 	return c
 }

@@ -28,6 +28,9 @@ var rules = []struct {
 	{"internal/token", []string{"net/http", "database/sql", "os/exec", module + "/internal/store/..."}, "tokens are text and arithmetic"},
 	{"internal/password", []string{module + "/...", "net/http", "database/sql"}, "a password is text and arithmetic"},
 	{"internal/throttle", []string{module + "/...", "net/http", "database/sql"}, "counting knows nobody, and keeps nothing"},
+	{"internal/audit", []string{module + "/...", "net/http", "database/sql"}, "a chain of entries is data and arithmetic"},
+	{"internal/secret", []string{module + "/internal/store/...", module + "/internal/admin", "net/http", "database/sql"}, "a secret is text and arithmetic"},
+	{"internal/browser", append(drivers, module+"/internal/store/...", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi", "database/sql"), "cookies and headers know nobody, and decide about no rights"},
 	{"internal/store", append(drivers, "database/sql", "net/http", "log/slog"), "a contract knows none of those who keep it"},
 	{"internal/store/sqlstore", append(drivers, module+"/internal/store/sqlite"), "shared SQL knows no database"},
 	{"internal/store/sqlite", []string{"net/http", module + "/internal/admin", module + "/internal/verify"}, "a store keeps and finds, and decides nothing"},
@@ -57,6 +60,9 @@ var direct = []struct {
 	{"internal/token", []string{module + "/internal/admin", module + "/internal/verify"}, "tokens are below them"},
 	{"internal/password", []string{"os", "log", "log/slog"}, "a password goes nowhere"},
 	{"internal/throttle", []string{"os", "log", "log/slog", "context"}, "it waits for nothing and tells nobody"},
+	{"internal/audit", []string{"os", "log", "log/slog", "context"}, "the audit log is kept by others"},
+	{"internal/secret", []string{"os", "log", "context"}, "a secret goes nowhere"},
+	{"internal/browser", []string{"os", "log", "log/slog", module + "/internal/token"}, "it reads requests, and tells nobody"},
 	{"cmd/apikeyd", append(drivers, "database/sql", "net/http"), "main is wiring"},
 }
 

@@ -10,6 +10,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"log/slog"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -53,8 +55,8 @@ func (s Secret) Reveal() string { return s.text }
 
 const hidden = "[secret]"
 
-// String, GoString, LogValue and MarshalText give nothing away.
+// String, Format, LogValue and MarshalText give nothing away; Format is for verbs like %d, which do not ask for a String.
 func (s Secret) String() string               { return hidden }
-func (s Secret) GoString() string             { return hidden }
+func (s Secret) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, hidden) }
 func (s Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
 func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }

@@ -147,7 +147,7 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{405, "POST", "/metrics", "", ""},
 		{405, "POST", "/docs", "", ""},
 		{405, "POST", "/openapi.json", "", ""},
-		{404, "GET", "/", "", ""},
+		{404, "GET", "/nothing", "", ""},
 		{404, "GET", "/v1/verifying", "", ""},
 	}...) {
 		t.Run(fmt.Sprintf("%d %s %s", c.status, c.method, c.path), func(t *testing.T) {

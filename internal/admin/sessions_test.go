@@ -270,6 +270,7 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 		t.Errorf("the sessions are %v, want %v", got, want)
 	}
 
+	expect(t, "somebody else's", errorOf(h.Me(t.Context(), admin.Caller{UserID: h.users["viewer"], SessionID: want[0]})), key.Unauthenticated)
 	entries := h.logged(func() { expect(t, "end another", h.EndSession(t.Context(), c, want[1]), "ok") })
 	expectActions(t, entries, "session.delete")
 	expect(t, "end it again", h.EndSession(t.Context(), c, want[1]), key.NotFound)
@@ -307,15 +308,17 @@ func TestAnIdentityIsConnectedInASession(t *testing.T) {
 
 func TestAnIdentityIsMatchedByAVerifiedAddressWhereTheOperatorWantsIt(t *testing.T) {
 	h := newHouse(t)
-	unverified, nobody, nameless := alice, alice, alice
+	unverified, nobody, nameless, alike := alice, alice, alice, alice
 	unverified.EmailVerified = false
 	nobody.Email = "nobody@example.com"
 	nameless.Email = ""
+	alike.Email = "vİewer@example.com" // whose lower case is that of the viewer's
 	matching := h.with(func(o *admin.Options) { o.MatchEmail = true })
 	for what, try := range map[string]func() (int64, error){
 		"unless wanted":              func() (int64, error) { return h.UserOf(t.Context(), admin.Caller{}, alice) },
 		"unless verified":            func() (int64, error) { return matching.UserOf(t.Context(), admin.Caller{}, unverified) },
 		"unless somebody has it":     func() (int64, error) { return matching.UserOf(t.Context(), admin.Caller{}, nobody) },
+		"unless it is the same":      func() (int64, error) { return matching.UserOf(t.Context(), admin.Caller{}, alike) },
 		"unless there is an address": func() (int64, error) { return matching.UserOf(t.Context(), admin.Caller{}, nameless) },
 	} {
 		entries := h.logged(func() {

@@ -286,6 +286,15 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 
 var alice = admin.Identity{Issuer: "https://issuer.example", Subject: "alice", Email: "Member@example.com", EmailVerified: true}
 
+// Whoever has got hold of a session must not be able to come back for good by it.
+func TestAnIdentityIsConnectedSoonAfterSigningIn(t *testing.T) {
+	h := newHouse(t)
+	c := h.session("member")
+	h.pass(15*time.Minute + time.Millisecond)
+	expect(t, "connect later", h.BindIdentity(t.Context(), c, alice), key.Forbidden)
+	expect(t, "connect at once", h.BindIdentity(t.Context(), h.session("member"), alice), "ok")
+}
+
 func TestAnIdentityIsConnectedInASession(t *testing.T) {
 	h := newHouse(t)
 	entries := h.logged(func() {

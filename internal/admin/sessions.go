@@ -225,11 +225,19 @@ func unbound() error {
 		"password, and connect it"}
 }
 
+// freshness is how long after a sign-in an identity may be connected. Whoever has got hold of a session must not be able to
+// come back for good by it.
+const freshness = 15 * time.Minute
+
 // BindIdentity binds an identity to the user whose session it is.
 func (s *Service) BindIdentity(ctx context.Context, c Caller, id Identity) error {
 	return s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User, ID: c.UserID}, func(tx store.Tx, r *record) error {
-		if _, err := s.authorize(ctx, tx, c, bindIdentity, object{}); err != nil {
+		g, err := s.authorize(ctx, tx, c, bindIdentity, object{})
+		if err != nil {
 			return err
+		}
+		if s.now().Sub(g.session.CreatedAt) > freshness {
+			return forbidden("you have signed in a while ago; sign in again to connect an identity")
 		}
 		return s.bind(ctx, tx, c.UserID, id, r)
 	})

@@ -186,6 +186,9 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 	}
 	if err != nil {
 		w.session.Rollback()
+		if !errors.Is(err, store.ErrOutcomeUnknown) {
+			unnumber(kept)
+		}
 	}
 	for _, t := range kept {
 		switch {
@@ -232,6 +235,15 @@ func (w *Writer) announce(kept []*turn) error {
 		}
 	}
 	return err
+}
+
+// unnumber takes the numbers from changes that were not made: other nodes will not hear of them, so nobody is to wait for it.
+func unnumber(kept []*turn) {
+	for _, t := range kept {
+		for i := range t.tx.changes {
+			t.tx.changes[i].ID = 0
+		}
+	}
 }
 
 // again returns the calls of turns that were lost.

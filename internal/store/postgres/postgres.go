@@ -112,12 +112,12 @@ func parseDSN(dsn string) (*pgxpool.Config, error) {
 const oldest = 140000
 
 // check looks whether the server and its schema can be used.
-func check(ctx context.Context, pool *pgxpool.Pool) error {
+func check(ctx context.Context, q querier) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	var version int
 	var commit string
-	err := pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit')`).
+	err := q.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit')`).
 		Scan(&version, &commit)
 	switch {
 	case err != nil:
@@ -127,7 +127,7 @@ func check(ctx context.Context, pool *pgxpool.Pool) error {
 	case commit == "off":
 		return errors.New("the server has synchronous_commit off, so that it may lose what it has confirmed; set it to on")
 	}
-	return checkSchema(ctx, pool)
+	return checkSchema(ctx, q)
 }
 
 // explain says what an error is about.

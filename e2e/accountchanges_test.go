@@ -100,7 +100,8 @@ func TestKeysAreTransferred(t *testing.T) {
 	h := serveHousehold(t, nil)
 	owner, admin := h.people["owner"], h.people["admin"]
 	p := h.join(t, "leaver", ours, api.RoleAdmin)
-	k := p.key(t, h.server, ours, api.ScopeRead, api.ScopeManage)
+	k := p.key(t, h.server, ours, api.ScopeRead, api.ScopeCreate)
+	manages := p.key(t, h.server, ours, api.ScopeRead, api.ScopeManage)
 	path := memberPath(ours, p.id) + "?keys="
 	attack := hammer(t, h.verification, k.Token, "")
 	attack.everyoneHasAsked()
@@ -114,6 +115,11 @@ func TestKeysAreTransferred(t *testing.T) {
 	if a, err := h.verifier().Verify(t.Context(), api.VerifyRequest{Key: k.Token}); err != nil || !a.Valid || a.UserID != owner.id {
 		t.Errorf("%+v, %v", a, err)
 	}
+	// A key that manages accounts would rise with its holder, and who leaves knows its token.
+	if a, err := h.verifier().Verify(t.Context(), api.VerifyRequest{Key: manages.Token}); err != nil || a.Code != api.VerifyDisabled || a.UserID != owner.id {
+		t.Errorf("%+v, %v", a, err)
+	}
+	request(t, h.management, "GET", "/v1/me", "", []string{"Authorization: Bearer " + manages.Token}).refused(api.CodeUnauthenticated)
 	// Nobody gets a key by it that is stronger than the one they call with.
 	q := h.join(t, "second", ours, api.RoleAdmin)
 	strong := q.key(t, h.server, ours, api.ScopeRead, api.ScopeManage)

@@ -3,8 +3,6 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
-	"io"
-	"net"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -16,9 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/mail/mailtest"
 	"github.com/apikeyd/apikeyd/internal/oidc/oidctest"
 )
 
@@ -228,44 +225,12 @@ func behindProxy(t *testing.T, args ...string) scene {
 
 // withMail is a server that sends mail.
 func withMail(t *testing.T) scene {
-	address, mails := mailServer(t)
-	b := behindProxy(t, "--smtp-address", address, "--smtp-from", "keys@example.com", "--smtp-tls", "none")
+	mails := mailtest.Start(t, mailtest.Behaviour{})
+	b := behindProxy(t, "--smtp-address", mails.Address, "--smtp-from", "keys@example.com", "--smtp-tls", "none")
 	b.answers = map[string]func() string{"open the mail": func() string {
-		select {
-		case mail := <-mails:
-			return regexp.MustCompile(`https?://\S+`).FindString(mail)
-		case <-time.After(patience):
-			return ""
-		}
+		return regexp.MustCompile(`https?://\S+`).FindString(string(mails.Receive(t).Content))
 	}}
 	return b
-}
-
-// mailServer starts a mail server that we did not write, and returns what it takes.
-func mailServer(t *testing.T) (address string, mails <-chan string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	box := make(mailbox, 10)
-	s := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return box, nil }))
-	go s.Serve(l)
-	t.Cleanup(func() { s.Close() })
-	return l.Addr().String(), box
-}
-
-// mailbox takes mails from anybody, for anybody.
-type mailbox chan string
-
-func (mailbox) Mail(string, *smtp.MailOptions) error { return nil }
-func (mailbox) Rcpt(string, *smtp.RcptOptions) error { return nil }
-func (mailbox) Reset()                               {}
-func (mailbox) Logout() error                        { return nil }
-
-func (m mailbox) Data(r io.Reader) error {
-	text, err := io.ReadAll(r)
-	m <- string(text)
-	return err
 }
 
 // elsewhere is a server that is reached from another site, and under a name that is not this machine's.

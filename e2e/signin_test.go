@@ -118,7 +118,7 @@ func TestSessionFixation(t *testing.T) {
 // TestLinksWorkOnce uses a link again, and by twenty browsers at the same time: one of them gets in.
 func TestLinksWorkOnce(t *testing.T) {
 	t.Parallel()
-	h := serveHousehold(t, nil)
+	h := serveHousehold(t, nil, trustsTests...)
 	root := h.people["root"]
 	for round := range 10 {
 		var invited api.InvitedMember
@@ -128,10 +128,10 @@ func TestLinksWorkOnce(t *testing.T) {
 		var winner atomic.Pointer[signedIn]
 		var all sync.WaitGroup
 		begin := make(chan struct{})
-		for range 20 {
+		for i := range 20 {
 			all.Go(func() {
 				<-begin
-				a := trySignIn(t, h.server, link)
+				a := trySignIn(t, h.server, link, from("198.51.100", i))
 				if a.status == http.StatusCreated {
 					in.Add(1)
 					b := a.signedIn()
@@ -146,17 +146,30 @@ func TestLinksWorkOnce(t *testing.T) {
 		if in.Load() != 1 {
 			t.Fatalf("round %d: of 20 browsers with one link %d got in", round, in.Load())
 		}
-		trySignIn(t, h.server, link).refused(api.CodeUnauthenticated)
+		trySignIn(t, h.server, link, from("198.51.100", round)).refused(api.CodeUnauthenticated)
 		var list []api.Session
 		request(t, h.management, "GET", sessionsPath, "", []string{winner.Load().cookie()}).is(http.StatusOK).into(&list)
 		if len(list) != 1 || list[0].Method != api.MethodLink || list[0].UserID != invited.UserID || !list[0].Current {
 			t.Errorf("round %d: sessions %+v", round, list)
 		}
 	}
-	// What is no link is none, whatever it looks like.
+	// What is no link is none, whatever it looks like. Who tries many of them has to wait, but for a good one.
 	for _, text := range []string{"x", strings.Repeat("A", 43), strings.Repeat("A", 44), root.session, h.token, strings.Repeat("_", 42)} {
-		trySignIn(t, h.server, withLink(text)).refused(api.CodeUnauthenticated)
+		trySignIn(t, h.server, withLink(text), from("203.0.113", 1)).refused(api.CodeUnauthenticated)
 	}
+	n := 0
+	for n < 100 && trySignIn(t, h.server, withLink("x"), from("203.0.113", 2)).status == http.StatusUnauthorized {
+		n++
+	}
+	if n < 20 || n > 22 {
+		t.Errorf("%d made-up links were looked at", n)
+	}
+	trySignIn(t, h.server, withLink("x"), from("203.0.113", 2)).throttled()
+	out, err := runBeside(h.server, "users", "sign-in-link", "mate@example.com")
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	signIn(t, h.management, withLink(linkSecret(t, string(out))), from("203.0.113", 2))
 	h.stop()
 	auditIsWhole(t, h.folder)
 }
@@ -200,6 +213,15 @@ func TestWhatEnds(t *testing.T) {
 	s.Stop()
 }
 
+// throttled wants 429 with a time to wait.
+func (a answer) throttled() {
+	a.t.Helper()
+	a.refused(api.CodeRateLimited)
+	if wait, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || wait < 1 || wait > 3600 {
+		a.t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
+	}
+}
+
 // TestGuessing has somebody try passwords: from one address, from many, all at once. They do not get far, the right
 // password included, and the person whose account it is signs in all the same.
 func TestGuessing(t *testing.T) {
@@ -209,14 +231,6 @@ func TestGuessing(t *testing.T) {
 	owned := signIn(t, h.management, withPassword(mate.email, mate.password()), from("192.0.2", 1)) // their own browser
 	right, wrong := withPassword(mate.email, mate.password()), withPassword(mate.email, "not the password")
 
-	// throttled wants 429 with a time to wait.
-	throttled := func(a answer) {
-		t.Helper()
-		a.refused(api.CodeRateLimited)
-		if wait, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || wait < 1 || wait > 3600 {
-			t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
-		}
-	}
 	// few wants a number of guesses, or one more where the machine is so slow that another one is due meanwhile.
 	few := func(what string, n, want int) {
 		t.Helper()
@@ -233,7 +247,7 @@ func TestGuessing(t *testing.T) {
 				if a := trySignIn(t, h.server, body, address); a.status == http.StatusUnauthorized {
 					n.Add(1)
 				} else {
-					throttled(a)
+					a.throttled()
 				}
 			})
 		}
@@ -242,13 +256,13 @@ func TestGuessing(t *testing.T) {
 	}
 	few("30 at once", compared(wrong, from("198.51.100", 1)), 5)
 	few("30 at once, at nobody's account", compared(withPassword("nobody@example.com", "not the password"), from("198.51.100", 2)), 5)
-	throttled(trySignIn(t, h.server, right, from("198.51.100", 1)))
+	trySignIn(t, h.server, right, from("198.51.100", 1)).throttled()
 	// Many accounts from one address.
 	n := 0
 	for i := range 30 {
 		a := trySignIn(t, h.server, withPassword(fmt.Sprintf("user%d@example.com", i), "not the password"), from("198.51.100", 3))
 		if a.status != http.StatusUnauthorized {
-			throttled(a)
+			a.throttled()
 			break
 		}
 		n++
@@ -259,7 +273,7 @@ func TestGuessing(t *testing.T) {
 	for i := range 100 {
 		a := trySignIn(t, h.server, wrong, from("203.0.113", i))
 		if a.status != http.StatusUnauthorized {
-			throttled(a)
+			a.throttled()
 			break
 		}
 		n++
@@ -278,10 +292,10 @@ func TestGuessing(t *testing.T) {
 	signIn(t, h.management, withLink(linkSecret(t, string(out))), from("203.0.113", 2))
 	// The cookie of a browser that has signed in to another account is of no use, nor are guesses with one's own endless.
 	guest := signIn(t, h.management, withPassword(h.people["guest"].email, h.people["guest"].password()), from("192.0.2", 2))
-	throttled(trySignIn(t, h.server, right, guest.deviceCookie(), from("192.0.2", 2)))
+	trySignIn(t, h.server, right, guest.deviceCookie(), from("192.0.2", 2)).throttled()
 	for n = 0; n < 30; n++ {
 		if a := trySignIn(t, h.server, wrong, owned.deviceCookie(), from("192.0.2", 1)); a.status != http.StatusUnauthorized {
-			throttled(a)
+			a.throttled()
 			break
 		}
 	}

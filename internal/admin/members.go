@@ -252,10 +252,32 @@ func (s *Service) transferKeysOf(ctx context.Context, tx store.Tx, c Caller, g r
 		return err
 	}
 	ids, err := tx.TransferKeysOf(ctx, old.OrganizationID, old.UserID, over, c.UserID, s.now())
-	for _, id := range ids {
-		r.add("key.transfer", audit.Target{Type: audit.Key, ID: id}, fields{"user_id": old.UserID}.text(), fields{"user_id": c.UserID}.text())
+	if err != nil {
+		return err
 	}
-	return err
+	rises := g.user.InstanceAdmin || g.standing.Role > old.Role
+	for _, id := range ids {
+		after := fields{"user_id": c.UserID}
+		if rises {
+			if err := s.disarm(ctx, tx, id, after); err != nil {
+				return err
+			}
+		}
+		r.add("key.transfer", audit.Target{Type: audit.Key, ID: id}, fields{"user_id": old.UserID}.text(), after.text())
+	}
+	return nil
+}
+
+// disarm disables a key that manages accounts. Such a key acts with its holder's authority, which has just risen, and whoever
+// held it before knows its token: the new holder rotates it before it is good again.
+func (s *Service) disarm(ctx context.Context, tx store.Tx, id int64, after fields) error {
+	k, err := tx.Key(ctx, id)
+	if err != nil || !k.Scopes.Has(key.Manage) || !k.Enabled {
+		return err
+	}
+	k.Enabled = false
+	after["enabled"] = false
+	return tx.UpdateKey(ctx, k)
 }
 
 // scopesOf returns the scopes that keys of a member have together, of those keys that have one of some.

@@ -161,6 +161,26 @@ func TestWhatBecomesOfTheKeysOfWhoIsDemoted(t *testing.T) {
 	expect(t, "no more keys, no more words", h.setRole(owner, "admin", key.Member, admin.NotSaid), "ok")
 }
 
+// A key that manages accounts acts with its holder's authority, and whoever is removed still knows the token.
+func TestNobodyRisesByATransfer(t *testing.T) {
+	for caller, want := range map[string]bool{"owner": true, "instance admin": false} {
+		h := newHouse(t)
+		reader, manager := h.key(h.users["colleague"], h.home, read), h.key(h.users["colleague"], h.home, key.AllScopes)
+		expect(t, caller, h.removeMember(h.session(caller), "colleague", admin.ToCaller), "ok")
+		for k, enabled := range map[int64]bool{reader.ID: true, manager.ID: want} {
+			if got, err := h.store.Key(t.Context(), k); err != nil || got.Enabled != enabled || got.UserID != h.users[caller] {
+				t.Errorf("transferred to the %s, key %d is %+v, %v; want enabled %t", caller, k, got, err, enabled)
+			}
+		}
+	}
+	h := newHouse(t)
+	manager := h.key(h.users["admin"], h.home, manage)
+	expect(t, "owner", h.removeMember(h.session("owner"), "admin", admin.ToCaller), "ok")
+	if got, err := h.store.Key(t.Context(), manager.ID); err != nil || got.Enabled {
+		t.Errorf("an admin's key that an owner has taken over is %+v, %v; want it disabled", got, err)
+	}
+}
+
 // Whoever is removed keeps no key at all.
 func TestWhatBecomesOfTheKeysOfWhoIsRemoved(t *testing.T) {
 	h := newHouse(t)

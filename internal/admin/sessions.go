@@ -165,14 +165,33 @@ func (s *Service) UserOf(ctx context.Context, c Caller, id Identity) (int64, err
 	case !s.match || !id.EmailVerified || id.Email == "":
 		return 0, unbound()
 	}
-	user, err = s.store.UserByEmail(ctx, id.Email)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return 0, unbound()
-	case err != nil:
-		return 0, wrap(fmt.Errorf("user by e-mail address: %w", err))
+	if _, err := userWithAddress(ctx, s.store, id.Email); err != nil {
+		return 0, wrap(err)
 	}
 	return s.matchIdentity(ctx, c, id)
+}
+
+// userWithAddress returns the user who has an e-mail address that a provider has verified; the error is unbound where there
+// is none. Only the case of ASCII letters is not regarded: the lower case of İ is i, and that of the Kelvin sign k, so that
+// otherwise whoever got such an address verified would be taken for whom it looks like.
+func userWithAddress(ctx context.Context, r store.Reader, email string) (key.User, error) {
+	user, err := r.UserByEmail(ctx, email)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && lowerASCII(user.Email) != lowerASCII(email):
+		return key.User{}, unbound()
+	case err != nil:
+		return key.User{}, fmt.Errorf("user by e-mail address: %w", err)
+	}
+	return user, nil
+}
+
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // matchIdentity binds an identity to the user who has its e-mail address, and returns who that is.
@@ -188,11 +207,7 @@ func (s *Service) matchIdentity(ctx context.Context, c Caller, id Identity) (use
 		if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		user, err = tx.UserByEmail(ctx, id.Email)
-		if errors.Is(err, store.ErrNotFound) {
-			return unbound()
-		}
-		if err != nil {
+		if user, err = userWithAddress(ctx, tx, id.Email); err != nil {
 			return err
 		}
 		userID = user.ID
@@ -210,11 +225,19 @@ func unbound() error {
 		"password, and connect it"}
 }
 
+// freshness is how long after a sign-in an identity may be connected. Whoever has got hold of a session must not be able to
+// come back for good by it.
+const freshness = 15 * time.Minute
+
 // BindIdentity binds an identity to the user whose session it is.
 func (s *Service) BindIdentity(ctx context.Context, c Caller, id Identity) error {
 	return s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User, ID: c.UserID}, func(tx store.Tx, r *record) error {
-		if _, err := s.authorize(ctx, tx, c, bindIdentity, object{}); err != nil {
+		g, err := s.authorize(ctx, tx, c, bindIdentity, object{})
+		if err != nil {
 			return err
+		}
+		if s.now().Sub(g.session.CreatedAt) > freshness {
+			return forbidden("you have signed in a while ago; sign in again to connect an identity")
 		}
 		return s.bind(ctx, tx, c.UserID, id, r)
 	})

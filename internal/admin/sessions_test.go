@@ -13,7 +13,6 @@ import (
 	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/secret"
-	"github.com/apikeyd/apikeyd/internal/store"
 )
 
 func TestSignIn(t *testing.T) {
@@ -128,9 +127,8 @@ func TestGuessingIsHopeless(t *testing.T) {
 	})
 	t.Run("at one account from many addresses, which locks nobody out", func(t *testing.T) {
 		h := prepared(t)
-		known := h.signIn("member", right, "192.0.2.1", admin.Browser{})
+		known := h.enter("member")
 		for i := range 50 {
-			h.change(func(tx store.Tx) error { return tx.SetPassword(t.Context(), h.users["member"], hashed, noon) }) // quick to compare
 			guess(h, 1, "member", fmt.Sprintf("198.51.100.%d", i))
 		}
 		if got := h.attempt("member", wrong, "198.51.100.200", admin.Browser{}); got != key.RateLimited {
@@ -140,7 +138,7 @@ func TestGuessingIsHopeless(t *testing.T) {
 		if got := h.attempt("member", right, "192.0.2.1", mine); got != "ok" {
 			t.Errorf("a browser that has signed in before: %s", got)
 		}
-		others := admin.Browser{Device: h.signIn("viewer", right, "192.0.2.2", admin.Browser{}).Device.Reveal()}
+		others := admin.Browser{Device: h.enter("viewer").Device.Reveal()}
 		if got := h.attempt("member", right, "192.0.2.1", others); got != key.RateLimited {
 			t.Errorf("a browser that has signed in as somebody else: %s", got)
 		}
@@ -150,8 +148,7 @@ func TestGuessingIsHopeless(t *testing.T) {
 	})
 	t.Run("in a browser that has signed in before", func(t *testing.T) {
 		h := prepared(t)
-		mine := admin.Browser{Device: h.signIn("member", right, from, admin.Browser{}).Device.Reveal()}
-		h.setPassword("member")
+		mine := admin.Browser{Device: h.enter("member").Device.Reveal()}
 		for range 10 {
 			if got := h.attempt("member", wrong, from, mine); got != key.Unauthenticated {
 				t.Fatal(got)
@@ -169,10 +166,19 @@ func TestGuessingIsHopeless(t *testing.T) {
 	})
 }
 
+// enter signs a user in with a one-time link.
+func (h *house) enter(user string) admin.Started {
+	h.t.Helper()
+	started, err := h.SignInWithLink(h.t.Context(), admin.Caller{}, h.link(user), admin.Browser{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return started
+}
+
 func TestASessionEnds(t *testing.T) {
 	h := newHouse(t)
-	h.setPassword("member")
-	begin := func() string { return h.signIn("member", right, "", admin.Browser{}).Secret.Reveal() }
+	begin := func() string { return h.enter("member").Secret.Reveal() }
 	alive := func(what, text string, want key.Code) {
 		t.Helper()
 		expect(t, what, errorOf(h.Authenticate(t.Context(), text)), want)
@@ -201,8 +207,7 @@ func TestASessionEnds(t *testing.T) {
 // A session in use is written once a minute, and not with each request.
 func TestASessionIsTouchedOnceAMinute(t *testing.T) {
 	h := newHouse(t)
-	h.setPassword("member")
-	started := h.signIn("member", right, "", admin.Browser{})
+	started := h.enter("member")
 	for _, row := range []struct{ at, written time.Duration }{
 		{0, 0}, {59 * time.Second, 0}, {time.Minute, time.Minute}, {119 * time.Second, time.Minute}, {2 * time.Minute, 2 * time.Minute},
 		{time.Hour, time.Hour},
@@ -220,7 +225,7 @@ func TestASessionIsTouchedOnceAMinute(t *testing.T) {
 func TestTheOldSessionEndsWithASignIn(t *testing.T) {
 	h := newHouse(t)
 	h.setPassword("member")
-	planted := h.signIn("member", right, "203.0.113.66", admin.Browser{})
+	planted := h.enter("member")
 	browser := admin.Caller{SessionID: planted.ID}
 
 	expect(t, "a wrong password", errorOf(h.SignIn(t.Context(), browser, email("member"), wrong, admin.Browser{})), key.Unauthenticated)
@@ -270,6 +275,7 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 		t.Errorf("the sessions are %v, want %v", got, want)
 	}
 
+	expect(t, "somebody else's", errorOf(h.Me(t.Context(), admin.Caller{UserID: h.users["viewer"], SessionID: want[0]})), key.Unauthenticated)
 	entries := h.logged(func() { expect(t, "end another", h.EndSession(t.Context(), c, want[1]), "ok") })
 	expectActions(t, entries, "session.delete")
 	expect(t, "end it again", h.EndSession(t.Context(), c, want[1]), key.NotFound)
@@ -279,6 +285,15 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 }
 
 var alice = admin.Identity{Issuer: "https://issuer.example", Subject: "alice", Email: "Member@example.com", EmailVerified: true}
+
+// Whoever has got hold of a session must not be able to come back for good by it.
+func TestAnIdentityIsConnectedSoonAfterSigningIn(t *testing.T) {
+	h := newHouse(t)
+	c := h.session("member")
+	h.pass(15*time.Minute + time.Millisecond)
+	expect(t, "connect later", h.BindIdentity(t.Context(), c, alice), key.Forbidden)
+	expect(t, "connect at once", h.BindIdentity(t.Context(), h.session("member"), alice), "ok")
+}
 
 func TestAnIdentityIsConnectedInASession(t *testing.T) {
 	h := newHouse(t)
@@ -307,15 +322,17 @@ func TestAnIdentityIsConnectedInASession(t *testing.T) {
 
 func TestAnIdentityIsMatchedByAVerifiedAddressWhereTheOperatorWantsIt(t *testing.T) {
 	h := newHouse(t)
-	unverified, nobody, nameless := alice, alice, alice
+	unverified, nobody, nameless, alike := alice, alice, alice, alice
 	unverified.EmailVerified = false
 	nobody.Email = "nobody@example.com"
 	nameless.Email = ""
+	alike.Email = "vİewer@example.com" // whose lower case is that of the viewer's
 	matching := h.with(func(o *admin.Options) { o.MatchEmail = true })
 	for what, try := range map[string]func() (int64, error){
 		"unless wanted":              func() (int64, error) { return h.UserOf(t.Context(), admin.Caller{}, alice) },
 		"unless verified":            func() (int64, error) { return matching.UserOf(t.Context(), admin.Caller{}, unverified) },
 		"unless somebody has it":     func() (int64, error) { return matching.UserOf(t.Context(), admin.Caller{}, nobody) },
+		"unless it is the same":      func() (int64, error) { return matching.UserOf(t.Context(), admin.Caller{}, alike) },
 		"unless there is an address": func() (int64, error) { return matching.UserOf(t.Context(), admin.Caller{}, nameless) },
 	} {
 		entries := h.logged(func() {

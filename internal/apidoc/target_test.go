@@ -40,7 +40,7 @@ func (s *target) send(want int, method, path, body string, headers ...string) st
 	return text
 }
 
-// exchange makes a request and wants a status. A path of the verification listener goes there. Headers are "Name: value"
+// exchange makes a request and wants a status; 0: any. A path of the verification listener goes there. Headers are "Name: value"
 // and take the place of the usual ones; "Name:" sends none.
 func (s *target) exchange(want int, method, path, body string, headers ...string) (*http.Response, string) {
 	s.t.Helper()
@@ -76,7 +76,7 @@ func (s *target) exchange(want int, method, path, body string, headers ...string
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if resp.StatusCode != want {
+	if want != 0 && resp.StatusCode != want {
 		s.t.Errorf("%s %s: %d, want %d: %s", method, path, resp.StatusCode, want, text)
 	}
 	return resp, string(text)

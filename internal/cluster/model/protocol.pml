@@ -1,0 +1,628 @@
+/*
+ * The protocol by which the nodes of a cluster answer checks from memory, for the model checker spin. What it must keep:
+ *
+ *	Once a change of a key has been answered, no check that begins afterwards is answered from what was known before.
+ *
+ * It is the assertion in judge. The same in prose, and why it holds, is in docs/consistency.md.
+ *
+ * There is one key. Each change touches either that one or another, and gets a number. What a look-up finds is the last
+ * change that touched the key, its version, so an answer is stale if its version is too low. Each `do` below offers
+ * steps, and the checker goes through all steps of everybody in every order. A frozen process needs no step: it is one
+ * that does nothing while others go on, and between any two steps it may.
+ *
+ * Time passes in ticks, for all at once: LEASE is how long a lease may seem to last by anybody's clock, so it has the
+ * margin in it. Any number of steps may happen within a tick, and none, so nothing is quick or slow.
+ *
+ * A request may take any time, and be lost before or after it had its effect. What a statement reads is of one moment,
+ * its snapshot; its effect may come later. A change, which holds the turn to write from its first read to its commit, is
+ * one step. Acknowledgements may be late, as they are about what has been applied and stays so.
+ *
+ * Options: NODES, of which the first WRITERS make changes and the last CACHERS answer from memory; CHANGES, how many are
+ * committed. REAPER, FAILOVER and TELLING_RENEWAL add what is said there. MUTATE_... breaks a rule; the test in this
+ * folder shows that the checker notices each. STRICT asks for more than is promised, and gets a counterexample too.
+ */
+
+#ifndef NODES
+#define NODES 2
+#endif
+#ifndef WRITERS
+#define WRITERS 2
+#endif
+#ifndef CACHERS
+#define CACHERS 1
+#endif
+#ifndef CHANGES
+#define CHANGES 2
+#endif
+
+#define LEASE 2 /* ticks */
+#ifndef MUTATE_NO_MARGIN
+#define WAIT LEASE /* ticks after which a lease of somebody else has ended */
+#else
+#define WAIT (LEASE - 1)
+#endif
+
+#define NONE 15 /* no version */
+
+#define EVERYBODY ((1 << NODES) - 1)
+#define SELF(n) (1 << n)
+#define OTHERS(n) (EVERYBODY & ~SELF(n))
+#define HIGHER(a, b) ((a) > (b) -> (a) : (b))
+#define LOWER(a, b) ((a) < (b) -> (a) : (b))
+
+/* The database. */
+
+typedef Row {
+	bit there;
+	byte applied /* what the node has acknowledged */
+}
+Row row[NODES];
+
+byte last; /* the last change */
+byte commits;
+bit touches[CHANGES + 1]; /* whether a change touches the key */
+byte version; /* of the key */
+
+byte promised; /* the highest version of which somebody was told that it is in force */
+
+/*
+ * Changes are told apart by the order of their commits. Where the database may be put back, a change can be lost, and
+ * another one get its number, so that a change is known only by its number and its mark together. Marks are drawn at
+ * random; here, the order of commits will do.
+ */
+#ifndef FAILOVER
+#define NUMBER(c) (c)
+#define KEPT(c) (true)
+#else
+byte number[CHANGES + 1];
+bit kept[CHANGES + 1];
+bit failed_over;
+byte settling; /* ticks until all leases have ended that another server granted */
+#define NUMBER(c) number[c]
+#define KEPT(c) kept[c]
+#endif
+#ifndef MUTATE_NO_MARKS
+#define IS_LAST(c) ((c) == last)
+#define IN_HISTORY(c) KEPT(c)
+#else
+#define IS_LAST(c) (NUMBER(c) == NUMBER(last))
+#define IN_HISTORY(c) (NUMBER(c) <= NUMBER(last))
+#endif
+
+/* The nodes. */
+
+mtype:joining = {out, asked, member};
+mtype:following = {idle, told, late, half};
+mtype:renewing = {no, sent, granted, done};
+mtype:looking = {none, begun, found, tested};
+mtype:checking = {quiet, leased, waiting, direct};
+
+typedef Node {
+	mtype:joining joined;
+	byte applied; /* the last change */
+	byte cached;  /* a version */
+	byte lease;   /* ticks left */
+
+	mtype:following follow;
+	byte upto; /* the last change that it has been told of */
+	bit hits;  /* one of them touches the key */
+
+	mtype:renewing renewal;
+	byte age;     /* ticks since before it was sent */
+	byte carried; /* what was applied when it was sent */
+#ifdef TELLING_RENEWAL
+	byte news;
+#endif
+
+	/* A look-up whose outcome may be shared and cached. One that is detached, or of a term that is over, serves only
+	 * those who asked for it before it was sent, which cannot go wrong: it is dropped here. */
+	mtype:looking lookup;
+	byte outcome;
+
+	mtype:checking check;
+	byte needed; /* the lowest version that may be answered from */
+
+	byte changing; /* the change that it waits for */
+	byte promise;  /* the version that the answer promises */
+	byte pending;  /* a bit for each node that may answer from what was before */
+	byte left      /* ticks until all leases have ended that were granted before the commit */
+}
+Node node[NODES];
+
+#ifdef REAPER
+byte watched[NODES]; /* ticks that a row has to stay as it is; one more, so that 0 is nothing */
+#endif
+
+inline judge(n, v) {
+	assert(v >= node[n].needed);
+#ifdef STRICT
+	promised = HIGHER(promised, v);
+#endif
+	node[n].check = quiet;
+	node[n].needed = 0
+}
+
+/* Who waits for the look-up looks again. */
+inline drop_lookup(n) {
+	node[n].lookup = none;
+	node[n].outcome = 0;
+	if
+	:: node[n].check == waiting -> node[n].check = leased
+	:: else
+	fi
+}
+
+inline drop_renewal(n) {
+	node[n].renewal = no;
+	node[n].age = 0;
+#ifdef TELLING_RENEWAL
+	node[n].news = 0;
+#endif
+	node[n].carried = 0
+}
+
+inline drop_follow(n) {
+	node[n].follow = idle;
+	node[n].upto = 0;
+	node[n].hits = 0
+}
+
+/* The key changed: it leaves the cache, and a look-up under way is detached, under one lock. */
+inline invalidate(n) {
+	node[n].cached = NONE;
+#ifndef MUTATE_CACHE_DETACHED
+	drop_lookup(n)
+#endif
+}
+
+inline end_term(n) {
+#ifdef MUTATE_USE_LOST_TERM
+	skip
+#else
+	if
+#ifdef MUTATE_TEST_TERM_EARLY
+	:: node[n].lookup == tested
+#endif
+	:: else -> drop_lookup(n)
+	fi
+#endif
+}
+
+inline forget(n) {
+	node[n].cached = NONE;
+	end_term(n)
+}
+
+/* It is no member any more; it may join anew. */
+inline fall_out(n) {
+	forget(n);
+	drop_renewal(n);
+	drop_follow(n);
+	node[n].lease = 0;
+	node[n].applied = 0;
+	node[n].joined = out
+}
+
+inline remove_row(n) {
+	row[n].there = 0;
+	row[n].applied = 0
+}
+
+#define IS_NEWS(c, since) (KEPT(c) && touches[c] && NUMBER(c) > NUMBER(since))
+
+/* Reads whether the key was touched since a change. */
+inline read_changes(n, since) {
+	c = commits;
+	do
+	:: c > 0 && IS_NEWS(c, since) -> node[n].hits = 1; break
+	:: c > 0 && !IS_NEWS(c, since) -> c--
+	:: c == 0 -> break
+	od;
+	c = 0
+}
+
+inline apply(n) {
+	if
+	:: node[n].hits -> invalidate(n)
+	:: else
+	fi
+}
+
+/* Joining, following, acknowledging, renewing. */
+proctype Member(byte n) {
+	byte c;
+	do
+	/* Join: with an empty cache, everything is applied. */
+	:: d_step { node[n].joined == out ->
+		node[n].applied = last;
+		node[n].joined = asked }
+	:: d_step { node[n].joined == asked ->
+		row[n].there = 1;
+		row[n].applied = node[n].applied;
+		node[n].joined = member }
+
+	/* Leave; or start again after a crash, or fall out for any other reason. The lease is given up before the row. */
+	:: d_step { node[n].joined == member ->
+		fall_out(n);
+		remove_row(n) }
+#ifdef MUTATE_ROW_GOES_FIRST
+	:: d_step { row[n].there -> remove_row(n) }
+#endif
+
+	/* Follow. It is late when changes that it lacks are pruned, or what it has applied is not in the history. */
+	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) && IN_HISTORY(node[n].applied) ->
+		read_changes(n, node[n].applied);
+		node[n].upto = last;
+		node[n].follow = told }
+	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) ->
+		node[n].upto = last;
+		node[n].follow = late }
+#ifndef MUTATE_SAY_APPLIED_FIRST
+	:: d_step { node[n].follow == told ->
+		apply(n);
+		node[n].applied = node[n].upto;
+		drop_follow(n) }
+#else
+	:: d_step { node[n].follow == told ->
+		node[n].applied = node[n].upto;
+		node[n].follow = half }
+	:: d_step { node[n].follow == half ->
+		apply(n);
+		drop_follow(n) }
+#endif
+	:: d_step { node[n].follow == late ->
+		forget(n);
+		node[n].applied = node[n].upto;
+		drop_follow(n) }
+
+	/* Acknowledge. */
+	:: d_step { node[n].joined == member && row[n].there && row[n].applied != node[n].applied && IN_HISTORY(node[n].applied) ->
+		row[n].applied = node[n].applied }
+
+	/* Renew: sent, decided by what its snapshot shows, effective, answered. */
+	:: d_step { node[n].joined == member && node[n].renewal == no ->
+		node[n].carried = node[n].applied;
+		node[n].renewal = sent }
+#ifndef TELLING_RENEWAL
+	:: d_step { node[n].renewal == sent ->
+		if
+#ifndef MUTATE_GRANT_BEHIND
+		:: IS_LAST(node[n].carried) -> node[n].renewal = granted
+		:: else -> drop_renewal(n)
+#else
+		:: true -> node[n].renewal = granted
+#endif
+		fi }
+#else
+	/* Instead of being refused it may bring the changes that are lacking, which are applied before the lease counts. */
+	:: d_step { node[n].renewal == sent ->
+		node[n].news = last;
+		node[n].renewal = granted }
+#endif
+	:: d_step { node[n].renewal == granted ->
+		if
+		:: row[n].there ->
+			row[n].applied = node[n].carried;
+#ifdef REAPER
+			watched[n] = 0;
+#endif
+#ifndef TELLING_RENEWAL
+			node[n].carried = 0;
+#endif
+			node[n].renewal = done
+		:: else -> fall_out(n)
+		fi }
+	:: d_step { node[n].renewal == done ->
+		if
+		:: node[n].lease == 0 -> end_term(n)
+		:: else
+		fi;
+#ifdef TELLING_RENEWAL
+		if
+		:: node[n].news > node[n].applied ->
+			drop_follow(n);
+			read_changes(n, node[n].carried);
+			apply(n);
+			node[n].applied = node[n].news;
+			node[n].hits = 0
+		:: else
+		fi;
+#endif
+#ifndef MUTATE_LEASE_FROM_ANSWER
+		node[n].lease = HIGHER(node[n].lease, LEASE - node[n].age);
+#else
+		node[n].lease = LEASE;
+#endif
+		drop_renewal(n) }
+	:: d_step { node[n].renewal != no -> drop_renewal(n) } /* lost */
+
+	/* One of its clocks says that the lease has ended. */
+	:: d_step { node[n].lease > 0 -> node[n].lease = 0 }
+	od
+}
+
+/* Checks, and look-ups to fill the cache. */
+proctype Checker(byte n) {
+	do
+	/* A check begins, and asks the clocks. If it did that later, less would be asked of its answer. Before anything is
+	 * promised every answer is right, so there are no checks before. */
+	:: d_step { node[n].check == quiet && promised > 0 ->
+		node[n].needed = promised;
+		if
+		:: node[n].lease > 0 -> node[n].check = leased
+		:: else -> node[n].check = direct
+		fi }
+	:: d_step { node[n].check == leased ->
+		if
+		:: node[n].cached != NONE -> judge(n, node[n].cached)
+		:: else ->
+			node[n].check = waiting;
+			if
+			:: node[n].lookup == none -> node[n].lookup = begun
+			:: else
+			fi
+		fi }
+	:: d_step { node[n].check == direct -> judge(n, version) }
+#ifdef MUTATE_SHARE_WITHOUT_LEASE
+	:: d_step { node[n].check == direct && node[n].lookup != none -> node[n].check = waiting }
+	:: d_step { node[n].lookup == none -> node[n].lookup = begun }
+#endif
+#ifdef STRICT
+	:: d_step { node[n].check == quiet && version > 0 ->
+		if
+		:: node[n].lease > 0 -> node[n].check = leased
+		:: else -> node[n].check = direct
+		fi }
+#endif
+
+	/* A look-up for checks that began before. */
+	:: d_step { node[n].lookup == none && node[n].cached == NONE && node[n].lease > 0 -> node[n].lookup = begun }
+	:: d_step { node[n].lookup == begun ->
+		node[n].outcome = version;
+		node[n].lookup = found }
+#ifdef MUTATE_TEST_TERM_EARLY
+	:: d_step { node[n].lookup == found && node[n].lease > 0 -> node[n].lookup = tested }
+	:: d_step { node[n].lookup == tested ->
+		node[n].cached = node[n].outcome;
+		drop_lookup(n) }
+#endif
+	:: d_step { node[n].lookup == found ->
+		if
+		:: node[n].lease > 0 -> node[n].cached = node[n].outcome
+		:: else
+		fi;
+		if
+#ifndef MUTATE_SHARE_WITHOUT_LEASE
+		:: node[n].lease > 0 && node[n].check == waiting -> judge(n, node[n].outcome)
+#else
+		:: node[n].check == waiting -> judge(n, node[n].outcome)
+#endif
+		:: else
+		fi;
+		drop_lookup(n) }
+	:: d_step { node[n].lookup != none -> drop_lookup(n) } /* failed */
+
+	:: d_step { node[n].cached != NONE -> node[n].cached = NONE } /* evicted */
+	od
+}
+
+/* The clock starts at the commit; later would only make it wait longer. */
+inline begin_wait(n) {
+	node[n].changing = last;
+	node[n].promise = version;
+	node[n].pending = EVERYBODY;
+	node[n].left = WAIT
+}
+
+#ifndef MUTATE_NO_WAIT
+#define LET_GO(n, m) (!row[m].there || NUMBER(row[m].applied) >= NUMBER(node[n].changing) || node[n].left == 0)
+#else
+#define LET_GO(n, m) (true)
+#endif
+#if defined(FAILOVER) && !defined(MUTATE_NO_SETTLING)
+#define SETTLED (settling == 0)
+#else
+#define SETTLED (true)
+#endif
+
+inline commit(touching) {
+	commits++;
+#ifdef FAILOVER
+	number[commits] = number[last] + 1;
+	kept[commits] = 1;
+#endif
+	last = commits;
+	touches[last] = touching;
+	if
+	:: touching -> version = last
+	:: else
+	fi
+}
+
+/* Making changes. */
+proctype Writer(byte n) {
+	byte m;
+	do
+	:: d_step { node[n].changing == 0 && commits < CHANGES ->
+		commit(1);
+		begin_wait(n) }
+	/* A change of another key: of its answer, nothing is asked here. */
+	:: d_step { commits < CHANGES - 1 -> commit(0) }
+	/* A change that finds done already what it was to do, though perhaps not yet answered. */
+	:: d_step { node[n].changing == 0 && version > promised ->
+#ifndef MUTATE_REPEAT_AT_ONCE
+		begin_wait(n)
+#else
+		promised = version
+#endif
+		}
+
+	:: d_step { node[n].pending & SELF(n) ->
+		invalidate(n);
+		node[n].pending = node[n].pending & ~SELF(n) }
+	/* Of the others it reads who acknowledged, and who is gone. */
+	:: d_step { node[n].pending & OTHERS(n) ->
+		do
+		:: m < NODES ->
+			if
+			:: m != n && LET_GO(n, m) -> node[n].pending = node[n].pending & ~SELF(m)
+			:: else
+			fi;
+			m++
+		:: else -> break
+		od;
+		m = 0;
+		if
+		:: node[n].pending & OTHERS(n)
+		:: else -> node[n].left = 0
+		fi }
+	:: d_step { node[n].changing > 0 && node[n].pending == 0 && SETTLED ->
+		promised = HIGHER(promised, node[n].promise);
+		node[n].promise = 0;
+		node[n].changing = 0;
+		node[n].left = 0 }
+	od
+}
+
+/* A renewal that took as long as a lease brings none. */
+#ifndef MUTATE_LEASE_FROM_ANSWER
+#define TOO_LATE(n) drop_renewal(n)
+#else
+#define TOO_LATE(n) skip
+#endif
+
+proctype Clock() {
+	byte n;
+	do
+	:: d_step { true ->
+		do
+		:: n < NODES ->
+			if
+			:: node[n].lease > 0 -> node[n].lease--
+			:: else
+			fi;
+			if
+			:: node[n].renewal != no && node[n].age < LEASE - 1 -> node[n].age++
+			:: node[n].renewal != no && node[n].age == LEASE - 1 -> TOO_LATE(n)
+			:: else
+			fi;
+			if
+			:: node[n].left > 0 -> node[n].left--
+			:: else
+			fi;
+#ifdef REAPER
+			if
+			:: watched[n] > 1 -> watched[n]--
+			:: else
+			fi;
+#endif
+			n++
+		:: else -> break
+		od;
+#ifdef FAILOVER
+		if
+		:: settling > 0 -> settling--
+		:: else
+		fi;
+#endif
+		n = 0 }
+	od
+}
+
+#ifdef REAPER
+/* Removes rows that were not renewed for as long as a lease lasts, by the clock of whoever watches. */
+proctype Reaper(byte n) {
+	do
+	:: d_step { row[n].there && watched[n] == 0 -> watched[n] = WAIT + 1 }
+	:: d_step { row[n].there && watched[n] == 1 ->
+		remove_row(n);
+		watched[n] = 0 }
+	od
+}
+#endif
+
+#ifdef FAILOVER
+/*
+ * Once, the database is put back to some earlier state by a server that takes over: the last changes are lost, and
+ * perhaps rows of nodes. Nothing is asked any more of answers that promised what is lost; but what is answered from now
+ * on must hold. Of statements under way, the old server may still have answered some.
+ */
+proctype Failover() {
+	byte n;
+	atomic { !failed_over && last > 0 ->
+		failed_over = 1;
+		settling = WAIT;
+		do
+		:: kept[last] = 0; last--;
+			if
+			:: last == 0 -> break
+			:: last > 0
+			fi
+		:: !kept[commits] -> break
+		od;
+		version = last;
+		do
+		:: version > 0 && !touches[version] -> version--
+		:: else -> break
+		od;
+		promised = LOWER(promised, version);
+		do
+		:: n < NODES ->
+			node[n].needed = LOWER(node[n].needed, version);
+			node[n].promise = LOWER(node[n].promise, version);
+			if
+			:: row[n].there -> remove_row(n)
+			:: row[n].applied = LOWER(row[n].applied, last)
+			fi;
+			if
+			:: node[n].joined == asked -> fall_out(n)
+			:: node[n].joined == asked -> node[n].joined = member
+			:: node[n].joined != asked
+			fi;
+			if
+			:: node[n].renewal == granted -> drop_renewal(n)
+			:: node[n].renewal == granted -> node[n].carried = 0; node[n].renewal = done
+			:: node[n].renewal != granted
+			fi;
+			n++
+		:: else -> break
+		od;
+		n = 0 }
+}
+#endif
+
+init {
+	byte n;
+	atomic {
+#ifdef FAILOVER
+		kept[0] = 1;
+		run Failover();
+#endif
+		run Clock();
+		do
+		:: n < NODES ->
+			node[n].joined = out;
+			node[n].cached = NONE;
+			node[n].follow = idle;
+			node[n].renewal = no;
+			node[n].lookup = none;
+			node[n].check = quiet;
+			if
+			:: n >= NODES - CACHERS ->
+				run Member(n);
+				run Checker(n);
+#ifdef REAPER
+				run Reaper(n)
+#endif
+			:: else
+			fi;
+			if
+			:: n < WRITERS -> run Writer(n)
+			:: else
+			fi;
+			n++
+		:: else -> break
+		od;
+		n = 0
+	}
+}

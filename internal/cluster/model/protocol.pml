@@ -18,7 +18,7 @@
  * one step. Acknowledgements may be late, as they are about what has been applied and stays so.
  *
  * Options: NODES, of which the first WRITERS make changes and the last CACHERS answer from memory; CHANGES, how many are
- * committed. REAPER, FAILOVER and TELLING_RENEWAL add what is said there. MUTATE_... breaks a rule; the test in this
+ * committed. FAILOVER and TELLING_RENEWAL add what is said there. MUTATE_... breaks a rule; the test in this
  * folder shows that the checker notices each. STRICT asks for more than is promised, and gets a counterexample too.
  */
 
@@ -54,6 +54,12 @@
 
 typedef Row {
 	bit there;
+#ifndef EXPEL_BY_APPLIED
+	byte renewed; /* a bit for each node whose change waits, once it is renewed */
+#endif
+#ifdef FAILOVER
+	bit old; /* its beat is older than the last renewal that the node knows of */
+#endif
 	byte applied /* what the node has acknowledged */
 }
 Row row[NODES];
@@ -65,11 +71,8 @@ byte version; /* of the key */
 
 byte promised; /* the highest version of which somebody was told that it is in force */
 
-/*
- * Changes are told apart by the order of their commits. Where the database may be put back, a change can be lost, and
- * another one get its number, so that a change is known only by its number and its mark together. Marks are drawn at
- * random; here, the order of commits will do.
- */
+/* Changes are told apart here by the order of their commits. The nodes know their numbers only, and where the database is
+ * put back to an earlier state, a change is lost and another one gets its number. */
 #ifndef FAILOVER
 #define NUMBER(c) (c)
 #define KEPT(c) (true)
@@ -81,12 +84,15 @@ byte settling; /* ticks until all leases have ended that another server granted 
 #define NUMBER(c) number[c]
 #define KEPT(c) kept[c]
 #endif
-#ifndef MUTATE_NO_MARKS
+#ifdef MARKS
 #define IS_LAST(c) ((c) == last)
-#define IN_HISTORY(c) KEPT(c)
 #else
 #define IS_LAST(c) (NUMBER(c) == NUMBER(last))
-#define IN_HISTORY(c) (NUMBER(c) <= NUMBER(last))
+#endif
+#if defined(FAILOVER) && defined(CONFIRM)
+#define SINCE(n) node[n].confirmed
+#else
+#define SINCE(n) node[n].applied
 #endif
 
 /* The nodes. */
@@ -94,7 +100,7 @@ byte settling; /* ticks until all leases have ended that another server granted 
 mtype:joining = {out, asked, member};
 mtype:following = {idle, told, late, half};
 mtype:renewing = {no, sent, granted, done};
-mtype:looking = {none, begun, found, tested};
+mtype:looking = {none, begun, found};
 mtype:checking = {quiet, leased, waiting, direct};
 
 typedef Node {
@@ -110,12 +116,12 @@ typedef Node {
 	mtype:renewing renewal;
 	byte age;     /* ticks since before it was sent */
 	byte carried; /* what was applied when it was sent */
-#ifdef TELLING_RENEWAL
-	byte news;
+#ifdef FAILOVER
+	byte confirmed; /* what was applied by the last renewal that it knows to be granted */
 #endif
 
-	/* A look-up whose outcome may be shared and cached. One that is detached, or of a term that is over, serves only
-	 * those who asked for it before it was sent, which cannot go wrong: it is dropped here. */
+	/* A look-up whose outcome may be shared and cached. One that is detached serves only those who asked for it before it
+	 * was sent, which cannot go wrong: it is dropped here. */
 	mtype:looking lookup;
 	byte outcome;
 
@@ -128,10 +134,6 @@ typedef Node {
 	byte left      /* ticks until all leases have ended that were granted before the commit */
 }
 Node node[NODES];
-
-#ifdef REAPER
-byte watched[NODES]; /* ticks that a row has to stay as it is; one more, so that 0 is nothing */
-#endif
 
 inline judge(n, v) {
 	assert(v >= node[n].needed);
@@ -152,19 +154,19 @@ inline drop_lookup(n) {
 	fi
 }
 
-inline drop_renewal(n) {
-	node[n].renewal = no;
-	node[n].age = 0;
-#ifdef TELLING_RENEWAL
-	node[n].news = 0;
-#endif
-	node[n].carried = 0
-}
-
 inline drop_follow(n) {
 	node[n].follow = idle;
 	node[n].upto = 0;
 	node[n].hits = 0
+}
+
+inline drop_renewal(n) {
+	node[n].renewal = no;
+	node[n].age = 0;
+	node[n].carried = 0;
+#ifdef TELLING_RENEWAL
+	drop_follow(n)
+#endif
 }
 
 /* The key changed: it leaves the cache, and a look-up under way is detached, under one lock. */
@@ -175,35 +177,35 @@ inline invalidate(n) {
 #endif
 }
 
-inline end_term(n) {
-#ifdef MUTATE_USE_LOST_TERM
-	skip
-#else
-	if
-#ifdef MUTATE_TEST_TERM_EARLY
-	:: node[n].lookup == tested
-#endif
-	:: else -> drop_lookup(n)
-	fi
-#endif
-}
-
 inline forget(n) {
 	node[n].cached = NONE;
-	end_term(n)
+#ifndef MUTATE_FORGET_NO_LOOKUPS
+	drop_lookup(n)
+#endif
 }
 
 /* It is no member any more; it may join anew. */
 inline fall_out(n) {
-	forget(n);
 	drop_renewal(n);
 	drop_follow(n);
 	node[n].lease = 0;
 	node[n].applied = 0;
+#ifdef FAILOVER
+	node[n].confirmed = 0;
+#endif
 	node[n].joined = out
 }
 
+#ifndef FAILOVER
+#define IS_KNOWN(n) (row[n].there)
+#else
+#define IS_KNOWN(n) (row[n].there && !row[n].old)
+#endif
+
 inline remove_row(n) {
+#ifdef FAILOVER
+	row[n].old = 0;
+#endif
 	row[n].there = 0;
 	row[n].applied = 0
 }
@@ -228,7 +230,35 @@ inline apply(n) {
 	fi
 }
 
-/* Joining, following, acknowledging, renewing. */
+#ifndef MUTATE_GRANT_BEHIND
+#define GRANTED(c) (IS_LAST(c))
+#else
+#define GRANTED(c) (true)
+#endif
+
+/* A lease counts from before it was asked for. */
+#ifndef MUTATE_LEASE_FROM_ANSWER
+#define REST(n) (LEASE - node[n].age)
+#else
+#define REST(n) LEASE
+#endif
+
+inline begin_lease(n) {
+	node[n].lease = HIGHER(node[n].lease, REST(n));
+#ifdef FAILOVER
+#ifdef TELLING_RENEWAL
+	node[n].confirmed = node[n].applied;
+#else
+	node[n].confirmed = node[n].carried;
+#endif
+#endif
+	drop_renewal(n)
+}
+
+/*
+ * Joining, following, acknowledging, renewing. With TELLING_RENEWAL a renewal is not refused to a node that is behind, but
+ * brings the changes that it lacks, which are applied before the lease counts; it follows in no other way.
+ */
 proctype Member(byte n) {
 	byte c;
 	do
@@ -239,6 +269,10 @@ proctype Member(byte n) {
 	:: d_step { node[n].joined == asked ->
 		row[n].there = 1;
 		row[n].applied = node[n].applied;
+#ifdef FAILOVER
+		node[n].confirmed = node[n].applied;
+#endif
+		forget(n);
 		node[n].joined = member }
 
 	/* Leave; or start again after a crash, or fall out for any other reason. The lease is given up before the row. */
@@ -249,9 +283,10 @@ proctype Member(byte n) {
 	:: d_step { row[n].there -> remove_row(n) }
 #endif
 
-	/* Follow. It is late when changes that it lacks are pruned, or what it has applied is not in the history. */
-	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) && IN_HISTORY(node[n].applied) ->
-		read_changes(n, node[n].applied);
+#ifndef TELLING_RENEWAL
+	/* Follow. It is late when changes are pruned that it lacks, and when it has applied more than there is. */
+	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) && NUMBER(SINCE(n)) <= NUMBER(last) ->
+		read_changes(n, SINCE(n));
 		node[n].upto = last;
 		node[n].follow = told }
 	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) ->
@@ -274,66 +309,57 @@ proctype Member(byte n) {
 		forget(n);
 		node[n].applied = node[n].upto;
 		drop_follow(n) }
+#endif
 
-	/* Acknowledge. */
-	:: d_step { node[n].joined == member && row[n].there && row[n].applied != node[n].applied && IN_HISTORY(node[n].applied) ->
+#ifndef FAILOVER
+	/* Acknowledge, unless only a renewal does that. */
+	:: d_step { node[n].joined == member && row[n].there && row[n].applied < node[n].applied ->
 		row[n].applied = node[n].applied }
+#endif
 
-	/* Renew: sent, decided by what its snapshot shows, effective, answered. */
+	/* Renew. It is sent, */
 	:: d_step { node[n].joined == member && node[n].renewal == no ->
 		node[n].carried = node[n].applied;
 		node[n].renewal = sent }
-#ifndef TELLING_RENEWAL
+	/* decided by what its snapshot shows, */
 	:: d_step { node[n].renewal == sent ->
+#ifdef TELLING_RENEWAL
+		read_changes(n, node[n].carried);
+		node[n].upto = last;
+		node[n].renewal = granted
+#else
 		if
-#ifndef MUTATE_GRANT_BEHIND
-		:: IS_LAST(node[n].carried) -> node[n].renewal = granted
+		:: GRANTED(node[n].carried) -> node[n].renewal = granted
 		:: else -> drop_renewal(n)
-#else
-		:: true -> node[n].renewal = granted
+		fi
 #endif
-		fi }
-#else
-	/* Instead of being refused it may bring the changes that are lacking, which are applied before the lease counts. */
-	:: d_step { node[n].renewal == sent ->
-		node[n].news = last;
-		node[n].renewal = granted }
-#endif
+		}
+	/* has its effect, where the row is as it should be, */
 	:: d_step { node[n].renewal == granted ->
 		if
-		:: row[n].there ->
+		:: IS_KNOWN(n) ->
 			row[n].applied = node[n].carried;
-#ifdef REAPER
-			watched[n] = 0;
-#endif
-#ifndef TELLING_RENEWAL
-			node[n].carried = 0;
+#ifndef EXPEL_BY_APPLIED
+			row[n].renewed = EVERYBODY;
 #endif
 			node[n].renewal = done
-		:: else -> fall_out(n)
+		:: else ->
+			fall_out(n);
+			remove_row(n)
 		fi }
+	/* and is answered. */
 	:: d_step { node[n].renewal == done ->
-		if
-		:: node[n].lease == 0 -> end_term(n)
-		:: else
-		fi;
 #ifdef TELLING_RENEWAL
-		if
-		:: node[n].news > node[n].applied ->
-			drop_follow(n);
-			read_changes(n, node[n].carried);
-			apply(n);
-			node[n].applied = node[n].news;
-			node[n].hits = 0
-		:: else
-		fi;
+		apply(n);
+		node[n].applied = node[n].upto;
 #endif
-#ifndef MUTATE_LEASE_FROM_ANSWER
-		node[n].lease = HIGHER(node[n].lease, LEASE - node[n].age);
-#else
-		node[n].lease = LEASE;
+		begin_lease(n) }
+#ifdef TELLING_RENEWAL
+	:: d_step { node[n].renewal == done ->
+		forget(n); /* changes that it lacks are pruned */
+		node[n].applied = node[n].upto;
+		begin_lease(n) }
 #endif
-		drop_renewal(n) }
 	:: d_step { node[n].renewal != no -> drop_renewal(n) } /* lost */
 
 	/* One of its clocks says that the lease has ended. */
@@ -380,23 +406,11 @@ proctype Checker(byte n) {
 	:: d_step { node[n].lookup == begun ->
 		node[n].outcome = version;
 		node[n].lookup = found }
-#ifdef MUTATE_TEST_TERM_EARLY
-	:: d_step { node[n].lookup == found && node[n].lease > 0 -> node[n].lookup = tested }
-	:: d_step { node[n].lookup == tested ->
-		node[n].cached = node[n].outcome;
-		drop_lookup(n) }
-#endif
+	/* Whether the lease is held still is of no importance: what it does not have, it is told of before the next lease. */
 	:: d_step { node[n].lookup == found ->
+		node[n].cached = node[n].outcome;
 		if
-		:: node[n].lease > 0 -> node[n].cached = node[n].outcome
-		:: else
-		fi;
-		if
-#ifndef MUTATE_SHARE_WITHOUT_LEASE
-		:: node[n].lease > 0 && node[n].check == waiting -> judge(n, node[n].outcome)
-#else
 		:: node[n].check == waiting -> judge(n, node[n].outcome)
-#endif
 		:: else
 		fi;
 		drop_lookup(n) }
@@ -407,7 +421,16 @@ proctype Checker(byte n) {
 }
 
 /* The clock starts at the commit; later would only make it wait longer. */
+#ifndef EXPEL_BY_APPLIED
+#define NOT_RENEWED(m, n) (!(row[m].renewed & SELF(n)))
+#else
+#define NOT_RENEWED(m, n) (true)
+#endif
 inline begin_wait(n) {
+#ifndef EXPEL_BY_APPLIED
+	row[0].renewed = row[0].renewed & ~SELF(n);
+	row[1].renewed = row[1].renewed & ~SELF(n);
+#endif
 	node[n].changing = last;
 	node[n].promise = version;
 	node[n].pending = EVERYBODY;
@@ -476,6 +499,18 @@ proctype Writer(byte n) {
 		:: node[n].pending & OTHERS(n)
 		:: else -> node[n].left = 0
 		fi }
+	/* Whom it has waited for until the end of the lease, it may expel, so that the next change need not wait. */
+	:: d_step { node[n].pending & OTHERS(n) && node[n].left == 0 ->
+		do
+		:: m < NODES ->
+			if
+			:: m != n && NUMBER(row[m].applied) < NUMBER(node[n].changing) && NOT_RENEWED(m, n) -> remove_row(m)
+			:: else
+			fi;
+			m++
+		:: else -> break
+		od;
+		m = 0 }
 	:: d_step { node[n].changing > 0 && node[n].pending == 0 && SETTLED ->
 		promised = HIGHER(promised, node[n].promise);
 		node[n].promise = 0;
@@ -510,12 +545,6 @@ proctype Clock() {
 			:: node[n].left > 0 -> node[n].left--
 			:: else
 			fi;
-#ifdef REAPER
-			if
-			:: watched[n] > 1 -> watched[n]--
-			:: else
-			fi;
-#endif
 			n++
 		:: else -> break
 		od;
@@ -529,23 +558,17 @@ proctype Clock() {
 	od
 }
 
-#ifdef REAPER
-/* Removes rows that were not renewed for as long as a lease lasts, by the clock of whoever watches. */
-proctype Reaper(byte n) {
-	do
-	:: d_step { row[n].there && watched[n] == 0 -> watched[n] = WAIT + 1 }
-	:: d_step { row[n].there && watched[n] == 1 ->
-		remove_row(n);
-		watched[n] = 0 }
-	od
-}
+#ifdef FAILOVER
+/* A state that has the last renewal that a node knows of, or will know of, has all that was applied by then. */
+#ifdef TELLING_RENEWAL
+#define HAS_BEAT(n) (KEPT(node[n].confirmed) && (node[n].renewal != done || KEPT(node[n].upto)))
+#else
+#define HAS_BEAT(n) (KEPT(node[n].confirmed) && (node[n].renewal != done || KEPT(node[n].carried)))
 #endif
 
-#ifdef FAILOVER
 /*
- * Once, the database is put back to some earlier state by a server that takes over: the last changes are lost, and
- * perhaps rows of nodes. Nothing is asked any more of answers that promised what is lost; but what is answered from now
- * on must hold. Of statements under way, the old server may still have answered some.
+ * Once, another server takes over that lacks the last changes, and perhaps rows of nodes, or their last renewals. Of
+ * answers that promised what is lost, nothing is asked any more. What is promised from then on must be kept.
  */
 proctype Failover() {
 	byte n;
@@ -571,18 +594,19 @@ proctype Failover() {
 			node[n].needed = LOWER(node[n].needed, version);
 			node[n].promise = LOWER(node[n].promise, version);
 			if
-			:: row[n].there -> remove_row(n)
-			:: row[n].applied = LOWER(row[n].applied, last)
-			fi;
-			if
 			:: node[n].joined == asked -> fall_out(n)
-			:: node[n].joined == asked -> node[n].joined = member
-			:: node[n].joined != asked
+			:: else
 			fi;
 			if
 			:: node[n].renewal == granted -> drop_renewal(n)
-			:: node[n].renewal == granted -> node[n].carried = 0; node[n].renewal = done
-			:: node[n].renewal != granted
+			:: else
+			fi;
+			row[n].applied = LOWER(row[n].applied, last);
+			if
+			:: row[n].there -> remove_row(n)
+			:: row[n].there -> row[n].old = 1
+			:: row[n].there && HAS_BEAT(n)
+			:: !row[n].there
 			fi;
 			n++
 		:: else -> break
@@ -610,10 +634,7 @@ init {
 			if
 			:: n >= NODES - CACHERS ->
 				run Member(n);
-				run Checker(n);
-#ifdef REAPER
-				run Reaper(n)
-#endif
+				run Checker(n)
 			:: else
 			fi;
 			if

@@ -38,8 +38,9 @@ type node struct {
 
 // cluster is several nodes on one database.
 type cluster struct {
-	nodes []*node
-	token string // of the first key, which may do everything
+	database string // its name
+	nodes    []*node
+	token    string // of the first key, which may do everything
 }
 
 // serveCluster makes a database on a server and starts three nodes on it, each with a line of its own.
@@ -49,7 +50,7 @@ func serveCluster(t *testing.T, db *postgrestest.Server, args ...string) *cluste
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := new(cluster)
+	c := &cluster{database: strings.TrimPrefix(u.Path, "/")}
 	for _, name := range []string{"a", "b", "c"} {
 		l := newLine(t, db.Addr())
 		through := *u

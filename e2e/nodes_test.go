@@ -55,12 +55,18 @@ func serveCluster(t *testing.T, db *postgrestest.Server, args ...string) *cluste
 		l := newLine(t, db.Addr())
 		through := *u
 		through.Host = l.address
-		n := &node{t: t, name: name, line: l, dsn: through.String(), folder: t.TempDir(), args: args}
-		n.start()
-		c.nodes = append(c.nodes, n)
+		c.add(&node{t: t, name: name, line: l, dsn: through.String(), folder: t.TempDir(), args: args})
 	}
-	c.token = c.nodes[0].server().token
 	return c
+}
+
+// add starts a further node.
+func (c *cluster) add(n *node) {
+	n.t.Helper()
+	n.start()
+	if c.nodes = append(c.nodes, n); len(c.nodes) == 1 {
+		c.token = n.server().token
+	}
 }
 
 // start starts the node, at an address of the system's choice.

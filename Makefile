@@ -74,6 +74,10 @@ fuzz: ## fuzz every parser for FUZZTIME (default 30s) each
 		done; \
 	done
 
+.PHONY: torture
+torture: ## record histories of a cluster under faults for TORTURE (default 1h) and check them
+	APIKEYD_HISTORIES_FOR=$${TORTURE:-1h} go test -count=1 -timeout 0 -run '^TestHistories$$' -v ./e2e
+
 .PHONY: bench
 bench: ## measure what docs/performance.md claims, beside its floors
 	go run ./bench

@@ -38,8 +38,9 @@ type node struct {
 
 // cluster is several nodes on one database.
 type cluster struct {
-	nodes []*node
-	token string // of the first key, which may do everything
+	database string // its name
+	nodes    []*node
+	token    string // of the first key, which may do everything
 }
 
 // serveCluster makes a database on a server and starts three nodes on it, each with a line of its own.
@@ -49,17 +50,23 @@ func serveCluster(t *testing.T, db *postgrestest.Server, args ...string) *cluste
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := new(cluster)
+	c := &cluster{database: strings.TrimPrefix(u.Path, "/")}
 	for _, name := range []string{"a", "b", "c"} {
 		l := newLine(t, db.Addr())
 		through := *u
 		through.Host = l.address
-		n := &node{t: t, name: name, line: l, dsn: through.String(), folder: t.TempDir(), args: args}
-		n.start()
-		c.nodes = append(c.nodes, n)
+		c.add(&node{t: t, name: name, line: l, dsn: through.String(), folder: t.TempDir(), args: args})
 	}
-	c.token = c.nodes[0].server().token
 	return c
+}
+
+// add starts a further node.
+func (c *cluster) add(n *node) {
+	n.t.Helper()
+	n.start()
+	if c.nodes = append(c.nodes, n); len(c.nodes) == 1 {
+		c.token = n.server().token
+	}
 }
 
 // start starts the node, at an address of the system's choice.

@@ -121,3 +121,9 @@ func (s *Server) Promote(t testing.TB) {
 		t.Fatalf("pg_ctl promote: %v\n%s", err, out)
 	}
 }
+
+// ExecuteIn runs statements in a database as the superuser.
+func (s *Server) ExecuteIn(t testing.TB, database, statements string) {
+	t.Helper()
+	execute(t, s.URL(database), statements)
+}

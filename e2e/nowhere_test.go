@@ -117,7 +117,7 @@ func (u *misuser) useAccounts() {
 	}
 	passwords := map[string]string{}
 	for _, name := range []string{"first password", "second password", "mistyped password", "common password"} {
-		passwords[name] = name + " " + rand.Text()
+		passwords[name] = name + " " + rand.Text() + "7" // with a digit, it looks like a secret where it stands for a name
 		u.tokens[name] = passwords[name]
 	}
 	const email = "admin@localhost"

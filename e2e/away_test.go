@@ -28,7 +28,7 @@ func TestTheDatabaseGoesAway(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		begin, end func(testing.TB)
-	}{{"frozen", db.Freeze, db.Thaw}, {"crashed", db.Crash, db.Restart}} {
+	}{{"frozen", db.Freeze, db.Thaw}, {"crashed", db.StopAtOnce, db.Run}} {
 		t.Run(test.name, func(t *testing.T) { goAway(t, c, test.begin, test.end) })
 	}
 }
@@ -175,6 +175,7 @@ func TestFailOver(t *testing.T) {
 	t.Parallel()
 	primary := postgrestest.Start(t)
 	standby := primary.Standby(t)
+	primary.Set(t, "synchronous_standby_names", "*")
 	u, err := url.Parse(primary.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +183,7 @@ func TestFailOver(t *testing.T) {
 	c := new(cluster)
 	for _, name := range []string{"a", "b", "c"} {
 		c.add(&node{t: t, name: name, folder: t.TempDir(), dsn: fmt.Sprintf("postgres://postgres@%s,%s%s?sslmode=disable&target_session_attrs=read-write",
-			primary.Addr(), standby.Addr(), u.Path)})
+			primary.Address(), standby.Address(), u.Path)})
 	}
 	const crowd = 200
 	keys := make([]api.CreatedKey, crowd)
@@ -215,7 +216,7 @@ func TestFailOver(t *testing.T) {
 		acknowledged <- crowd
 	}()
 	<-enough
-	primary.Crash(t)
+	primary.StopAtOnce(t)
 	standby.Promote(t)
 	back := time.Now()
 	dead := <-acknowledged

@@ -67,7 +67,7 @@ func TestHistoriesFindAFault(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Start(t)
 	c := serveCluster(t, db, "--lease", historiesLease.String())
-	db.ExecuteIn(t, c.database, sabotage)
+	db.Execute(t, c.database, sabotage)
 	b := &broad{t: t, cluster: c, seed: 1}
 	const tries = 5
 	for range tries {

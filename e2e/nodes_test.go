@@ -52,7 +52,7 @@ func serveCluster(t *testing.T, db *postgrestest.Server, args ...string) *cluste
 	}
 	c := &cluster{database: strings.TrimPrefix(u.Path, "/")}
 	for _, name := range []string{"a", "b", "c"} {
-		l := newLine(t, db.Addr())
+		l := newLine(t, db.Address())
 		through := *u
 		through.Host = l.address
 		c.add(&node{t: t, name: name, line: l, dsn: through.String(), folder: t.TempDir(), args: args})

@@ -22,21 +22,18 @@ type Target struct {
 // ErrNotEmpty: there is something in the database that was to be filled.
 var ErrNotEmpty = errors.New("is not empty; only an empty one can be filled")
 
-// lockNotAvailable is the code of a lock that was not free in time.
-const lockNotAvailable = "55P03"
-
 // OpenTarget opens a database to fill it, and creates the schema where there is none. It returns ErrNotEmpty where there is a row
 // in any table.
 func OpenTarget(ctx context.Context, dsn string) (_ *Target, err error) {
-	config, err := parseDSN(dsn)
+	d, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrateEmpty(ctx, config.ConnConfig, slog.New(slog.DiscardHandler)); err != nil {
+	if err := prepare(ctx, d, true, slog.New(slog.DiscardHandler)); err != nil {
 		return nil, explain(err)
 	}
 	t := new(Target)
-	if t.conn, err = pgx.ConnectConfig(ctx, config.ConnConfig); err != nil {
+	if t.conn, err = pgx.ConnectConfig(ctx, d.connections()); err != nil {
 		return nil, explain(failure(err))
 	}
 	defer func() {
@@ -44,9 +41,6 @@ func OpenTarget(ctx context.Context, dsn string) (_ *Target, err error) {
 			err = explain(errors.Join(err, t.Close()))
 		}
 	}()
-	if err := check(ctx, t.conn); err != nil {
-		return nil, err
-	}
 	if t.tx, err = t.conn.Begin(ctx); err != nil {
 		return nil, failure(err)
 	}

@@ -13,6 +13,9 @@ REDOCLY := build/apidoc/node_modules/.bin/redocly
 # What the tests in a browser need comes from npm, pinned with its checksum in e2e/browser.
 BROWSER := build/browser/node_modules/playwright-core/package.json
 
+# The tests of several nodes, which measure how long things take: each has the machine to itself.
+NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestHistories|TestHistoriesFindAFault)$$
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BIN     := bin/apikeyd
@@ -28,7 +31,8 @@ build: ## build bin/apikeyd
 
 .PHONY: test
 test: prepare generated lint apidoc browser ## everything that must hold before a change lands
-	go test -race -timeout 12m ./...
+	go test -race -timeout 15m -skip '$(NODES)' ./...
+	go test -timeout 15m -parallel 1 -run '$(NODES)' ./e2e
 
 .PHONY: prepare
 prepare: # what the tests need from the system; installs it where it may

@@ -5,21 +5,27 @@
  *
  * It is the assertion in judge. The same in prose, and why it holds, is in docs/consistency.md.
  *
- * There is one key. Each change touches either that one or another, and gets a number. What a look-up finds is the last
- * change that touched the key, its version, so an answer is stale if its version is too low. Each `do` below offers
- * steps, and the checker goes through all steps of everybody in every order. A frozen process needs no step: it is one
- * that does nothing while others go on, and between any two steps it may.
+ * There is one key. A change touches either that one or another. What a look-up finds is the last change that touched
+ * the key, its version, so an answer is stale if its version is too low. Each `do` below offers steps, and the checker
+ * goes through all steps of everybody in every order. A frozen process needs no step: it is one that does nothing while
+ * others go on, and between any two steps it may. Nor does a killed one: it freezes, or it starts again.
  *
  * Time passes in ticks, for all at once: LEASE is how long a lease may seem to last by anybody's clock, so it has the
  * margin in it. Any number of steps may happen within a tick, and none, so nothing is quick or slow.
  *
  * A request may take any time, and be lost before or after it had its effect. What a statement reads is of one moment,
  * its snapshot; its effect may come later. A change, which holds the turn to write from its first read to its commit, is
- * one step. Acknowledgements may be late, as they are about what has been applied and stays so.
+ * one step.
  *
- * Options: NODES, of which the first WRITERS make changes and the last CACHERS answer from memory; CHANGES, how many are
- * committed. FAILOVER and TELLING_RENEWAL add what is said there. MUTATE_... breaks a rule; the test in this
- * folder shows that the checker notices each. STRICT asks for more than is promised, and gets a counterexample too.
+ * Options:
+ *
+ *	NODES, WRITERS, CACHERS  how many nodes; the first of them make changes, the last of them answer from memory
+ *	CHANGES                  how many are committed
+ *	LEASE                    how many ticks a lease lasts
+ *	TELLING_RENEWAL          a renewal brings the changes that a node lacks, instead of being refused to it
+ *	FAILOVER                 once, another database takes over that lacks the last changes
+ *	MUTATE_...               breaks a rule; the test in this folder shows that the checker notices
+ *	BEYOND_...               asks for more than is promised, which is not kept
  */
 
 #ifndef NODES
@@ -35,7 +41,9 @@
 #define CHANGES 2
 #endif
 
-#define LEASE 2 /* ticks */
+#ifndef LEASE
+#define LEASE 2
+#endif
 #ifndef MUTATE_NO_MARGIN
 #define WAIT LEASE /* ticks after which a lease of somebody else has ended */
 #else
@@ -54,13 +62,11 @@
 
 typedef Row {
 	bit there;
-#ifndef EXPEL_BY_APPLIED
-	byte renewed; /* a bit for each node whose change waits, once it is renewed */
-#endif
+	byte applied; /* what the node has acknowledged */
 #ifdef FAILOVER
-	bit old; /* its beat is older than the last renewal that the node knows of */
+	bit old; /* its beat is lower than the last one that the node knows of */
 #endif
-	byte applied /* what the node has acknowledged */
+	byte watched /* a bit for each node whose change waits for the row, while the beat is what it was at first */
 }
 Row row[NODES];
 
@@ -71,8 +77,8 @@ byte version; /* of the key */
 
 byte promised; /* the highest version of which somebody was told that it is in force */
 
-/* Changes are told apart here by the order of their commits. The nodes know their numbers only, and where the database is
- * put back to an earlier state, a change is lost and another one gets its number. */
+/* Changes are told apart here by the order of their commits. The nodes know their numbers only; where the database falls
+ * back to an earlier state, a change is lost, and another one gets its number. */
 #ifndef FAILOVER
 #define NUMBER(c) (c)
 #define KEPT(c) (true)
@@ -80,19 +86,8 @@ byte promised; /* the highest version of which somebody was told that it is in f
 byte number[CHANGES + 1];
 bit kept[CHANGES + 1];
 bit failed_over;
-byte settling; /* ticks until all leases have ended that another server granted */
 #define NUMBER(c) number[c]
 #define KEPT(c) kept[c]
-#endif
-#ifdef MARKS
-#define IS_LAST(c) ((c) == last)
-#else
-#define IS_LAST(c) (NUMBER(c) == NUMBER(last))
-#endif
-#if defined(FAILOVER) && defined(CONFIRM)
-#define SINCE(n) node[n].confirmed
-#else
-#define SINCE(n) node[n].applied
 #endif
 
 /* The nodes. */
@@ -110,35 +105,35 @@ typedef Node {
 	byte lease;   /* ticks left */
 
 	mtype:following follow;
-	byte upto; /* the last change that it has been told of */
-	bit hits;  /* one of them touches the key */
+	byte upto; /* the last change that it was told of */
+	bit hits;  /* one of those that it was told of touches the key */
 
 	mtype:renewing renewal;
 	byte age;     /* ticks since before it was sent */
 	byte carried; /* what was applied when it was sent */
 #ifdef FAILOVER
-	byte confirmed; /* what was applied by the last renewal that it knows to be granted */
+	byte confirmed; /* what was applied when the last renewal was sent that it knows to be granted */
 #endif
 
-	/* A look-up whose outcome may be shared and cached. One that is detached serves only those who asked for it before it
-	 * was sent, which cannot go wrong: it is dropped here. */
+	/* A look-up whose outcome is shared and cached. One that was detached serves only those who asked for it before it was
+	 * sent, which cannot go wrong; so it is left out here. */
 	mtype:looking lookup;
 	byte outcome;
 
 	mtype:checking check;
-	byte needed; /* the lowest version that may be answered from */
+	byte needed; /* the lowest version that it may be answered from */
 
 	byte changing; /* the change that it waits for */
 	byte promise;  /* the version that the answer promises */
 	byte pending;  /* a bit for each node that may answer from what was before */
-	byte left      /* ticks until all leases have ended that were granted before the commit */
+	byte left      /* ticks until all leases have ended that were asked for before the commit */
 }
 Node node[NODES];
 
 inline judge(n, v) {
 	assert(v >= node[n].needed);
-#ifdef STRICT
-	promised = HIGHER(promised, v);
+#ifdef BEYOND_PROMISE
+	promised = HIGHER(promised, v); /* what somebody has seen is seen by all who come later */
 #endif
 	node[n].check = quiet;
 	node[n].needed = 0
@@ -177,15 +172,19 @@ inline invalidate(n) {
 #endif
 }
 
+/* So do all keys. */
 inline forget(n) {
 	node[n].cached = NONE;
-#ifndef MUTATE_FORGET_NO_LOOKUPS
+#ifndef MUTATE_USE_LOST_TERM
 	drop_lookup(n)
 #endif
 }
 
-/* It is no member any more; it may join anew. */
+/* The node is no member any more, and holds no lease. */
 inline fall_out(n) {
+#ifdef MUTATE_FORGET_BEFORE_JOIN
+	forget(n);
+#endif
 	drop_renewal(n);
 	drop_follow(n);
 	node[n].lease = 0;
@@ -196,19 +195,20 @@ inline fall_out(n) {
 	node[n].joined = out
 }
 
+inline remove_row(n) {
+	row[n].there = 0;
+	row[n].watched = 0;
+#ifdef FAILOVER
+	row[n].old = 0;
+#endif
+	row[n].applied = 0
+}
+
 #ifndef FAILOVER
 #define IS_KNOWN(n) (row[n].there)
 #else
 #define IS_KNOWN(n) (row[n].there && !row[n].old)
 #endif
-
-inline remove_row(n) {
-#ifdef FAILOVER
-	row[n].old = 0;
-#endif
-	row[n].there = 0;
-	row[n].applied = 0
-}
 
 #define IS_NEWS(c, since) (KEPT(c) && touches[c] && NUMBER(c) > NUMBER(since))
 
@@ -231,7 +231,7 @@ inline apply(n) {
 }
 
 #ifndef MUTATE_GRANT_BEHIND
-#define GRANTED(c) (IS_LAST(c))
+#define GRANTED(c) (NUMBER(c) == NUMBER(last))
 #else
 #define GRANTED(c) (true)
 #endif
@@ -255,14 +255,12 @@ inline begin_lease(n) {
 	drop_renewal(n)
 }
 
-/*
- * Joining, following, acknowledging, renewing. With TELLING_RENEWAL a renewal is not refused to a node that is behind, but
- * brings the changes that it lacks, which are applied before the lease counts; it follows in no other way.
- */
+/* Joining, following, acknowledging, renewing. */
 proctype Member(byte n) {
 	byte c;
 	do
-	/* Join: with an empty cache, everything is applied. */
+	/* Join. With an empty cache everything is applied that was committed by then. It is emptied when the row is there: what
+	 * was looked up before may lack a change that the row says is applied. */
 	:: d_step { node[n].joined == out ->
 		node[n].applied = last;
 		node[n].joined = asked }
@@ -272,10 +270,12 @@ proctype Member(byte n) {
 #ifdef FAILOVER
 		node[n].confirmed = node[n].applied;
 #endif
+#ifndef MUTATE_FORGET_BEFORE_JOIN
 		forget(n);
+#endif
 		node[n].joined = member }
 
-	/* Leave; or start again after a crash, or fall out for any other reason. The lease is given up before the row. */
+	/* Leave, or start again for whatever reason. The lease is given up before the row. */
 	:: d_step { node[n].joined == member ->
 		fall_out(n);
 		remove_row(n) }
@@ -284,12 +284,12 @@ proctype Member(byte n) {
 #endif
 
 #ifndef TELLING_RENEWAL
-	/* Follow. It is late when changes are pruned that it lacks, and when it has applied more than there is. */
-	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) && NUMBER(SINCE(n)) <= NUMBER(last) ->
-		read_changes(n, SINCE(n));
+	/* Follow. It is late when changes were pruned that it lacks, and when it has applied more than there is. */
+	:: d_step { node[n].joined == member && node[n].follow == idle && NUMBER(node[n].applied) < NUMBER(last) ->
+		read_changes(n, node[n].applied);
 		node[n].upto = last;
 		node[n].follow = told }
-	:: d_step { node[n].joined == member && node[n].follow == idle && !IS_LAST(node[n].applied) ->
+	:: d_step { node[n].joined == member && node[n].follow == idle && NUMBER(node[n].applied) != NUMBER(last) ->
 		node[n].upto = last;
 		node[n].follow = late }
 #ifndef MUTATE_SAY_APPLIED_FIRST
@@ -312,7 +312,7 @@ proctype Member(byte n) {
 #endif
 
 #ifndef FAILOVER
-	/* Acknowledge, unless only a renewal does that. */
+	/* Acknowledge. With FAILOVER, only a renewal does that, because it looks at the beat. */
 	:: d_step { node[n].joined == member && row[n].there && row[n].applied < node[n].applied ->
 		row[n].applied = node[n].applied }
 #endif
@@ -323,40 +323,40 @@ proctype Member(byte n) {
 		node[n].renewal = sent }
 	/* decided by what its snapshot shows, */
 	:: d_step { node[n].renewal == sent ->
-#ifdef TELLING_RENEWAL
-		read_changes(n, node[n].carried);
-		node[n].upto = last;
-		node[n].renewal = granted
-#else
+#ifndef TELLING_RENEWAL
 		if
 		:: GRANTED(node[n].carried) -> node[n].renewal = granted
 		:: else -> drop_renewal(n)
 		fi
+#else
+		read_changes(n, node[n].carried);
+		node[n].upto = last;
+		node[n].renewal = granted
 #endif
 		}
-	/* has its effect, where the row is as it should be, */
+	/* has its effect, where the row is there and has the beat, */
 	:: d_step { node[n].renewal == granted ->
 		if
 		:: IS_KNOWN(n) ->
 			row[n].applied = node[n].carried;
-#ifndef EXPEL_BY_APPLIED
-			row[n].renewed = EVERYBODY;
-#endif
+			row[n].watched = 0;
 			node[n].renewal = done
 		:: else ->
 			fall_out(n);
 			remove_row(n)
 		fi }
-	/* and is answered. */
+	/* and is answered: changes first, and then the lease. */
+#ifndef TELLING_RENEWAL
+	:: d_step { node[n].renewal == done -> begin_lease(n) }
+#else
 	:: d_step { node[n].renewal == done ->
-#ifdef TELLING_RENEWAL
+#ifndef MUTATE_GRANT_BEHIND
 		apply(n);
-		node[n].applied = node[n].upto;
 #endif
+		node[n].applied = node[n].upto;
 		begin_lease(n) }
-#ifdef TELLING_RENEWAL
 	:: d_step { node[n].renewal == done ->
-		forget(n); /* changes that it lacks are pruned */
+		forget(n);
 		node[n].applied = node[n].upto;
 		begin_lease(n) }
 #endif
@@ -393,20 +393,18 @@ proctype Checker(byte n) {
 	:: d_step { node[n].check == direct && node[n].lookup != none -> node[n].check = waiting }
 	:: d_step { node[n].lookup == none -> node[n].lookup = begun }
 #endif
-#ifdef STRICT
-	:: d_step { node[n].check == quiet && version > 0 ->
-		if
-		:: node[n].lease > 0 -> node[n].check = leased
-		:: else -> node[n].check = direct
-		fi }
+#ifdef BEYOND_PROMISE
+	:: d_step { node[n].check == quiet && version > promised ->
+		node[n].needed = promised;
+		node[n].check = direct }
 #endif
 
-	/* A look-up for checks that began before. */
+	/* A look-up for checks that began before. Whether the lease is held still when it ends does not matter: before the next
+	 * lease, the node is told of all that it may have missed. */
 	:: d_step { node[n].lookup == none && node[n].cached == NONE && node[n].lease > 0 -> node[n].lookup = begun }
 	:: d_step { node[n].lookup == begun ->
 		node[n].outcome = version;
 		node[n].lookup = found }
-	/* Whether the lease is held still is of no importance: what it does not have, it is told of before the next lease. */
 	:: d_step { node[n].lookup == found ->
 		node[n].cached = node[n].outcome;
 		if
@@ -419,34 +417,6 @@ proctype Checker(byte n) {
 	:: d_step { node[n].cached != NONE -> node[n].cached = NONE } /* evicted */
 	od
 }
-
-/* The clock starts at the commit; later would only make it wait longer. */
-#ifndef EXPEL_BY_APPLIED
-#define NOT_RENEWED(m, n) (!(row[m].renewed & SELF(n)))
-#else
-#define NOT_RENEWED(m, n) (true)
-#endif
-inline begin_wait(n) {
-#ifndef EXPEL_BY_APPLIED
-	row[0].renewed = row[0].renewed & ~SELF(n);
-	row[1].renewed = row[1].renewed & ~SELF(n);
-#endif
-	node[n].changing = last;
-	node[n].promise = version;
-	node[n].pending = EVERYBODY;
-	node[n].left = WAIT
-}
-
-#ifndef MUTATE_NO_WAIT
-#define LET_GO(n, m) (!row[m].there || NUMBER(row[m].applied) >= NUMBER(node[n].changing) || node[n].left == 0)
-#else
-#define LET_GO(n, m) (true)
-#endif
-#if defined(FAILOVER) && !defined(MUTATE_NO_SETTLING)
-#define SETTLED (settling == 0)
-#else
-#define SETTLED (true)
-#endif
 
 inline commit(touching) {
 	commits++;
@@ -461,6 +431,36 @@ inline commit(touching) {
 	:: else
 	fi
 }
+
+/* It reads the rows, and the clock starts, at the commit; later would only make it wait longer. */
+inline begin_wait(n) {
+	node[n].changing = last;
+	node[n].promise = version;
+	node[n].pending = EVERYBODY;
+	node[n].left = WAIT;
+	do
+	:: m < NODES ->
+		if
+		:: row[m].there && m != n -> row[m].watched = row[m].watched | SELF(n)
+		:: else
+		fi;
+		m++
+	:: else -> break
+	od;
+	m = 0
+}
+
+#define HAS_APPLIED(m, n) (NUMBER(row[m].applied) >= NUMBER(node[n].changing))
+#ifndef MUTATE_NO_WAIT
+#define LET_GO(m, n) (!row[m].there || HAS_APPLIED(m, n) || node[n].left == 0)
+#else
+#define LET_GO(m, n) (true)
+#endif
+#ifndef MUTATE_EXPEL_THE_RENEWED
+#define IS_DEAD(m, n) (row[m].watched & SELF(n) && !HAS_APPLIED(m, n))
+#else
+#define IS_DEAD(m, n) (row[m].there && !HAS_APPLIED(m, n))
+#endif
 
 /* Making changes. */
 proctype Writer(byte n) {
@@ -483,12 +483,12 @@ proctype Writer(byte n) {
 	:: d_step { node[n].pending & SELF(n) ->
 		invalidate(n);
 		node[n].pending = node[n].pending & ~SELF(n) }
-	/* Of the others it reads who acknowledged, and who is gone. */
+	/* Of the others it reads who has acknowledged, and who is gone. */
 	:: d_step { node[n].pending & OTHERS(n) ->
 		do
 		:: m < NODES ->
 			if
-			:: m != n && LET_GO(n, m) -> node[n].pending = node[n].pending & ~SELF(m)
+			:: m != n && LET_GO(m, n) -> node[n].pending = node[n].pending & ~SELF(m)
 			:: else
 			fi;
 			m++
@@ -499,20 +499,28 @@ proctype Writer(byte n) {
 		:: node[n].pending & OTHERS(n)
 		:: else -> node[n].left = 0
 		fi }
-	/* Whom it has waited for until the end of the lease, it may expel, so that the next change need not wait. */
+	/* Whom it has waited for until the end of the lease, and who was not renewed meanwhile, it may expel, so that the next
+	 * change need not wait. */
 	:: d_step { node[n].pending & OTHERS(n) && node[n].left == 0 ->
 		do
 		:: m < NODES ->
 			if
-			:: m != n && NUMBER(row[m].applied) < NUMBER(node[n].changing) && NOT_RENEWED(m, n) -> remove_row(m)
+			:: m != n && IS_DEAD(m, n) -> remove_row(m)
 			:: else
 			fi;
 			m++
 		:: else -> break
 		od;
 		m = 0 }
-	:: d_step { node[n].changing > 0 && node[n].pending == 0 && SETTLED ->
+	:: d_step { node[n].changing > 0 && node[n].pending == 0 ->
 		promised = HIGHER(promised, node[n].promise);
+		do
+		:: m < NODES ->
+			row[m].watched = row[m].watched & ~SELF(n);
+			m++
+		:: else -> break
+		od;
+		m = 0;
 		node[n].promise = 0;
 		node[n].changing = 0;
 		node[n].left = 0 }
@@ -548,18 +556,12 @@ proctype Clock() {
 			n++
 		:: else -> break
 		od;
-#ifdef FAILOVER
-		if
-		:: settling > 0 -> settling--
-		:: else
-		fi;
-#endif
 		n = 0 }
 	od
 }
 
 #ifdef FAILOVER
-/* A state that has the last renewal that a node knows of, or will know of, has all that was applied by then. */
+/* A state that has the last renewal that the node knows of, or will know of, has all that it told the node. */
 #ifdef TELLING_RENEWAL
 #define HAS_BEAT(n) (KEPT(node[n].confirmed) && (node[n].renewal != done || KEPT(node[n].upto)))
 #else
@@ -567,16 +569,16 @@ proctype Clock() {
 #endif
 
 /*
- * Once, another server takes over that lacks the last changes, and perhaps rows of nodes, or their last renewals. Of
+ * Another server takes over, which lacks the last changes, and perhaps what was last written to the rows of nodes. Of
  * answers that promised what is lost, nothing is asked any more. What is promised from then on must be kept.
  */
 proctype Failover() {
 	byte n;
 	atomic { !failed_over && last > 0 ->
 		failed_over = 1;
-		settling = WAIT;
 		do
-		:: kept[last] = 0; last--;
+		:: kept[last] = 0;
+			last--;
 			if
 			:: last == 0 -> break
 			:: last > 0
@@ -603,9 +605,11 @@ proctype Failover() {
 			fi;
 			row[n].applied = LOWER(row[n].applied, last);
 			if
-			:: row[n].there -> remove_row(n)
 			:: row[n].there -> row[n].old = 1
 			:: row[n].there && HAS_BEAT(n)
+#ifdef BEYOND_LOST_NODES
+			:: row[n].there -> remove_row(n)
+#endif
 			:: !row[n].there
 			fi;
 			n++

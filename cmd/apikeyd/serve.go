@@ -13,6 +13,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/internal/app"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 )
 
@@ -111,6 +112,9 @@ func (p *program) initialiseIfEmpty(ctx context.Context, a *app.App, c *config.C
 		return err
 	}
 	made, err := a.Initialise(ctx, firstEmail, firstOrganization)
+	if errors.Is(err, &key.Error{Code: key.Conflict}) {
+		return nil // another node has done it, and prints it
+	}
 	if err != nil {
 		return err
 	}
@@ -123,7 +127,7 @@ func (p *program) initialiseIfEmpty(ctx context.Context, a *app.App, c *config.C
 	}
 	if _, err := fmt.Fprint(p.stdout, q); err != nil {
 		// Without it nobody has the key, and there is no second time.
-		return fmt.Errorf("print the first key: %w; remove %s and start again", err, c.Database.Path)
+		return fmt.Errorf("print the first key: %w; empty %s and start again", err, c.Database)
 	}
 	return nil
 }

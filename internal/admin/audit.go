@@ -77,14 +77,16 @@ var refusals = []key.Code{key.Unauthenticated, key.InsufficientScope, key.Forbid
 
 // recordRefusal returns err, after it has recorded a refusal.
 //
+// The cause of an error counts, too: bad input may be that somebody has named what they must not see.
+//
 // That something does not exist is recorded like that it must not be seen: a caller who measures the time must not be able
 // to tell the two apart.
 func (s *Service) recordRefusal(ctx context.Context, e audit.Entry, err error) error {
-	rule, ok := errors.AsType[*key.Error](err)
-	if !ok || !slices.Contains(refusals, rule.Code) {
+	refused := slices.IndexFunc(refusals, func(code key.Code) bool { return errors.Is(err, &key.Error{Code: code}) })
+	if refused < 0 {
 		return err
 	}
-	e.Outcome, e.Code, e.Before, e.After = audit.Refused, string(rule.Code), nil, nil
+	e.Outcome, e.Code, e.Before, e.After = audit.Refused, string(refusals[refused]), nil, nil
 	// Whoever hangs up is recorded all the same.
 	if failed := s.update(context.WithoutCancel(ctx), func(tx store.Tx) error { tx.Record(e); return nil }); failed != nil {
 		return failed

@@ -33,12 +33,9 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 	after := keyFields(&created).text()
 	err := s.change(ctx, c, createKey, audit.Target{Type: audit.Key}, func(tx store.Tx, r *record) error {
 		r.OrganizationID = draft.OrganizationID
-		g, faults, err := s.mayCreate(ctx, tx, c, draft, faults)
+		g, err := s.mayCreate(ctx, tx, c, draft, faults)
 		if err != nil {
 			return err
-		}
-		if len(faults) > 0 {
-			return invalid(faults)
 		}
 		if err := g.grant(draft.Scopes, c.UserID, g.standing); err != nil {
 			return err
@@ -59,8 +56,15 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 // CheckDraft returns everything that is wrong with a draft, as CreateKey would find it, and creates nothing.
 func (s *Service) CheckDraft(ctx context.Context, c Caller, draft key.Draft) ([]key.Fault, error) {
 	draft, faults := s.check(draft)
-	_, faults, err := s.mayCreate(ctx, s.store, c, draft, faults)
-	return faults, wrap(err)
+	err := s.look(ctx, c, createKey, audit.Target{Type: audit.Key}, func(r view, e *record) error {
+		e.OrganizationID = draft.OrganizationID
+		_, err := s.mayCreate(ctx, r, c, draft, faults)
+		return err
+	})
+	if rule, ok := errors.AsType[*key.Error](err); ok && rule.Code == key.Invalid {
+		return rule.Faults, nil
+	}
+	return nil, err
 }
 
 // check returns the draft as it is kept, and what is wrong with it in itself.
@@ -70,17 +74,25 @@ func (s *Service) check(draft key.Draft) (key.Draft, []key.Fault) {
 	return draft, append(faults, pasted...)
 }
 
-// mayCreate returns the caller's rights where the draft wants a key, and adds to the faults that there is no such place.
-func (s *Service) mayCreate(ctx context.Context, r view, c Caller, draft key.Draft, faults []key.Fault) (rights, []key.Fault, error) {
+// mayCreate returns the caller's rights where the draft wants a key, or everything that is wrong with the draft, of which
+// faults are known.
+func (s *Service) mayCreate(ctx context.Context, r view, c Caller, draft key.Draft, faults []key.Fault) (rights, error) {
 	g, err := s.authorize(ctx, r, c, createKey, in(draft.OrganizationID))
-	if isNotFound(err) {
+	switch {
+	case isNotFound(err):
 		// What is wrong is a field of the body, not the address that was called.
 		if draft.OrganizationID > 0 {
 			faults = append(slices.Clip(faults), key.Fault{Pointer: "/organization_id", Detail: "must be an organization of yours"})
 		}
-		err = nil
+		wrong := invalid(faults)
+		wrong.Err = err
+		return rights{}, wrong
+	case err != nil:
+		return rights{}, err
+	case len(faults) > 0:
+		return rights{}, invalid(faults)
 	}
-	return g, faults, err
+	return g, nil
 }
 
 // pastedTokens finds tokens in what is kept and shown as it is. A token must be nowhere but in the answer that hands

@@ -48,11 +48,12 @@ type tag struct {
 type requirement map[string][]string
 
 type securityScheme struct {
-	Type        string `json:"type"`
-	Scheme      string `json:"scheme"`
-	In          string `json:"in"`
-	Name        string `json:"name"`
-	Description string `json:"description"`
+	Type         string `json:"type"`
+	Scheme       string `json:"scheme"`
+	BearerFormat string `json:"bearerFormat"`
+	In           string `json:"in"`
+	Name         string `json:"name"`
+	Description  string `json:"description"`
 }
 
 type pathItem struct {
@@ -60,6 +61,7 @@ type pathItem struct {
 	Parameters []parameter `json:"parameters"`
 	Get        *operation  `json:"get"`
 	Post       *operation  `json:"post"`
+	Put        *operation  `json:"put"`
 	Patch      *operation  `json:"patch"`
 	Delete     *operation  `json:"delete"`
 }
@@ -143,6 +145,7 @@ type schema struct {
 	AnyOf                []schema          `json:"anyOf"`
 
 	// What these say, the description of the same schema says in words.
+	OneOf         json.RawMessage `json:"oneOf"`
 	If            json.RawMessage `json:"if"`
 	Then          json.RawMessage `json:"then"`
 	Else          json.RawMessage `json:"else"`
@@ -187,7 +190,7 @@ type method struct {
 // methods lists the operations of a path.
 func (p *pathItem) methods() []method {
 	var all []method
-	for _, m := range []method{{"GET", p.Get}, {"POST", p.Post}, {"PATCH", p.Patch}, {"DELETE", p.Delete}} {
+	for _, m := range []method{{"GET", p.Get}, {"POST", p.Post}, {"PUT", p.Put}, {"PATCH", p.Patch}, {"DELETE", p.Delete}} {
 		if m.operation != nil {
 			all = append(all, m)
 		}

@@ -1,6 +1,9 @@
 package apidoc
 
 import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strconv"
@@ -8,7 +11,10 @@ import (
 	"testing"
 
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/password"
+	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
 
@@ -32,11 +38,17 @@ func TestEnumsAreThoseOfTheProgram(t *testing.T) {
 		outcomes = append(outcomes, o.String())
 	}
 	roles := []string{key.Viewer.String(), key.Member.String(), key.Admin.String(), key.Owner.String()}
+	methods := []string{key.ByPassword.String(), key.ByLink.String(), key.ByOIDC.String()}
 	for schema, want := range map[string][]string{
 		"ProblemCode": codes,
 		"VerifyCode":  outcomes,
 		"Scope":       key.AllScopes.Names(),
 		"Role":        roles,
+
+		"RemainingKeys":   {string(api.DeleteKeys), string(api.TransferKeys)},
+		"SessionMethod":   methods,
+		"AuditTargetType": audit.Types(),
+		"AuditOutcome":    {audit.Success.String(), audit.Refused.String()},
 	} {
 		s := d.Components.Schemas.get(schema)
 		if s == nil {
@@ -77,6 +89,12 @@ func TestLimitsAreThoseOfTheProgram(t *testing.T) {
 		{"Key.key_name.maxLength", property("Key", "key_name").max(), key.MaxNameLength},
 		{"RotateRequest.grace_seconds.maximum", property("RotateRequest", "grace_seconds").max(), int64(key.MaxGrace.Seconds())},
 		{"VerifyBatch.requests.maxItems", property("VerifyBatch", "requests").max(), api.MaxBatch},
+		{"NewOrganization.organization_name.maxLength", property("NewOrganization", "organization_name").max(), key.MaxNameLength},
+		{"OrganizationPatch.organization_name.maxLength", property("OrganizationPatch", "organization_name").max(), key.MaxNameLength},
+		{"NewOrganization.external_id.maxLength", property("NewOrganization", "external_id").max(), key.MaxExternalIDLength},
+		{"OrganizationPatch.external_id.maxLength", property("OrganizationPatch", "external_id").max(), key.MaxExternalIDLength},
+		{"NewPassword.new_password.minLength", *property("NewPassword", "new_password").MinLength, password.MinLength},
+		{"NewPassword.new_password.maxLength", property("NewPassword", "new_password").max(), password.MaxLength},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is %d, want %d", c.what, c.got, c.want)
@@ -155,6 +173,87 @@ func TestExampleTokensAreWellFormedAndFake(t *testing.T) {
 			t.Errorf("the pattern of CreatedKey.key refuses %s", text)
 		}
 	}
+}
+
+// So have the secrets of links and sessions.
+func TestExampleSecretsAreWellFormedAndFake(t *testing.T) {
+	secrets := regexp.MustCompile(`(link": "|/sign-in/|__Host-apikeyd=)([A-Za-z0-9_-]{10,})`).FindAllStringSubmatch(string(openapi), -1)
+	if len(secrets) < 3 {
+		t.Fatalf("only %d secrets in examples", len(secrets))
+	}
+	for _, match := range secrets {
+		if _, ok := secret.Digest(match[2]); !ok || !strings.Contains(match[2], "Example") {
+			t.Errorf("%s is no secret, or looks real", match[2])
+		}
+	}
+}
+
+// The passwords in examples are ones that the server lets somebody choose.
+func TestExamplePasswords(t *testing.T) {
+	passwords := regexp.MustCompile(`password": "([^"]+ [^"]+)"`).FindAllStringSubmatch(string(openapi), -1)
+	if len(passwords) < 3 {
+		t.Fatalf("only %d passwords in examples", len(passwords))
+	}
+	for _, match := range passwords {
+		if detail := password.Check(match[1], "owner@example.com"); detail != "" {
+			t.Errorf("%s %s", match[1], detail)
+		}
+	}
+}
+
+// The entries of the audit log that are shown form a chain.
+func TestExampleAuditEntries(t *testing.T) {
+	var page []api.AuditEntry
+	answer := mustParse(t).Paths.get("/v1/audit-log").Get.Responses.get("200")
+	if err := json.Unmarshal(answer.Content[0].Value.Examples[0].Value.Value, &page); err != nil || len(page) < 2 {
+		t.Fatalf("%d entries, error %v", len(page), err)
+	}
+	slices.Reverse(page) // the oldest first
+	head := audit.Head{ID: page[0].AuditID - 1, Hash: hash(t, page[0].PreviousHash)}
+	for i := range page {
+		e := entry(t, &page[i])
+		var err error
+		if head, err = audit.Follow(head, &e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// entry is an entry of the audit log as it was before it was sent.
+func entry(t *testing.T, e *api.AuditEntry) audit.Entry {
+	t.Helper()
+	id := func(id *int64) int64 {
+		if id == nil {
+			return 0
+		}
+		return *id
+	}
+	fields := func(object json.RawMessage) []byte {
+		if string(object) == "null" {
+			return nil
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, object); err != nil {
+			t.Fatal(err)
+		}
+		return compact.Bytes()
+	}
+	outcome, _ := audit.ParseOutcome(string(e.Outcome))
+	return audit.Entry{
+		ID: e.AuditID, OccurredAt: e.OccurredAt.Time, Action: audit.Action(e.Action), OrganizationID: id(e.OrganizationID),
+		Actor:  audit.Actor{UserID: id(e.Actor.UserID), KeyID: id(e.Actor.KeyID), SessionID: id(e.Actor.SessionID)},
+		Target: audit.Target{Type: e.Target.Type, ID: id(e.Target.ID)}, IP: e.IP, RequestID: e.RequestID, Outcome: outcome,
+		Code: string(e.Code), Before: fields(e.Before), After: fields(e.After),
+		PreviousHash: hash(t, e.PreviousHash), Hash: hash(t, e.Hash),
+	}
+}
+
+func hash(t *testing.T, text string) (h audit.Hash) {
+	t.Helper()
+	if n, err := hex.Decode(h[:], []byte(text)); err != nil || n != len(h) {
+		t.Fatalf("hash %s: %v", text, err)
+	}
+	return h
 }
 
 // tokenPattern returns the pattern of a token.

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// maxPage is how large the page may be: it is to load at once on a telephone.
-const maxPage = 100_000
+// maxPage is how large the page may be, in bytes: it is to load at once on a telephone.
+const maxPage = 200_000
 
 func TestPageIsSelfContained(t *testing.T) {
 	r, body := get(t, Page(), "GET")
@@ -144,8 +144,30 @@ func TestPageShowsTheWholeDocument(t *testing.T) {
 		for _, m := range p.Value.methods() {
 			want = append(want, m.name+" "+p.Name, m.Summary)
 			describe(m.Description)
-			for _, param := range m.operation.Parameters {
-				describe(param.Description)
+			for _, list := range [][]parameter{p.Value.Parameters, m.operation.Parameters} {
+				for i := range list {
+					param, err := d.parameter(&list[i])
+					if err != nil {
+						t.Fatal(err)
+					}
+					describe(param.Description)
+				}
+			}
+			for _, r := range m.Responses {
+				if r.Name < "400" { // of errors the page shows the codes
+					answer, err := d.response(r.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					describe(answer.Description)
+					for _, h := range answer.Headers {
+						header, err := d.header(h.Value)
+						if err != nil {
+							t.Fatal(err)
+						}
+						describe(header.Description)
+					}
+				}
 			}
 			if m.RequestBody != nil {
 				for _, x := range m.RequestBody.Content[0].Value.Examples {
@@ -204,7 +226,7 @@ func TestCurlCommands(t *testing.T) {
 				count++
 				command := html.UnescapeString(string(s.Text))
 				out, err := exec.CommandContext(t.Context(), sh, "-euc",
-					`APIKEYD_KEY=secret; curl() { printf '%s\0' "$@"; }; `+command).Output()
+					`APIKEYD_KEY=secret; APIKEYD_SESSION=cookie; curl() { printf '%s\0' "$@"; }; `+command).Output()
 				if err != nil {
 					t.Errorf("%s, %s: %v", o.Anchor, s.Title, err)
 					continue
@@ -213,7 +235,7 @@ func TestCurlCommands(t *testing.T) {
 			}
 		}
 	}
-	if count < 20 {
+	if count < 45 {
 		t.Errorf("only %d commands", count)
 	}
 }
@@ -248,13 +270,19 @@ func checkCurl(t *testing.T, o operationEntry, args []string) {
 		t.Errorf("%s: method %s, want %s", o.Anchor, method, o.Method)
 	}
 	u, err := url.Parse(address)
-	want := strings.ReplaceAll(o.Path, "{key_id}", "17")
+	want := strings.NewReplacer("{key_id}", "17", "{organization_id}", "432", "{user_id}", "8", "{session_id}", "71").Replace(o.Path)
 	if err != nil || u.Path != want || !strings.HasPrefix(address, o.URL) {
 		t.Errorf("%s: address %s", o.Anchor, address)
 	}
-	secret := slices.Contains(headers, "Authorization: Bearer secret")
-	if needs := len(o.Credential) > 0 && o.Credential[0].Text != "none"; secret != needs {
-		t.Errorf("%s: headers %q", o.Anchor, headers)
+	credential := map[string]string{"none": "", "bearer token": "Authorization: Bearer secret",
+		"__Host-apikeyd cookie": "Cookie: __Host-apikeyd=cookie"}
+	for first, header := range credential {
+		if header != "" && slices.Contains(headers, header) != (first == o.Credential[0].Text) {
+			t.Errorf("%s, which wants %s: headers %q", o.Anchor, o.Credential[0].Text, headers)
+		}
+	}
+	if _, known := credential[o.Credential[0].Text]; !known {
+		t.Errorf("%s: credential %s", o.Anchor, o.Credential[0].Text)
 	}
 	if (o.Body != nil) != (body != "") || (body != "") != slices.Contains(headers, "Content-Type: application/json") {
 		t.Errorf("%s: headers %q with the body %q", o.Anchor, headers, body)

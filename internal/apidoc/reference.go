@@ -125,10 +125,10 @@ func newReference(d *document) (*reference, error) {
 		ref.Servers = append(ref.Servers, listener{addressOf(s), inline(s.Description)})
 	}
 	for _, s := range d.Components.SecuritySchemes {
-		ref.Schemes = append(ref.Schemes, scheme{"auth-" + s.Name, credentialOf(s.Value), inline(s.Value.Description)})
+		ref.Schemes = append(ref.Schemes, scheme{"auth-" + s.Name, s.Value.header(s.Value.placeholder()), inline(s.Value.Description)})
 	}
 	for _, t := range d.Tags {
-		g := group{Name: t.Name, Anchor: "tag-" + strings.ToLower(t.Name), Text: prose(t.Description)}
+		g := group{Name: t.Name, Anchor: "tag-" + strings.ReplaceAll(strings.ToLower(t.Name), " ", "-"), Text: prose(t.Description)}
 		for _, p := range d.Paths {
 			for _, m := range p.Value.methods() {
 				if !slices.Contains(m.Tags, t.Name) {
@@ -177,11 +177,50 @@ func addressOf(s server) string {
 	return s.URL
 }
 
-func credentialOf(s *securityScheme) string {
-	if s.Type == "http" {
-		return "Authorization: Bearer TOKEN"
+// header returns how a credential is sent.
+func (s *securityScheme) header(credential string) string {
+	switch {
+	case s.Type == "http":
+		return "Authorization: Bearer " + credential
+	case s.In == "cookie":
+		return "Cookie: " + s.Name + "=" + credential
+	default:
+		return s.Name + ": " + credential
 	}
-	return s.Name + ": TOKEN"
+}
+
+// placeholder stands for a credential where the scheme is described.
+func (s *securityScheme) placeholder() string {
+	switch {
+	case s.BearerFormat != "":
+		return s.BearerFormat
+	case s.In == "cookie":
+		return "SECRET"
+	default:
+		return "TOKEN"
+	}
+}
+
+// label is how an operation calls what it asks for.
+func (s *securityScheme) label() string {
+	switch {
+	case s.BearerFormat != "":
+		return s.Scheme + " " + s.BearerFormat
+	case s.Type == "http":
+		return s.Scheme + " token"
+	case s.In == "cookie":
+		return s.Name + " cookie"
+	default:
+		return s.Name
+	}
+}
+
+// variable is where the examples take a credential from.
+func (s *securityScheme) variable() string {
+	if s.In == "cookie" {
+		return "$APIKEYD_SESSION"
+	}
+	return "$APIKEYD_KEY"
 }
 
 func (d *document) operationEntry(path string, item *pathItem, m method) (operationEntry, error) {
@@ -239,7 +278,7 @@ func (d *document) operationEntry(path string, item *pathItem, m method) (operat
 			e.Samples = append(e.Samples, samples...)
 		}
 	}
-	e.Requests, err = e.requests(m, parameters, security)
+	e.Requests, err = e.requests(m, parameters, d.exampleCredential(security))
 	return e, err
 }
 
@@ -255,11 +294,7 @@ func (d *document) credentials(security []requirement) ([]phrase, error) {
 			if s == nil {
 				return nil, fmt.Errorf("there is no security scheme %s", name)
 			}
-			label := s.Name
-			if s.Type == "http" {
-				label = s.Scheme + " token"
-			}
-			all = append(all, phrase{Text: label, Anchor: "auth-" + name})
+			all = append(all, phrase{Text: s.label(), Anchor: "auth-" + name})
 		}
 	}
 	return all, nil
@@ -337,8 +372,20 @@ func codesOf(s *schema) []string {
 	return codes
 }
 
+// exampleCredential returns the header with the credential that the examples of an operation send, "" for none.
+func (d *document) exampleCredential(security []requirement) string {
+	if len(security) == 0 {
+		return ""
+	}
+	for name := range security[0] {
+		s := d.Components.SecuritySchemes.get(name)
+		return s.header(s.variable())
+	}
+	return ""
+}
+
 // requests gives a curl command for each example of a request; without any, one that sends nothing.
-func (e *operationEntry) requests(m method, parameters []*parameter, security []requirement) ([]sample, error) {
+func (e *operationEntry) requests(m method, parameters []*parameter, credential string) ([]sample, error) {
 	path, err := pathOf(e.Path, parameters)
 	if err != nil {
 		return nil, err
@@ -348,8 +395,8 @@ func (e *operationEntry) requests(m method, parameters []*parameter, security []
 		return nil, err
 	}
 	command := curlCommand{method: e.Method, address: e.URL + path}
-	if len(security) > 0 && len(security[0]) > 0 {
-		command.headers = append(command.headers, "Authorization: Bearer $APIKEYD_KEY")
+	if credential != "" {
+		command.headers = append(command.headers, credential)
 	}
 	var samples []sample
 	add := func(title string, c curlCommand) error {

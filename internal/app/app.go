@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,12 +19,12 @@ import (
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/apidoc"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/config"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
-	"github.com/apikeyd/apikeyd/internal/store/sqlite"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/usage"
 	"github.com/apikeyd/apikeyd/internal/verify"
@@ -46,7 +47,8 @@ type Options struct {
 type App struct {
 	config   *config.Config
 	log      *slog.Logger
-	store    *sqlite.Store
+	store    store.Store
+	node     *cluster.Node // nil: this is the only one
 	admin    *admin.Service
 	lastUsed *usage.Recorder
 	mailer   *mailer        // nil: no mail is sent
@@ -70,22 +72,33 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		}
 	}()
 
-	a.store, err = sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Migrate: true, Logger: a.log})
-	if err != nil {
+	if a.store, err = openDatabase(ctx, c, serving, a.log); err != nil {
 		return nil, err
 	}
 	a.lastUsed = usage.NewRecorder(a.store, a.log)
-	checker := verify.New(verify.Options{
+	checking := verify.Options{
 		Tokens: a.store, LastUsed: a.lastUsed, Now: o.Now,
 		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
-	})
+	}
+	nodes, several := a.store.(store.Nodes)
+	lease := cluster.NewLease(c.Lease, c.StaleIfError, o.Now)
+	if several {
+		checking.Lease = lease
+	}
+	checker := verify.New(checking)
+	var invalidator admin.Invalidator = checker
+	if several {
+		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: checker, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
+			Now: o.Now, Log: a.log})
+		invalidator = a.node
+	}
 	if a.mailer, err = newMailer(c, a.SignInURL, a.log); err != nil {
 		return nil, err
 	}
 	if a.provider, err = newProvider(c, o.Now, a.log); err != nil {
 		return nil, err
 	}
-	use := admin.Options{Store: a.store, Invalidator: checker, Now: o.Now, Log: a.log}
+	use := admin.Options{Store: a.store, Invalidator: invalidator, Now: o.Now, Log: a.log}
 	if a.mailer != nil {
 		use.Mailer = a.mailer
 	}
@@ -97,13 +110,18 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
+	if a.node != nil {
+		registerNode(metrics, a.node, lease)
+	}
 	if o.LogLost != nil {
 		metrics.CounterFunc("apikeyd_log_lines_lost_total", "Log lines dropped because they could not be written.", nil,
 			func() float64 { return float64(o.LogLost()) })
 	}
+	client := browser.Client{Trusted: c.TrustedProxies}
 	api := httpapi.Options{
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
-		Admin: a.admin, Now: o.Now, Guard: guard, Client: browser.Client{Trusted: c.TrustedProxies}, SignInURL: a.SignInURL,
+		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
+		Pages:   a.pages(guard, client),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks,
 	}
@@ -160,11 +178,26 @@ func (a *App) ready(ctx context.Context) error {
 	return nil
 }
 
+// nodeName is what this node is called: as the operator says, or like its machine.
+func nodeName(c *config.Config) string {
+	if c.NodeName != "" {
+		return c.NodeName
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return host
+}
+
 // Run answers requests until ctx is done or a listener fails. Then it drains: /readyz says no for the shutdown delay,
 // the listeners close, and requests under way have the shutdown timeout to end.
 func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if a.node != nil {
+		background.Go(func() { a.node.Run(stop) })
+	}
 	background.Go(func() { a.lastUsed.Run(stop) })
 	background.Go(func() { a.admin.Run(stop) })
 	if a.mailer != nil {

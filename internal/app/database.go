@@ -14,8 +14,36 @@ import (
 	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/store/postgres"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
+	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
+
+// use is what a database is opened for. It makes a difference for a file alone.
+type use int
+
+const (
+	serving use = iota // by the one process that may change everything, which makes the schema where there is none
+	beside             // to write what no server has in memory
+	reading
+)
+
+// openDatabase opens the database of a configuration.
+func openDatabase(ctx context.Context, c *config.Config, u use, log *slog.Logger) (store.Store, error) {
+	if c.Database.Postgres.Given() {
+		s, err := postgres.Open(ctx, postgres.Options{DSN: c.Database.Postgres.Reveal(), Migrate: u == serving, Logger: log})
+		if err != nil { // not a nil *Store in an interface
+			return nil, err
+		}
+		return s, nil
+	}
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Migrate: u == serving, Beside: u == beside,
+		ReadOnly: u == reading, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
 
 // Initialise creates the database with its first user, organization and key, and no server. Where the names are no good
 // it makes nothing.
@@ -23,7 +51,7 @@ func Initialise(ctx context.Context, c *config.Config, email, organization strin
 	if err := admin.CheckInitial(email, organization); err != nil {
 		return made, err
 	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Migrate: true})
+	s, err := openDatabase(ctx, c, serving, nil)
 	if err != nil {
 		return made, err
 	}
@@ -47,7 +75,7 @@ func newAdmin(c *config.Config, o admin.Options) *admin.Service {
 
 // MakeLink makes a one-time link for the user with an e-mail address, while a server may be using the database.
 func MakeLink(ctx context.Context, c *config.Config, email string) (link secret.Secret, err error) {
-	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Beside: true})
+	s, err := openDatabase(ctx, c, beside, nil)
 	if err != nil {
 		return link, err
 	}
@@ -61,7 +89,7 @@ func SignInURL(server string, link secret.Secret) string { return server + "/sig
 // VerifyAudit looks whether the audit log is what was written, while a server may be using the database, and whether the
 // entry with an id (0: none) still has the hash it had. The error is an *audit.BrokenError where it is not so.
 func VerifyAudit(ctx context.Context, c *config.Config, id int64, hash string) (x audit.Extent, err error) {
-	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, ReadOnly: true})
+	s, err := openDatabase(ctx, c, reading, nil)
 	if err != nil {
 		return x, err
 	}
@@ -90,35 +118,49 @@ type noChecks struct{}
 func (noChecks) Invalidate([]store.Change) {}
 
 // Migration is one step of the schema.
-type Migration struct {
-	Number    int64
-	Name      string
-	AppliedAt time.Time // zero: not yet
-}
+type Migration = sqlstore.Migration
 
 // Migrate brings the schema up to date and returns what it applied.
 func Migrate(ctx context.Context, c *config.Config) ([]Migration, error) {
-	return migrations(sqlite.Migrate(ctx, sqlite.Options{Path: c.Database.Path}))
+	if c.Database.Postgres.Given() {
+		return postgres.Migrate(ctx, postgres.Options{DSN: c.Database.Postgres.Reveal()})
+	}
+	return sqlite.Migrate(ctx, sqlite.Options{Path: c.Database.Path})
 }
 
 // Migrations returns every migration and changes nothing.
 func Migrations(ctx context.Context, c *config.Config) ([]Migration, error) {
-	return migrations(sqlite.Migrations(ctx, sqlite.Options{Path: c.Database.Path}))
+	if c.Database.Postgres.Given() {
+		return postgres.Migrations(ctx, postgres.Options{DSN: c.Database.Postgres.Reveal()})
+	}
+	return sqlite.Migrations(ctx, sqlite.Options{Path: c.Database.Path})
 }
 
-func migrations(list []sqlite.Migration, err error) ([]Migration, error) {
+// ErrNoBackup: PostgreSQL is backed up with its own tools.
+var ErrNoBackup = errors.New("backup is for SQLite; back PostgreSQL up with its own tools, such as pg_dump or pg_basebackup")
+
+// Nodes returns the nodes that serve a database, and the number of the last change that they have to apply.
+func Nodes(ctx context.Context, c *config.Config) (nodes []store.Node, last int64, err error) {
+	s, err := openDatabase(ctx, c, reading, nil)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	out := make([]Migration, len(list))
-	for i, m := range list {
-		out[i] = Migration(m)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	list, ok := s.(store.Nodes)
+	if !ok {
+		return nil, 0, ErrOneNode
 	}
-	return out, nil
+	return list.List(ctx)
 }
+
+// ErrOneNode: with SQLite there is one node, and nobody keeps a list.
+var ErrOneNode = errors.New("with SQLite there is one node, the process that has the file; several nodes need PostgreSQL")
 
 // Backup writes the database to a new file, while a server may be using it.
 func Backup(ctx context.Context, c *config.Config, path string) error {
+	if c.Database.Postgres.Given() {
+		return ErrNoBackup
+	}
 	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, ReadOnly: true})
 	if err != nil {
 		return err

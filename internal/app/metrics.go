@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/verify"
 )
@@ -14,6 +15,8 @@ func registerMetrics(m *telemetry.Metrics, c *verify.Checker) {
 		func(s verify.Stats) int64 { return s.Hits })
 	counter("apikeyd_cache_misses_total", "Well-formed tokens that had to be looked up in the database.",
 		func(s verify.Stats) int64 { return s.Misses })
+	counter("apikeyd_stale_answers_total", "Checks answered from memory although the lease had ended, because of --stale-if-error.",
+		func(s verify.Stats) int64 { return s.Stale })
 	counter("apikeyd_lookup_failures_total", "Look-ups that the database could not answer; each is a check answered with 503.",
 		func(s verify.Stats) int64 { return s.Failures })
 
@@ -32,4 +35,24 @@ func registerMetrics(m *telemetry.Metrics, c *verify.Checker) {
 		m.CounterFunc("apikeyd_cache_evictions_total", "Tokens that were dropped from the cache to make room.",
 			labels, func() float64 { return float64(cache.stats(c.Stats()).Evictions) })
 	}
+}
+
+// registerNode shows how the node does among the others.
+func registerNode(m *telemetry.Metrics, n *cluster.Node, l *cluster.Lease) {
+	gauge := func(name, help string, value func() float64) { m.GaugeFunc(name, help, nil, value) }
+	counter := func(name, help string, value func(cluster.Stats) float64) {
+		m.CounterFunc(name, help, nil, func() float64 { return value(n.Stats()) })
+	}
+	gauge("apikeyd_lease_seconds", "How long the node may still answer from memory without word from the database; 0: not now.",
+		func() float64 { return l.Left().Seconds() })
+	gauge("apikeyd_applied_change", "The number of the last change that this node has applied; compare with other nodes.",
+		func() float64 { return float64(n.Stats().Applied) })
+	counter("apikeyd_lease_renewals_total", "Renewals of the lease.", func(s cluster.Stats) float64 { return float64(s.Renewals) })
+	counter("apikeyd_lease_failures_total", "Attempts to renew the lease that failed.", func(s cluster.Stats) float64 { return float64(s.Failures) })
+	counter("apikeyd_cache_forgotten_total", "How often the whole cache was forgotten, because changes might have been missed.",
+		func(s cluster.Stats) float64 { return float64(s.Forgotten) })
+	counter("apikeyd_change_waits_total", "Changes that waited for other nodes.", func(s cluster.Stats) float64 { return float64(s.Waits) })
+	counter("apikeyd_change_wait_seconds_total", "How long they waited, all together.", func(s cluster.Stats) float64 { return s.Waited.Seconds() })
+	counter("apikeyd_change_expiries_total", "Changes that waited for the lease of another node to end.",
+		func(s cluster.Stats) float64 { return float64(s.Expiries) })
 }

@@ -33,6 +33,12 @@ type Config struct {
 	// Database is where everything is kept.
 	Database Database
 
+	// Lease is how long a node answers from memory without word from the database, and StaleIfError for how long after that
+	// while the database is away. NodeName is what people call it. They mean something with PostgreSQL alone.
+	Lease        time.Duration
+	StaleIfError time.Duration
+	NodeName     string
+
 	// Listen is the address of the management API, and TLS its certificate; a zero TLS is plain HTTP.
 	Listen Address
 	TLS    TLS

@@ -14,6 +14,7 @@ const (
 	groupGeneral  group = "General"
 	groupAPI      group = "Management API"
 	groupVerify   group = "Verification listener"
+	groupCluster  group = "Several nodes"
 	groupKeys     group = "Keys and caches"
 	groupSignIn   group = "Signing in"
 	groupOIDC     group = "OpenID Connect"
@@ -41,8 +42,28 @@ var settings = []setting{
 	},
 	{
 		name: "database", group: groupGeneral, placeholder: "DSN", preset: "sqlite:apikeyd.db",
-		help:  "where everything is kept: sqlite:PATH. Serve and init make the file where there is none",
+		help: "where everything is kept: sqlite:PATH, or postgres://USER@HOST:PORT/NAME for several nodes. Serve and init make " +
+			"the file or the schema where there is none. pool_max_conns and other settings of the connection may stand in the URL. Everybody on the machine can see a flag in " +
+			"ps: keep a password in the environment, in the file, or in the file that PGPASSFILE names",
 		parse: to(func(c *Config) *Database { return &c.Database }, ParseDatabase),
+	},
+
+	{
+		name: "lease", group: groupCluster, placeholder: "DURATION", preset: "2s",
+		help: "with PostgreSQL: how long a node answers from memory without word from the database, from 500ms to 30s. A change " +
+			"waits at most a little longer than this for a node that is dead or cut off",
+		parse: to(func(c *Config) *time.Duration { return &c.Lease }, between(500*time.Millisecond, 30*time.Second)),
+	},
+	{
+		name: "stale-if-error", group: groupCluster, placeholder: "DURATION", preset: "0s",
+		help: "with PostgreSQL: for how long after the end of the lease keys in memory are still answered for while the database " +
+			"is away. A key that was deleted meanwhile may then be found valid for that long; 0s refuses instead (503)",
+		parse: to(func(c *Config) *time.Duration { return &c.StaleIfError }, parseDuration),
+	},
+	{
+		name: "node-name", group: groupCluster, placeholder: "NAME", presetText: "the host's name", sample: "keys-1",
+		help:  "with PostgreSQL: what apikeyd nodes, logs and metrics call this node",
+		parse: optional(func(c *Config) *string { return &c.NodeName }, parseNodeName),
 	},
 
 	{

@@ -51,6 +51,28 @@ func parseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// between reads a duration from low to high.
+func between(low, high time.Duration) func(string) (time.Duration, error) {
+	read := noShorter(low)
+	return func(text string) (time.Duration, error) {
+		d, err := read(text)
+		if err == nil && d > high {
+			return 0, fmt.Errorf("%s is too long; write at most %s", quote(text), inUnits(high))
+		}
+		return d, err
+	}
+}
+
+// maxNodeName bounds a name that stands in every list of nodes.
+const maxNodeName = 100
+
+func parseNodeName(text string) (string, error) {
+	if len(text) > maxNodeName || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "", fmt.Errorf("is no name of a node; write at most %d printable characters", maxNodeName)
+	}
+	return text, nil
+}
+
 // noShorter reads a duration of at least low.
 func noShorter(low time.Duration) func(string) (time.Duration, error) {
 	return func(text string) (time.Duration, error) {

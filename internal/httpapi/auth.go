@@ -51,7 +51,7 @@ func (a *authenticator) authenticate(x *exchange) error {
 		return a.bySession(x, secret)
 	}
 	return &problem{code: api.CodeUnauthenticated, challenge: challenge,
-		detail: "a key is required: send it as Authorization: Bearer, or as X-API-Key"}
+		detail: "sign in, or send a key as Authorization: Bearer or as X-API-Key"}
 }
 
 func (a *authenticator) byKey(x *exchange, text string) error {
@@ -96,7 +96,7 @@ func crossSite(cause error) error {
 // sentCredentials are what a request was made with, beside cookies.
 type sentCredentials struct {
 	key     string // a token of ours; "": none
-	foreign string // a bearer credential that is none of ours; "": none
+	foreign string // a credential in the place of one that is none of ours; "": none
 }
 
 // credentials returns what a request was made with.

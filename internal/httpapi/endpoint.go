@@ -12,7 +12,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/admin"
 )
 
-// answer is what a handler wants to be sent.
+// answer is what a handler wants to be sent; beside an error it means nothing.
 type answer struct {
 	status   int
 	body     any    // written as JSON; nil: none
@@ -44,6 +44,9 @@ func endpoint[In any](read func(*input) (In, error), do func(context.Context, ad
 		return x.send(a)
 	}
 }
+
+// itemPath returns the path of an item of the list at a path.
+func itemPath(list string, id int64) string { return list + "/" + strconv.FormatInt(id, 10) }
 
 // nothing reads nothing from a request.
 func nothing(*input) (struct{}, error) { return struct{}{}, nil }

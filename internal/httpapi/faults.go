@@ -17,8 +17,9 @@ const (
 	maxNameShown    = 64  // bytes of a name that a sender chose
 	maxPointerShown = 256 // bytes of a pointer, which a deeply nested body makes as long as itself
 
-	// A text is suspect with this many letters and digits in a row, or that many letters without a digit: the body of
-	// a token has 49, and words that are written together have fewer.
+	// A text is suspect with this many letters and digits in a row, or with that many where there is no digit, or there are
+	// hyphens and underscores among them: the body of a token has 49 letters and digits, the secret of a session or of a
+	// one-time link 43 of all these, and words that are written together have fewer.
 	secretRun, letterRun = 24, 40
 )
 
@@ -126,20 +127,23 @@ func showName(name string) string {
 	return strings.TrimSuffix(name[:end], "~") + "…" // a pointer's ~0 and ~1 are one character each
 }
 
-// mayBeSecret reports whether a token, or a good part of one, may stand in text.
+// mayBeSecret reports whether a token or another secret, or a good part of one, may stand in text.
 func mayBeSecret(text string) bool {
-	run, digits := 0, 0
+	run, digits, all := 0, 0, 0
 	for i := range len(text) {
+		all++
 		switch c := text[i]; {
 		case '0' <= c && c <= '9':
 			run++
 			digits++
 		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
 			run++
-		default:
+		case c == '-' || c == '_':
 			run, digits = 0, 0
+		default:
+			run, digits, all = 0, 0, 0
 		}
-		if run >= letterRun || run >= secretRun && digits > 0 {
+		if all >= letterRun || run >= secretRun && digits > 0 {
 			return true
 		}
 	}

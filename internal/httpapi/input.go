@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 )
@@ -101,6 +102,24 @@ func escapePointer(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(strings.ToValidUTF8(name, "\uFFFD"))
 }
 
+// textParameter reads a part of a text or the whole, which cannot be longer than the text may be, in characters. It returns ""
+// where the parameter is not there.
+func (in *input) textParameter(name string, longest int) string {
+	text, ok := in.parameter(name)
+	if !ok {
+		return ""
+	}
+	switch n := utf8.RuneCountInString(text); {
+	case n < 1 || n > longest:
+		in.faults.invalid("/"+name, fmt.Sprintf("must have 1 to %d characters", longest))
+	case !utf8.ValidString(text):
+		in.faults.invalid("/"+name, "must be valid UTF-8")
+	case strings.ContainsRune(text, 0):
+		in.faults.invalid("/"+name, "must not hold the character U+0000")
+	}
+	return text
+}
+
 // enumParameter reads one of some names, and returns "" where the parameter is not there.
 func (in *input) enumParameter(name string, known ...string) string {
 	text, ok := in.parameter(name)
@@ -117,7 +136,7 @@ func (in *input) timeParameter(name string) time.Time {
 		return time.Time{}
 	}
 	t, ok := parseTime(text)
-	if !ok {
+	if !ok || t.IsZero() { // the use case would take it for none
 		in.faults.invalid("/"+name, wantTime)
 	}
 	return t

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/apikeyd/apikeyd/api"
@@ -67,19 +66,12 @@ func (h *keys) readDraft(in *input) (key.Draft, error) {
 
 func (h *keys) create(ctx context.Context, c admin.Caller, draft key.Draft) (answer, error) {
 	k, secret, err := h.admin.CreateKey(ctx, c, draft)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusCreated, body: createdKey(&k, secret),
-		location: keysPath + "/" + strconv.FormatInt(k.ID, 10)}, nil
+	return answer{status: http.StatusCreated, body: createdKey(&k, secret), location: itemPath(keysPath, k.ID)}, err
 }
 
 func (h *keys) get(ctx context.Context, c admin.Caller, id int64) (answer, error) {
 	k, err := h.admin.Key(ctx, c, id)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusOK, body: wireKey(&k)}, nil
+	return answer{status: http.StatusOK, body: wireKey(&k)}, err
 }
 
 func (h *keys) delete(ctx context.Context, c admin.Caller, id int64) (answer, error) {
@@ -125,10 +117,7 @@ func (h *keys) readPatch(in *input) (update, error) {
 
 func (h *keys) update(ctx context.Context, c admin.Caller, u update) (answer, error) {
 	k, err := h.admin.UpdateKey(ctx, c, u.id, u.patch)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusOK, body: wireKey(&k)}, nil
+	return answer{status: http.StatusOK, body: wireKey(&k)}, err
 }
 
 // rotation says which key gets a new token, and how long the old one lives on.
@@ -151,10 +140,7 @@ func readRotation(in *input) (rotation, error) {
 
 func (h *keys) rotate(ctx context.Context, c admin.Caller, r rotation) (answer, error) {
 	k, secret, err := h.admin.RotateKey(ctx, c, r.id, r.grace)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusOK, body: createdKey(&k, secret)}, nil
+	return answer{status: http.StatusOK, body: createdKey(&k, secret)}, err
 }
 
 // wireKey is a key as it is sent.

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
@@ -32,7 +31,7 @@ func (h members) routes() []route {
 }
 
 func membersPath(organizationID int64) string {
-	return organizationsPath + "/" + strconv.FormatInt(organizationID, 10) + "/members"
+	return itemPath(organizationsPath, organizationID) + "/members"
 }
 
 // memberList is a list of members that was asked for.
@@ -61,10 +60,7 @@ func readMemberID(in *input) (memberID, error) {
 
 func (h members) get(ctx context.Context, c admin.Caller, id memberID) (answer, error) {
 	m, err := h.admin.Member(ctx, c, id.organization, id.user)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusOK, body: wireMember(&m)}, nil
+	return answer{status: http.StatusOK, body: wireMember(&m)}, err
 }
 
 // invitation says who is to become a member of which organization.
@@ -94,7 +90,7 @@ func (h members) invite(ctx context.Context, c admin.Caller, i invitation) (answ
 		wire.SignInURL = h.signInURL(invited.Link)
 	}
 	return answer{status: http.StatusCreated, body: wire,
-		location: membersPath(i.organization) + "/" + strconv.FormatInt(invited.UserID, 10)}, nil
+		location: itemPath(membersPath(i.organization), invited.UserID)}, nil
 }
 
 // memberUpdate says what is to become of a member, and of the keys that they could then no longer create.
@@ -126,10 +122,7 @@ func readRemoval(in *input) (u memberUpdate, err error) {
 
 func (h members) update(ctx context.Context, c admin.Caller, u memberUpdate) (answer, error) {
 	m, err := h.admin.UpdateMember(ctx, c, u.organization, u.user, u.role, u.keys)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusOK, body: wireMember(&m)}, nil
+	return answer{status: http.StatusOK, body: wireMember(&m)}, err
 }
 
 func (h members) remove(ctx context.Context, c admin.Caller, u memberUpdate) (answer, error) {

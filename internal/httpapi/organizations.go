@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
@@ -39,8 +38,8 @@ type organizationList struct {
 func readOrganizationList(in *input) (organizationList, error) {
 	list := organizationList{page: in.page(organizationsPath)}
 	list.Limit, list.Before = list.limit, list.before
-	list.NameContains = in.searchParameter("q")
-	list.ExternalID, _ = in.parameter("external_id")
+	list.NameContains = in.textParameter("q", key.MaxNameLength)
+	list.ExternalID = in.textParameter("external_id", key.MaxExternalIDLength)
 	return list, nil
 }
 
@@ -72,19 +71,12 @@ func readOrganizationDraft(in *input) (key.OrganizationDraft, error) {
 
 func (h organizations) create(ctx context.Context, c admin.Caller, draft key.OrganizationDraft) (answer, error) {
 	o, err := h.admin.CreateOrganization(ctx, c, draft)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusCreated, body: wireOrganization(&o),
-		location: organizationsPath + "/" + strconv.FormatInt(o.ID, 10)}, nil
+	return answer{status: http.StatusCreated, body: wireOrganization(&o), location: itemPath(organizationsPath, o.ID)}, err
 }
 
 func (h organizations) get(ctx context.Context, c admin.Caller, id int64) (answer, error) {
 	o, err := h.admin.Organization(ctx, c, id)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusOK, body: wireOrganization(&o)}, nil
+	return answer{status: http.StatusOK, body: wireOrganization(&o)}, err
 }
 
 // organizationUpdate is a PATCH: which organization, and what is to be changed.
@@ -117,10 +109,7 @@ func readOrganizationPatch(in *input) (organizationUpdate, error) {
 
 func (h organizations) update(ctx context.Context, c admin.Caller, u organizationUpdate) (answer, error) {
 	o, err := h.admin.UpdateOrganization(ctx, c, u.id, u.patch)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusOK, body: wireOrganization(&o)}, nil
+	return answer{status: http.StatusOK, body: wireOrganization(&o)}, err
 }
 
 func (h organizations) delete(ctx context.Context, c admin.Caller, id int64) (answer, error) {

@@ -78,7 +78,7 @@ func (t table) find(method string, path *url.URL) (found *route, w wildcards, er
 		return nil, w, &problem{code: api.CodeNotFound, detail: "there is nothing at this path"}
 	}
 	slices.Sort(allowed)
-	allow := strings.Join(allowed, ", ")
+	allow := strings.Join(slices.Compact(allowed), ", ") // /v1/sessions/current is a session's path, too
 	return nil, w, &problem{code: api.CodeMethodNotAllowed, allow: allow, detail: "this path knows the methods " + allow}
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/apikeyd/apikeyd/api"
@@ -47,8 +48,10 @@ func (h sessions) readSignIn(in *input) (s signIn, err error) {
 	if err := h.guard.Check(in.x.r); err != nil {
 		return s, crossSite(err)
 	}
-	s.browser = admin.Browser{UserAgent: in.x.r.UserAgent(), Device: browser.Device(in.x.r)}
-	s.old = browser.Session(in.x.r)
+	s.browser, s.old = admin.Browser{Device: browser.Device(in.x.r)}, browser.Session(in.x.r)
+	if agent := in.x.r.UserAgent(); !mayBeSecret(agent) { // it is kept and shown
+		s.browser.UserAgent = agent
+	}
 	if err := body(in, newSession, &s); err != nil || len(in.faults.list) > 0 {
 		return s, err
 	}
@@ -77,7 +80,7 @@ func (h sessions) signIn(ctx context.Context, c admin.Caller, s signIn) (answer,
 		started, err = h.admin.SignIn(ctx, c, s.email, s.password, s.browser)
 	}
 	if err != nil {
-		return answer{}, err
+		return answer{}, withoutToken(err)
 	}
 	wire := h.wireSession(&started.Session)
 	wire.Current = true
@@ -85,14 +88,19 @@ func (h sessions) signIn(ctx context.Context, c admin.Caller, s signIn) (answer,
 		cookies: browser.SignedIn(started.Secret, started.Device, started.ExpiresAt)}, nil
 }
 
-// sessionList is a list of sessions that was asked for.
-type sessionList struct{ page }
+// withoutToken makes the challenge of a refusal one that does not speak of a bad token: none was sent (RFC 6750, section 3.1).
+func withoutToken(err error) error {
+	if rule, ok := errors.AsType[*key.Error](err); ok && rule.Code == key.Unauthenticated {
+		return &problem{code: api.CodeUnauthenticated, challenge: challenge, detail: rule.Detail, cause: rule.Err}
+	}
+	return err
+}
 
-func readSessionList(in *input) (sessionList, error) { return sessionList{in.page(sessionsPath)}, nil }
+func readSessionList(in *input) (page, error) { return in.page(sessionsPath), nil }
 
-func (h sessions) list(ctx context.Context, c admin.Caller, list sessionList) (answer, error) {
+func (h sessions) list(ctx context.Context, c admin.Caller, list page) (answer, error) {
 	found, more, err := h.admin.Sessions(ctx, c, list.before, list.limit)
-	return listAnswer(list.page, found, more, err, func(s *key.Session) api.Session {
+	return listAnswer(list, found, more, err, func(s *key.Session) api.Session {
 		wire := h.wireSession(s)
 		wire.Current = s.ID == c.SessionID
 		return wire

@@ -277,6 +277,9 @@ type Use struct {
 // Change says that what a check knows about a token holds no longer.
 type Change struct {
 	Digest key.Digest
+	// ID is a number that other nodes report when they have applied the change: its own, or that of one committed together
+	// with it. 0: there are no other nodes.
+	ID int64
 }
 
 // Store is a database.

@@ -92,6 +92,16 @@ func (s *cacheShard[V]) reset() {
 	s.newest, s.oldest, s.hand = nil, nil, nil
 }
 
+// clear drops every entry.
+func (c *cache[V]) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.reset()
+		s.mu.Unlock()
+	}
+}
+
 // Different bits of a digest choose the shard, the first bucket and the tag.
 func (c *cache[V]) shard(d *key.Digest) *cacheShard[V] { return &c.shards[d[0]%cacheShards] }
 

@@ -31,6 +31,7 @@ type fetch struct {
 	known    *known // nil: no such token
 	err      error
 	outdated bool // what was read may be older than a change
+	term     uint64
 }
 
 var (
@@ -45,23 +46,33 @@ func (c *Checker) fetchShard(d *key.Digest) *fetchShard { return &c.fetches[d[0]
 // Checks of the same token share one look-up, which the first of them does; its going away does not end it. Invalidate
 // takes a look-up that is under way out of the map: nobody joins it any more, what it brings is not cached, and those
 // who wait for it look again.
+//
+// Without a lease others do not wait until this node has let go of what it is looking up. What was begun before is then no
+// answer to who comes later, so each check looks for itself.
 func (c *Checker) fetch(ctx context.Context, digest key.Digest) (*known, error) {
 	s := c.fetchShard(&digest)
 	for {
-		f, first := s.join(digest)
+		term, held := c.lease.Held(c.now())
+		if !held {
+			return c.fetchAlone(ctx, digest)
+		}
+		f, first := s.join(digest, term)
 		if first {
 			c.run(s, f, digest)
 		} else if err := f.wait(ctx); err != nil {
 			return nil, err
 		}
-		if !f.outdated {
+		if f.outdated || f.term != term {
+			continue
+		}
+		if now, held := c.lease.Held(c.now()); held && now == term {
 			return f.known, f.err
 		}
 	}
 }
 
 // join returns the look-up of a token that is under way, or a new one, which the caller has to do.
-func (s *fetchShard) join(digest key.Digest) (f *fetch, first bool) {
+func (s *fetchShard) join(digest key.Digest, term uint64) (f *fetch, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.underWay[digest]; f != nil {
@@ -69,7 +80,7 @@ func (s *fetchShard) join(digest key.Digest) (f *fetch, first bool) {
 	}
 	// Since the cache was asked, another look-up may have ended. That costs a second one now and then, which is less
 	// than asking the cache again under the lock each time.
-	f = &fetch{done: make(chan struct{})}
+	f = &fetch{done: make(chan struct{}), term: term}
 	if s.underWay == nil {
 		s.underWay = make(map[key.Digest]*fetch)
 	}
@@ -109,6 +120,18 @@ func (c *Checker) run(s *fetchShard, f *fetch, digest key.Digest) {
 	}
 	f.err = err
 	close(f.done)
+}
+
+// fetchAlone looks up a token for one check alone, and keeps nothing.
+func (c *Checker) fetchAlone(ctx context.Context, digest key.Digest) (*known, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("look up token: %w", err)
+	}
+	e, err := c.lookUp(digest)
+	if e == nil {
+		return nil, err
+	}
+	return &e.value, nil
 }
 
 // lookUp asks the store; nil is an unknown token. A panic is an error, so that those who wait get one too.

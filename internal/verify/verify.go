@@ -10,6 +10,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -19,11 +20,27 @@ import (
 	"github.com/apikeyd/apikeyd/internal/usage"
 )
 
-// Options are what a Checker is made of. Every field is required.
+// Lease says whether checks may be answered from memory: others may have changed what they depend on.
+type Lease interface {
+	// Held reports whether they may at now, a reading of the clock just taken, and in which term. What was begun to be looked
+	// up in a term is good for others as long as that term lasts.
+	Held(now time.Time) (term uint64, held bool)
+	// Excused reports whether they may where the database cannot be asked either. The operator wants it so.
+	Excused(now time.Time) bool
+}
+
+// always is the Lease of who is alone.
+type always struct{}
+
+func (always) Held(time.Time) (uint64, bool) { return 0, true }
+func (always) Excused(time.Time) bool        { return false }
+
+// Options are what a Checker is made of. Where nothing else is said, a field is required.
 type Options struct {
 	Tokens   store.Tokens
 	LastUsed *usage.Recorder
 	Now      func() time.Time
+	Lease    Lease // nil: nobody else changes what checks depend on
 
 	// CacheBytes bounds the memory of known keys, NegativeCacheBytes that of well-formed tokens that belong to no
 	// key. They are apart so that a flood of invented tokens cannot evict a key that is in use.
@@ -36,12 +53,13 @@ type Checker struct {
 	tokens   store.Tokens
 	lastUsed *usage.Recorder
 	now      func() time.Time
+	lease    Lease
 
 	known   *cache[known]
 	unknown *cache[struct{}]
 	fetches [fetchShards]fetchShard
 
-	checks, malformed, misses, failures counter
+	checks, malformed, misses, failures, stale counter
 }
 
 // counter is padded so that counters do not share cache lines.
@@ -65,7 +83,11 @@ type Decision struct {
 
 // New returns a Checker with an empty cache.
 func New(o Options) *Checker {
+	if o.Lease == nil {
+		o.Lease = always{}
+	}
 	return &Checker{
+		lease:    o.Lease,
 		tokens:   o.Tokens,
 		lastUsed: o.LastUsed,
 		now:      o.Now,
@@ -80,32 +102,48 @@ func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decis
 	c.checks.Add(1)
 	if len(text) > token.MaxLength { // spares the hashing of what is no token anyway
 		c.malformed.Add(1)
-		return c.decide(nil, q), nil
+		return Decision{Outcome: key.CheckNotFound}, nil
 	}
 	// What is cached under the digest was well-formed when it came in, so a hit need not look at the form again.
 	digest := token.Hash(text)
-	k := c.known.get(&digest)
-	if k == nil && c.unknown.get(&digest) == nil {
-		if !token.WellFormed(text) {
-			c.malformed.Add(1)
-			return c.decide(nil, q), nil
+	now := c.now()
+	if _, held := c.lease.Held(now); held {
+		if k := c.known.get(&digest); k != nil {
+			return c.decide(k, q, now), nil
 		}
-		c.misses.Add(1)
-		var err error
-		if k, err = c.fetch(ctx, digest); err != nil {
-			c.failures.Add(1)
-			return Decision{}, err
+		if c.unknown.get(&digest) != nil {
+			return Decision{Outcome: key.CheckNotFound}, nil
 		}
 	}
-	return c.decide(k, q), nil
+	if !token.WellFormed(text) {
+		c.malformed.Add(1)
+		return Decision{Outcome: key.CheckNotFound}, nil
+	}
+	c.misses.Add(1)
+	k, err := c.fetch(ctx, digest)
+	if err != nil {
+		c.failures.Add(1)
+		return c.excused(digest, q, err)
+	}
+	return c.decide(k, q, c.now()), nil
+}
+
+// excused answers from memory where the database could not say, and the operator prefers an answer that may be old to none.
+func (c *Checker) excused(digest key.Digest, q key.Question, err error) (Decision, error) {
+	now := c.now()
+	if k := c.known.get(&digest); k != nil && errors.Is(err, store.ErrUnavailable) && c.lease.Excused(now) {
+		c.stale.Add(1)
+		return c.decide(k, q, now), nil
+	}
+	return Decision{}, err
 }
 
 // decide answers q from what is known; nil is an unknown token.
-func (c *Checker) decide(k *known, q key.Question) Decision {
+func (c *Checker) decide(k *known, q key.Question, at time.Time) Decision {
 	if k == nil {
 		return Decision{Outcome: key.CheckNotFound}
 	}
-	now := key.MillisOf(c.now())
+	now := key.MillisOf(at)
 	switch outcome := k.record.Decide(q, now); outcome {
 	case key.CheckNotFound:
 		return Decision{Outcome: outcome}
@@ -131,11 +169,26 @@ func (c *Checker) Invalidate(changes []store.Change) {
 	}
 }
 
+// Forget forgets what is known about every token. A check that begins after it returned sees what the store knows then.
+func (c *Checker) Forget() {
+	for i := range c.fetches {
+		s := &c.fetches[i]
+		s.mu.Lock()
+		clear(s.underWay)
+	}
+	c.known.clear()
+	c.unknown.clear()
+	for i := range c.fetches {
+		c.fetches[i].mu.Unlock()
+	}
+}
+
 // Stats are counts since the start, but for the caches' entries and bytes.
 type Stats struct {
 	Hits     int64 // well-formed tokens that were answered from the cache
 	Misses   int64 // those that were looked up in the store
 	Failures int64 // of the misses, those that the store could not answer
+	Stale    int64 // of the failures, those that were answered from memory all the same
 	Known    CacheStats
 	Unknown  CacheStats
 }
@@ -143,7 +196,7 @@ type Stats struct {
 // Stats returns the counts. They are read one after another and may be apart by a few checks.
 func (c *Checker) Stats() Stats {
 	// Hits are what is left: the less a hit has to count, the better.
-	s := Stats{Misses: c.misses.Load(), Failures: c.failures.Load(), Known: c.known.stats(), Unknown: c.unknown.stats()}
+	s := Stats{Misses: c.misses.Load(), Failures: c.failures.Load(), Stale: c.stale.Load(), Known: c.known.stats(), Unknown: c.unknown.stats()}
 	s.Hits = max(0, c.checks.Load()-c.malformed.Load()-s.Misses)
 	return s
 }

@@ -46,60 +46,74 @@ func newest() int64 { return known[len(known)-1].Number }
 // Migrate brings the schema up to date and returns the migrations that were applied, none where it was. Each is
 // one transaction, and one process at a time migrates. It returns store.ErrSchema where the schema is newer than this
 // program knows.
-func Migrate(ctx context.Context, opts Options) ([]sqlstore.Migration, error) {
-	config, err := parseDSN(opts.DSN)
-	if err != nil {
-		return nil, err
-	}
-	s, err := inspect(ctx, config.ConnConfig)
-	if err != nil {
-		return nil, explain(err)
-	}
-	if s.version >= newest() {
-		err = checkVersion(s.version)
-	} else {
-		var applied []sqlstore.Migration
-		if applied, err = migrate(ctx, config.ConnConfig, opts.Logger); err == nil {
-			return applied, nil
+func Migrate(ctx context.Context, opts Options) (applied []sqlstore.Migration, err error) {
+	err = first(ctx, opts, func(d *dsn, s schema) error {
+		if s.version >= newest() {
+			return checkVersion(s.version)
 		}
-	}
-	if err != nil {
-		return nil, explain(err)
-	}
-	return nil, nil
+		applied, err = migrate(ctx, d, opts.Logger)
+		return err
+	})
+	return applied, err
 }
 
 // Migrations returns the migrations that this program knows and those that the database has, in the order of their
 // numbers. It changes nothing.
-func Migrations(ctx context.Context, opts Options) ([]sqlstore.Migration, error) {
-	config, err := parseDSN(opts.DSN)
+func Migrations(ctx context.Context, opts Options) (list []sqlstore.Migration, err error) {
+	err = first(ctx, opts, func(_ *dsn, s schema) error {
+		list = s.migrations
+		return nil
+	})
+	return list, err
+}
+
+// first does something with a database that was looked at.
+func first(ctx context.Context, opts Options, do func(*dsn, schema) error) error {
+	d, err := parseDSN(opts.DSN)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s, err := inspect(ctx, config.ConnConfig)
+	conn, _, err := d.meet(ctx)
 	if err != nil {
-		return nil, explain(err)
+		return explain(err)
 	}
-	return s.migrations, nil
+	defer hangUp(conn)
+	s, err := inspect(ctx, conn)
+	if err == nil {
+		err = do(d, s)
+	}
+	if err != nil {
+		return explain(err)
+	}
+	return nil
 }
 
 // migrateEmpty creates the schema where the database holds no data.
-func migrateEmpty(ctx context.Context, config *pgx.ConnConfig, log *slog.Logger) error {
-	s, err := inspect(ctx, config)
+func migrateEmpty(ctx context.Context, conn *pgx.Conn, d *dsn, log *slog.Logger) error {
+	s, err := inspect(ctx, conn)
 	if err != nil || s.version >= newest() || s.users {
 		return err
 	}
-	_, err = migrate(ctx, config, log)
+	_, err = migrate(ctx, d, log)
 	return err
 }
 
-func migrate(ctx context.Context, config *pgx.ConnConfig, log *slog.Logger) (applied []sqlstore.Migration, err error) {
+// While a migration waits for a lock, whoever asks for the table after it waits as well, checks among them. So it does not wait
+// for long, and tries again later.
+const (
+	migrationLockTimeout = time.Second
+	migrationTries       = 30
+	migrationPause       = time.Second
+)
+
+func migrate(ctx context.Context, d *dsn, log *slog.Logger) (applied []sqlstore.Migration, err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*d.connections(setting{"lock_timeout", milliseconds(migrationLockTimeout)}))
 	defer func() { err = errors.Join(err, db.Close()) }()
-	locker, err := lock.NewPostgresSessionLocker()
+	// One process at a time. The lock is asked for each second; it is the server's to free where its holder is gone.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return nil, err
 	}
@@ -108,20 +122,29 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, log *slog.Logger) (app
 	if err != nil {
 		return nil, failure(err)
 	}
-	results, err := steps.Up(ctx)
-	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
-		results = partial.Applied
-	}
-	for _, r := range results {
-		m, err := sqlstore.ParseMigration(r.Source.Path)
-		if err != nil {
-			return applied, err
+	for try := 1; ; try++ {
+		results, err := steps.Up(ctx)
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			results = partial.Applied
 		}
-		m.AppliedAt = time.Now().UTC()
-		applied = append(applied, m)
-		log.Info("schema migrated", "number", m.Number, "name", m.Name, "duration", r.Duration)
+		for _, r := range results {
+			m, err := sqlstore.ParseMigration(r.Source.Path)
+			if err != nil {
+				return applied, err
+			}
+			m.AppliedAt = time.Now().UTC()
+			applied = append(applied, m)
+			log.Info("schema migrated", "number", m.Number, "name", m.Name, "duration", r.Duration)
+		}
+		if sqlstate(err) != lockNotAvailable || try == migrationTries {
+			return applied, failure(err)
+		}
+		select {
+		case <-ctx.Done():
+			return applied, sqlstore.GaveUp(ctx)
+		case <-time.After(migrationPause):
+		}
 	}
-	return applied, failure(err)
 }
 
 // schema is what a database says about its migrations.
@@ -132,25 +155,27 @@ type schema struct {
 }
 
 // inspect reads what a database says about its migrations, and refuses a schema that belongs to another program.
-func inspect(ctx context.Context, config *pgx.ConnConfig) (s schema, err error) {
+func inspect(ctx context.Context, conn *pgx.Conn) (s schema, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	s.migrations = slices.Clone(known)
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return s, failure(err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	var history, users bool
-	var tables int
-	err = conn.QueryRow(ctx, `SELECT to_regclass('`+sqlstore.History+`') IS NOT NULL, to_regclass('users') IS NOT NULL,
-		(SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema())`).Scan(&history, &users, &tables)
+	var name *string
+	var tables, history, users bool
+	err = conn.QueryRow(ctx, `
+		WITH ours AS (SELECT c.oid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+			WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
+		SELECT current_schema(), EXISTS (SELECT 1 FROM ours),
+			EXISTS (SELECT 1 FROM ours JOIN pg_attribute a ON a.attrelid = ours.oid WHERE ours.relname = $1 AND a.attname = 'version_id'),
+			EXISTS (SELECT 1 FROM ours WHERE relname = 'users')`, sqlstore.History).Scan(&name, &tables, &history, &users)
 	switch {
 	case err != nil:
 		return s, failure(err)
-	case tables == 0:
+	case name == nil:
+		return s, errors.New("there is no schema to use: create the one that search_path names, or leave search_path out")
+	case !tables:
 		return s, nil
 	case !history:
-		return s, fmt.Errorf("belongs to another program: its schema has tables, but no %s; give apikeyd a database or a "+
-			"schema (search_path) of its own", sqlstore.History)
+		return s, errForeign
 	}
 	rows, err := conn.Query(ctx, `SELECT version_id, tstamp FROM `+sqlstore.History+` WHERE is_applied AND version_id > 0 ORDER BY version_id`)
 	if err != nil {
@@ -174,20 +199,25 @@ func inspect(ctx context.Context, config *pgx.ConnConfig) (s schema, err error) 
 	return s, failure(err)
 }
 
+// errForeign is why a schema is not touched that holds what apikeyd did not make.
+var errForeign = errors.New("its schema belongs to another program: there are tables, but " + sqlstore.History +
+	" is not apikeyd's; give apikeyd a database or a schema (search_path) of its own")
+
 // checkSchema returns store.ErrSchema where the schema is not the one that this program knows.
-func checkSchema(ctx context.Context, q querier) error {
+func checkSchema(ctx context.Context, conn *pgx.Conn) error {
 	var version int64
-	err := q.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+sqlstore.History+` WHERE is_applied`).Scan(&version)
-	if sqlstate(err) == undefinedTable {
-		version, err = 0, nil
+	err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+sqlstore.History+` WHERE is_applied`).Scan(&version)
+	switch sqlstate(err) {
+	case undefinedTable:
+		return checkVersion(0)
+	case undefinedColumn:
+		return fmt.Errorf("%w unknown: %w", store.ErrSchema, errForeign)
 	}
 	if err != nil {
 		return failure(err)
 	}
 	return checkVersion(version)
 }
-
-const undefinedTable = "42P01"
 
 func checkVersion(version int64) error {
 	switch newest := newest(); {

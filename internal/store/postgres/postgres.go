@@ -17,7 +17,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -39,95 +38,75 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Time-outs. None of them is how long something should take: they say when the database counts as away.
-const (
-	connectTimeout = 3 * time.Second
-	queryTimeout   = 5 * time.Second  // of a statement outside a transaction
-	listTimeout    = 30 * time.Second // of one that may have to look at many rows
-)
+// queryTimeout is how long a statement may take that is about few rows. It is not how long it should take: it says when the
+// database counts as away.
+const queryTimeout = 5 * time.Second
 
 // Store is a store.Store in PostgreSQL.
 type Store struct {
 	sqlstore.Reader
 
-	pool    *pgxpool.Pool
+	dsn     *dsn
+	watch   *watch
 	reads   *reads
+	nodes   *pgxpool.Pool // where nodes leave word for each other, so that a lease waits for no check
 	session *session
 	writer  *sqlstore.Writer
 	gate    sqlstore.Gate
-	log     *slog.Logger
 }
 
 var _ store.Store = (*Store)(nil)
 
 // Open opens the database. It returns store.ErrSchema where the schema is not the one that this program knows, and
 // ErrUnavailable where the database cannot be reached.
-func Open(ctx context.Context, opts Options) (_ *Store, err error) {
+func Open(ctx context.Context, opts Options) (*Store, error) {
 	log := opts.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	config, err := parseDSN(opts.DSN)
+	d, err := parseDSN(opts.DSN)
 	if err != nil {
 		return nil, err
 	}
-	if opts.Migrate {
-		if err := migrateEmpty(ctx, config.ConnConfig, log); err != nil {
-			return nil, explain(err)
-		}
-	}
-	s := &Store{log: log}
-	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return nil, explain(failure(err))
-	}
-	defer func() {
-		if err != nil {
-			s.pool.Close()
-		}
-	}()
-	if err := check(ctx, s.pool); err != nil {
+	if err := prepare(ctx, d, opts.Migrate, log); err != nil {
 		return nil, explain(err)
 	}
-	s.reads = &reads{pool: s.pool, gate: &s.gate}
+	s := &Store{dsn: d}
+	s.watch = newWatch(d.connections(), log, func() {
+		s.reads.reset()
+		s.nodes.Reset()
+	})
+	if s.reads, err = newReads(d, &s.gate, s.watch); err != nil {
+		return nil, explain(err)
+	}
+	if s.nodes, err = d.pool(nodeConnections, false, setting{"statement_timeout", milliseconds(queryTimeout)}); err != nil {
+		s.reads.close()
+		return nil, explain(err)
+	}
 	s.Reader = sqlstore.NewReader(s.reads)
-	s.session = newSession(config.ConnConfig)
+	s.session = newSession(d, s.watch)
 	s.writer = sqlstore.NewWriter(s.session)
 	return s, nil
 }
 
-// parseDSN reads a DSN. Its error does not repeat it: there may be a password in it.
-func parseDSN(dsn string) (*pgxpool.Config, error) {
-	config, err := pgxpool.ParseConfig(dsn)
+// prepare looks whether the database can be used, and makes its schema where it may and there is none.
+func prepare(ctx context.Context, d *dsn, create bool, log *slog.Logger) error {
+	conn, server, err := d.meet(ctx)
 	if err != nil {
-		return nil, errors.New("the database's address cannot be read; write one like postgres://user@host:5432/name")
+		return err
 	}
-	config.ConnConfig.ConnectTimeout = connectTimeout
-	if config.ConnConfig.RuntimeParams["application_name"] == "" {
-		config.ConnConfig.RuntimeParams["application_name"] = "apikeyd"
+	defer hangUp(conn)
+	if server.fsync == "off" {
+		log.Warn("the database server has fsync off: it may lose what it has confirmed")
 	}
-	return config, nil
-}
-
-// oldest is the oldest version of PostgreSQL that is supported, as server_version_num has it.
-const oldest = 140000
-
-// check looks whether the server and its schema can be used.
-func check(ctx context.Context, pool *pgxpool.Pool) error {
+	if create {
+		if err := migrateEmpty(ctx, conn, d, log); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	var version int
-	var commit string
-	err := pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit')`).
-		Scan(&version, &commit)
-	switch {
-	case err != nil:
-		return failure(err)
-	case version < oldest:
-		return fmt.Errorf("the server is PostgreSQL %d; 14 or newer is needed", version/10000)
-	case commit == "off":
-		return errors.New("the server has synchronous_commit off, so that it may lose what it has confirmed; set it to on")
-	}
-	return checkSchema(ctx, pool)
+	return checkSchema(ctx, conn)
 }
 
 // explain says what an error is about.
@@ -144,13 +123,9 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) ([]store.Ch
 
 // Ready returns nil where the database can be read and its schema is the one that this program knows.
 func (s *Store) Ready(ctx context.Context) error {
-	if err := s.gate.Enter(); err != nil {
-		return err
-	}
-	defer s.gate.Leave()
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	return checkSchema(ctx, s.pool)
+	return s.reads.run(ctx, s.reads.points, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		return true, checkSchema(ctx, conn)
+	})
 }
 
 // Close waits for the calls under way and closes the connections. Closing again does nothing.
@@ -159,77 +134,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.writer.Close()
+	s.watch.close()
 	s.session.close()
-	s.pool.Close()
+	s.reads.close()
+	s.nodes.Close()
 	return nil
-}
-
-// reads runs queries outside of transactions. It is a sqlstore.Runner that changes nothing.
-type reads struct {
-	pool *pgxpool.Pool
-	gate *sqlstore.Gate
-}
-
-// errReadOnly is what a statement that changes something gets outside of a transaction.
-var errReadOnly = errors.New("changes are made in a transaction")
-
-// One gives the first row of the answer to scan.
-func (r *reads) One(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
-	if err := r.gate.Enter(); err != nil {
-		return err
-	}
-	defer r.gate.Leave()
-	limited, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	return gaveUp(ctx, one(limited, r.pool, s, scan, args))
-}
-
-// Each gives every row of the answer to scan.
-func (r *reads) Each(ctx context.Context, s sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
-	if err := r.gate.Enter(); err != nil {
-		return err
-	}
-	defer r.gate.Leave()
-	limited, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-	return gaveUp(ctx, each(limited, r.pool, s, scan, args))
-}
-
-// gaveUp is err, as the contract wants it where ctx has ended.
-func gaveUp(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return sqlstore.GaveUp(ctx)
-	}
-	return err
-}
-
-// Exec, ExecEach and Insert return errReadOnly.
-func (*reads) Exec(context.Context, sqlstore.Statement, ...any) (int64, error) { return 0, errReadOnly }
-func (*reads) ExecEach(context.Context, sqlstore.Statement, [][]any) error     { return errReadOnly }
-func (*reads) Insert(context.Context, sqlstore.Statement, ...any) (int64, error) {
-	return 0, errReadOnly
-}
-
-// querier is a pool or a connection.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
-func one(ctx context.Context, q querier, s sqlstore.Statement, scan func(sqlstore.Row) error, args []any) error {
-	return statementFailure(s, scan(q.QueryRow(ctx, texts[s], args...)))
-}
-
-func each(ctx context.Context, q querier, s sqlstore.Statement, scan func(sqlstore.Row) error, args []any) error {
-	rows, err := q.Query(ctx, texts[s], args...)
-	if err != nil {
-		return statementFailure(s, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return statementFailure(s, err)
-		}
-	}
-	return statementFailure(s, rows.Err())
 }

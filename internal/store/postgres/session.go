@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
@@ -18,59 +20,83 @@ const (
 	turnTimeout = 6 * time.Second
 	// idleTimeout is how long a transaction may do nothing before the server ends it.
 	idleTimeout = 4 * time.Second
-	// settleTimeout is how long the outcome of a commit is asked for whose answer was lost.
-	settleTimeout = 5 * time.Second
+	// unusedTimeout is how long the connection may be unused before it has to show that it is there still.
+	unusedTimeout = time.Second
 )
 
 // session is the connection that writes. It is made when it is needed and made anew when it was lost.
 type session struct {
 	config *pgx.ConnConfig
+	watch  *watch
 	conn   *pgx.Conn // nil: there is none
-	xid    string    // of the transaction under way
+	used   time.Time // when it was used last
+	warned bool      // the server has given a warning
+	tx     transaction
+}
+
+// transaction is what a transaction can be recognized by after its connection was lost.
+type transaction struct {
+	xid string
+	// The last entry that it has added to the audit log, if any.
+	auditID   int64
+	auditHash []byte
 }
 
 var _ sqlstore.Session = (*session)(nil)
 
-func newSession(config *pgx.ConnConfig) *session { return &session{config: config} }
+func newSession(d *dsn, w *watch) *session {
+	s := &session{watch: w}
+	s.config = d.connections(setting{"lock_timeout", milliseconds(turnTimeout)}, setting{"statement_timeout", milliseconds(listTimeout)},
+		// Frozen between two statements, or in the middle of an answer that the network cannot hold.
+		setting{"idle_in_transaction_session_timeout", milliseconds(idleTimeout)}, setting{"tcp_user_timeout", milliseconds(idleTimeout)})
+	s.config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.warned = s.warned || n.SeverityUnlocalized == "WARNING" }
+	return s
+}
 
 func (s *session) close() {
 	if s.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = s.conn.Close(ctx)
+		hangUp(s.conn)
 		s.conn = nil
 	}
 }
 
-func (s *session) connect() error {
+func (s *session) connect() (err error) {
 	if s.conn != nil && !s.conn.IsClosed() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
-	defer cancel()
-	conn, err := pgx.ConnectConfig(ctx, s.config.Copy())
-	if err != nil {
-		return failure(err)
-	}
-	s.conn = conn
-	return nil
+	s.conn, err = connect(context.Background(), uncancelled(s.config.Copy()))
+	return err
 }
 
 // Begin begins a transaction and takes the turn to write. A connection that turns out to be dead is replaced once.
 func (s *session) Begin() error {
-	reused := s.conn != nil
+	if err := s.watch.err(); err != nil {
+		return err
+	}
+	reused := s.alive()
 	err := s.begin()
-	if err != nil && reused && (s.conn == nil || s.conn.IsClosed()) {
+	if err != nil && reused && s.conn == nil && s.watch.err() == nil {
 		err = s.begin()
 	}
-	return err
+	return s.watch.saw(err)
 }
 
-var beginTexts = []string{
-	`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`,
-	fmt.Sprintf(`SET LOCAL lock_timeout = %d`, turnTimeout.Milliseconds()),
-	fmt.Sprintf(`SET LOCAL idle_in_transaction_session_timeout = %d`, idleTimeout.Milliseconds()),
+// alive reports whether there is a connection, and closes one that has been cut meanwhile. To find that out by Begin would
+// take longer.
+func (s *session) alive() bool {
+	if s.conn != nil && time.Since(s.used) > unusedTimeout {
+		ctx, cancel := s.within(pingTimeout)
+		defer cancel()
+		if s.conn.Ping(ctx) != nil {
+			s.close()
+		}
+	}
+	return s.conn != nil
 }
+
+// beginTransaction begins one that sees in each statement what was committed before that. Whoever writes takes the turn first,
+// and until it ends there is nothing that could be committed.
+const beginTransaction = `BEGIN ISOLATION LEVEL READ COMMITTED`
 
 // takeTurn locks the row that stands for the turn to write.
 const takeTurn = `SELECT pg_current_xact_id()::text FROM audit_extent WHERE one = 1 FOR UPDATE`
@@ -79,22 +105,16 @@ func (s *session) begin() error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), turnTimeout+connectTimeout)
+	s.tx = transaction{}
+	ctx, cancel := s.within(turnTimeout + time.Second)
 	defer cancel()
 	batch := new(pgx.Batch)
-	for _, text := range beginTexts {
-		batch.Queue(text)
-	}
+	batch.Queue(beginTransaction)
 	batch.Queue(takeTurn)
 	results := s.conn.SendBatch(ctx, batch)
-	var err error
-	for range beginTexts {
-		if _, err = results.Exec(); err != nil {
-			break
-		}
-	}
+	_, err := results.Exec()
 	if err == nil {
-		err = results.QueryRow().Scan(&s.xid)
+		err = results.QueryRow().Scan(&s.tx.xid)
 	}
 	if err = errors.Join(err, results.Close()); err != nil {
 		s.Rollback()
@@ -103,54 +123,77 @@ func (s *session) begin() error {
 	return nil
 }
 
+// announce adds changes behind the last one. Their numbers have no gaps and rise in the order of commits, because the turn
+// to write is held until then. The notification is only a wake-up: it may get lost.
+const announce = `
+	WITH last AS (
+		UPDATE change_extent SET last_id = last_id + cardinality($1::bytea[]) WHERE one = 1
+		RETURNING last_id, last_id - cardinality($1::bytea[]) AS before
+	), added AS (
+		INSERT INTO changes (change_id, digest)
+		SELECT last.before + d.place, d.digest FROM last, unnest($1::bytea[]) WITH ORDINALITY AS d (digest, place)
+	)
+	SELECT last_id, pg_notify('` + changedChannel + `', '')::text FROM last`
+
+// Announce adds changes to what other nodes follow.
+func (s *session) Announce(digests []key.Digest) (last int64, err error) {
+	list := make([][]byte, len(digests))
+	for i := range digests {
+		list[i] = digests[i][:]
+	}
+	ctx, cancel := s.within(listTimeout)
+	defer cancel()
+	var notified string
+	err = failure(s.conn.QueryRow(ctx, announce, list).Scan(&last, &notified))
+	return last, err
+}
+
 // Commit commits. Where the answer does not come, the server is asked what became of the transaction.
 func (s *session) Commit() error {
-	ctx, cancel := s.timeout()
-	defer cancel()
-	tag, err := s.conn.Exec(ctx, `COMMIT`)
+	kept, err := s.commit()
 	switch {
-	case err == nil && tag.String() == "COMMIT":
+	case kept == yes:
 		return nil
-	case err == nil: // the server rolls back what has failed, and says so without an error
-		return fmt.Errorf("%w: the transaction had failed", store.ErrUnavailable)
-	case sqlstate(err) != "":
-		return failure(err)
+	case kept == no:
+		return s.watch.saw(err)
 	}
+	s.watch.saw(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
 	return s.settle(err)
 }
 
-// settle finds out what became of a transaction whose commit was not answered.
-func (s *session) settle(lost error) error {
-	xid := s.xid
-	s.close()
-	until := time.Now().Add(settleTimeout)
-	for {
-		status, err := s.status(xid)
-		switch {
-		case err == nil && status == "committed":
-			return nil
-		case err == nil && status == "aborted":
-			return fmt.Errorf("%w: %w", store.ErrUnavailable, lost)
-		case time.Now().After(until):
-			return fmt.Errorf("%w: %v", store.ErrOutcomeUnknown, lost)
-		}
-		time.Sleep(settlePause) // the server may not have noticed yet that we are gone
-	}
-}
+// answer is what is known about a commit.
+type answer int
 
-const settlePause = 100 * time.Millisecond
+const (
+	unknown answer = iota
+	yes
+	no
+)
 
-func (s *session) status(xid string) (status string, err error) {
-	if err := s.connect(); err != nil {
-		return "", err
-	}
+// errNotReplicated is the warning that PostgreSQL gives where it has stopped waiting for a standby.
+var errNotReplicated = errors.New("the server gave a warning: the commit may not be on its standby")
+
+// commit sends COMMIT, and returns what its answer says.
+//
+// An error that ends the connection says nothing: the server may have committed before. A warning says that a commit is on this
+// server and on no other, if there must be another, so that it is not kept where this one is lost.
+func (s *session) commit() (answer, error) {
+	s.warned = false
 	ctx, cancel := s.timeout()
 	defer cancel()
-	var found *string
-	if err := s.conn.QueryRow(ctx, `SELECT pg_xact_status($1::xid8)`, xid).Scan(&found); err != nil || found == nil {
-		return "", err
+	tag, err := s.conn.Exec(ctx, `COMMIT`)
+	s.used = time.Now()
+	switch {
+	case err == nil && tag.String() != "COMMIT": // the server rolls back what has failed, and says so without an error
+		return no, fmt.Errorf("%w: the transaction had failed", store.ErrUnavailable)
+	case err == nil && s.warned:
+		return unknown, errNotReplicated
+	case err == nil:
+		return yes, nil
+	case !s.conn.IsClosed():
+		return no, failure(err)
 	}
-	return *found, nil
+	return unknown, err
 }
 
 // Rollback undoes the transaction. A connection that cannot even do that is closed, and the server undoes it.
@@ -163,22 +206,32 @@ func (s *session) Rollback() {
 	if _, err := s.conn.Exec(ctx, `ROLLBACK`); err != nil {
 		s.close()
 	}
+	s.used = time.Now()
 }
-
-// Savepoint and Release do nothing: each would cost as much as a statement, for the few transactions that fail after they
-// have changed something. Undo fails, so that those are given another turn without it.
-func (s *session) Savepoint() error { return nil }
-func (s *session) Release() error   { return nil }
-func (s *session) Undo() error      { return errUndo }
-
-var errUndo = fmt.Errorf("%w: undone together with others", store.ErrUnavailable)
 
 // Lost reports whether the transaction can be undone only as a whole, which is so after any error.
 func (s *session) Lost(error) bool { return true }
 
+// within bounds what is asked of the server. It also ends where the database turns out to be away.
+func (s *session) within(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.watch.while(), d)
+}
+
 // timeout bounds a statement: the database that does not answer in this time counts as away.
-func (s *session) timeout() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), queryTimeout)
+func (s *session) timeout() (context.Context, context.CancelFunc) { return s.within(queryTimeout) }
+
+// long are the statements that may have to go through many rows.
+var long = map[sqlstore.Statement]bool{
+	sqlstore.ListDigestsOfOrganization: true, sqlstore.DeleteTokensOfOrganization: true, sqlstore.DeleteKeysOfOrganization: true,
+	sqlstore.DeleteMembersOfOrganization: true, sqlstore.DeleteUnusedSessions: true, sqlstore.DeleteEndedLinks: true,
+	sqlstore.DeleteAudit: true,
+}
+
+func (s *session) timeoutOf(st sqlstore.Statement) (context.Context, context.CancelFunc) {
+	if long[st] {
+		return s.within(listTimeout)
+	}
+	return s.timeout()
 }
 
 // One gives the first row of the answer to scan.
@@ -190,18 +243,24 @@ func (s *session) One(_ context.Context, st sqlstore.Statement, scan func(sqlsto
 
 // Each gives every row of the answer to scan.
 func (s *session) Each(_ context.Context, st sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
+	ctx, cancel := s.timeoutOf(st)
 	defer cancel()
 	return each(ctx, s.conn, st, scan, args)
 }
 
 // Exec returns how many rows were changed.
 func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (int64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
+	if st == sqlstore.UpdateAuditLast {
+		s.tx.auditID, s.tx.auditHash = args[0].(int64), args[1].([]byte)
+	}
+	ctx, cancel := s.timeoutOf(st)
 	defer cancel()
 	tag, err := s.conn.Exec(ctx, texts[st], args...)
 	return tag.RowsAffected(), statementFailure(st, err)
 }
+
+// rowTime is what a row more may take.
+const rowTime = 5 * time.Millisecond
 
 // ExecEach runs a statement once for each list of arguments, all of them on one way to the server and back.
 func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]any) error {
@@ -212,7 +271,7 @@ func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]an
 	for _, row := range args {
 		batch.Queue(texts[st], row...)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
+	ctx, cancel := s.within(queryTimeout + time.Duration(len(args))*rowTime)
 	defer cancel()
 	return statementFailure(st, s.conn.SendBatch(ctx, batch).Close())
 }
@@ -221,5 +280,6 @@ func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]an
 func (s *session) Insert(_ context.Context, st sqlstore.Statement, args ...any) (id int64, err error) {
 	ctx, cancel := s.timeout()
 	defer cancel()
-	return id, statementFailure(st, s.conn.QueryRow(ctx, texts[st], args...).Scan(&id))
+	err = s.conn.QueryRow(ctx, texts[st], args...).Scan(&id)
+	return id, statementFailure(st, err)
 }

@@ -31,17 +31,23 @@ func text(s sqlstore.Statement) string {
 			SELECT m.organization_id,
 				(SELECT o.organization_name FROM organizations o WHERE o.organization_id = m.organization_id),
 				m.user_id, m.role, m.created_at
-			FROM members m WHERE m.user_id = $1 ORDER BY m.organization_id`
+			FROM members m
+			WHERE (m.user_id, m.organization_id) >= ($1, 0) AND m.user_id <= $1
+			ORDER BY m.user_id, m.organization_id`
 	case sqlstore.ListKeys:
-		return listKeys(``)
+		return listKeys(`key_id < $3`, `key_id DESC`)
 	case sqlstore.ListKeysOfOrganization:
-		return listKeys(`organization_id = $1 AND`)
+		return listKeys(`(organization_id, key_id) >= ($1, 0) AND (organization_id, key_id) < ($1, $3)`,
+			`organization_id DESC, key_id DESC`)
 	case sqlstore.ListKeysOfUser:
-		return listKeys(`user_id = $2 AND`)
+		return listKeys(`(user_id, key_id) >= ($2, 0) AND (user_id, key_id) < ($2, $3)`, `user_id DESC, key_id DESC`)
 	case sqlstore.ListKeysOfMember:
-		return listKeys(`organization_id = $1 AND user_id = $2 AND`)
+		return listKeys(`(organization_id, user_id, key_id) >= ($1, $2, 0) AND (organization_id, user_id, key_id) < ($1, $2, $3)`,
+			`organization_id DESC, user_id DESC, key_id DESC`)
 	case sqlstore.ListKeyIDsOfMember:
-		return `SELECT key_id FROM api_keys WHERE organization_id = $1 AND user_id = $2 AND scopes & $3 <> 0 ORDER BY key_id`
+		return `SELECT key_id FROM api_keys
+			WHERE (organization_id, user_id, key_id) >= ($1, $2, 0) AND (organization_id, user_id) <= ($1, $2) AND scopes & $3 <> 0
+			ORDER BY organization_id, user_id, key_id`
 	case sqlstore.ListDigestsOfOrganization:
 		return `SELECT digest FROM tokens WHERE key_id IN (SELECT key_id FROM api_keys WHERE organization_id = $1)`
 	case sqlstore.DeleteTokensOfOrganization:
@@ -54,18 +60,22 @@ func text(s sqlstore.Statement) string {
 			ORDER BY organization_id DESC LIMIT $3`
 	case sqlstore.ListMembers:
 		return `SELECT ` + sqlstore.MemberColumns + ` FROM members m
-			WHERE organization_id = $1 AND user_id < $2 ORDER BY user_id DESC LIMIT $3`
+			WHERE (organization_id, user_id) >= ($1, 0) AND (organization_id, user_id) < ($1, $2)
+			ORDER BY organization_id DESC, user_id DESC LIMIT $3`
 	case sqlstore.CountOwners:
 		return `SELECT count(*) FROM members WHERE organization_id = $1 AND role = ` + strconv.Itoa(int(key.Owner))
 	case sqlstore.ListSessions:
 		return `SELECT ` + sqlstore.SessionColumns + ` FROM sessions
-			WHERE user_id = $1 AND session_id < $2 ORDER BY session_id DESC LIMIT $3`
+			WHERE (user_id, session_id) >= ($1, 0) AND (user_id, session_id) < ($1, $2)
+			ORDER BY user_id DESC, session_id DESC LIMIT $3`
 	case sqlstore.ListAudit:
-		return listAudit(``)
+		return listAudit(`audit_id >= $4 AND audit_id < $5`, `audit_id DESC`)
 	case sqlstore.ListAuditOfOrganization:
-		return listAudit(`organization_id = $1 AND`)
+		return listAudit(`(organization_id, audit_id) >= ($1, $4) AND (organization_id, audit_id) < ($1, $5)`,
+			`organization_id DESC, audit_id DESC`)
 	case sqlstore.ListAuditOfTarget:
-		return listAudit(`target_type = $2 AND target_id = $3 AND`)
+		return listAudit(`(target_type, target_id, audit_id) >= ($2, $3, $4) AND (target_type, target_id, audit_id) < ($2, $3, $5)`,
+			`target_type DESC, target_id DESC, audit_id DESC`)
 	case sqlstore.ListAuditOldest:
 		return `SELECT ` + sqlstore.AuditColumns + ` FROM audit_log WHERE audit_id > $1 ORDER BY audit_id LIMIT $2`
 	default:
@@ -78,32 +88,34 @@ func lower(column string) string {
 	return `translate(` + column + `, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')`
 }
 
-// Parameters that do not restrict are left alone by the planner only where it cannot take them for a reason to use an index;
-// the casts give those a type that stand in no comparison with a column.
+// Lists leave the planner one index: none but that gives their rows in the order that they are asked for in. Told that a column has the
+// value $1, it would know that to order by that column as well is idle, and might walk through everybody else's rows in the order of
+// their ids, until enough of one organization have come by: where one has nearly all of them, that looks cheap. A comparison of rows says
+// the same and hides it. Ids are above 0.
 
-// listKeys returns the statement for a page of keys.
-func listKeys(restriction string) string {
+// listKeys returns the statement for a page of keys. Parameters that stand in no comparison with a column need a type.
+func listKeys(restriction, order string) string {
 	return `
 	SELECT ` + sqlstore.KeyColumns + `
 	FROM api_keys
-	WHERE ` + restriction + ` key_id < $3
+	WHERE ` + restriction + `
 		AND ($1::bigint IS NOT NULL) AND ($2::bigint IS NOT NULL)
 		AND ($4::text = '' OR strpos(` + lower("key_name") + `, $4::text) > 0)
 		AND ($5::boolean IS NULL OR enabled = $5::boolean)
 		AND ($6::integer = 0 OR scopes & $6::integer <> 0)
-	ORDER BY key_id DESC LIMIT $7`
+	ORDER BY ` + order + ` LIMIT $7`
 }
 
 // listAudit returns the statement for a page of the audit log.
-func listAudit(restriction string) string {
+func listAudit(restriction, order string) string {
 	return `
 	SELECT ` + sqlstore.AuditColumns + `
 	FROM audit_log
-	WHERE ` + restriction + ` audit_id >= $4 AND audit_id < $5
+	WHERE ` + restriction + `
 		AND ($1::bigint = 0 OR organization_id = $1::bigint)
 		AND ($2::text = '' OR target_type = $2::text) AND ($3::bigint = 0 OR target_id = $3::bigint)
 		AND ($6::bigint = 0 OR actor_user_id = $6::bigint) AND ($7::bigint = 0 OR actor_key_id = $7::bigint)
 		AND ($8::text = '' OR action = $8::text) AND ($9::text = '' OR starts_with(action, $9::text))
 		AND ($10::integer = 0 OR outcome = $10::integer)
-	ORDER BY audit_id DESC LIMIT $11`
+	ORDER BY ` + order + ` LIMIT $11`
 }

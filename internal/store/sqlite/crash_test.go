@@ -15,7 +15,7 @@ import (
 var background = context.Background()
 
 func init() {
-	// Inserts keys from several goroutines and tells the id of each that was acknowledged, until it is killed.
+	// Inserts keys from several goroutines, each with an entry in the audit log, and tells the id of each that was acknowledged, until it is killed.
 	children["insert"] = func(path string, tell func(string, ...any)) error {
 		s, err := Open(background, Options{Path: path, Migrate: true})
 		if err != nil {
@@ -46,6 +46,7 @@ func init() {
 					var id int64
 					_, err := s.Update(background, func(tx store.Tx) (err error) {
 						id, err = tx.InsertKey(background, plainKey(), digest)
+						tx.Record(plainEntry(id))
 						return err
 					})
 					mu.Lock()
@@ -120,6 +121,17 @@ func TestKill(t *testing.T) {
 		// A key and its token are there together or not at all.
 		if orphans := count(t, s, `SELECT count(*) FROM api_keys WHERE key_id NOT IN (SELECT key_id FROM tokens)`); orphans != 0 {
 			t.Errorf("%d keys have no token", orphans)
+		}
+		// So are a key and its entry in the audit log.
+		log := verified(t, s)
+		for _, e := range log {
+			if !there[e.Target.ID] {
+				t.Errorf("round %d: entry %d is about key %d, which is not there", round, e.ID, e.Target.ID)
+			}
+			delete(there, e.Target.ID)
+		}
+		if len(there) != 0 {
+			t.Errorf("round %d: %d keys have no entry in the audit log", round, len(there))
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

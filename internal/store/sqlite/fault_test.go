@@ -68,9 +68,8 @@ func TestConstraintsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestForeignKeysOnlyNameWhatIsMissing(t *testing.T) {
+func TestARowThatOthersReferToStays(t *testing.T) {
 	s := openFilled(t, Options{Path: newPath(t), Migrate: true}, 1)
-	// A row that others refer to cannot go; no statement tries, so that this is no conflict that anybody expects.
 	_, err := s.session.conn.ExecContext(t.Context(), `DELETE FROM users`)
 	if extended(err) != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
 		t.Errorf("DELETE = %v, want a refusal", err)
@@ -112,6 +111,7 @@ func init() {
 			return err
 		}
 		rename := func(tx store.Tx) error {
+			tx.Record(plainEntry(1))
 			k, err := tx.Key(background, 1)
 			if err != nil {
 				return err
@@ -181,6 +181,9 @@ func TestFailedCommit(t *testing.T) {
 	if got := count(t, s, `SELECT count(*) FROM tokens`); got != 20 {
 		t.Errorf("%d tokens, want 20", got)
 	}
+	if log := verified(t, s); len(log) != 1 {
+		t.Errorf("the audit log holds %d entries, want that of the one commit that did not fail", len(log))
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -206,9 +209,28 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Run("fill", func(t *testing.T) { // closes the store before the file system goes away
 		s := openFilled(t, Options{Path: filepath.Join(folder, "x.db"), Migrate: true}, 1)
+		add := func(n int) error { // each key with an entry in the audit log
+			_, err := s.Update(t.Context(), func(tx store.Tx) error {
+				for i := range 20 {
+					id, err := tx.InsertKey(t.Context(), plainKey(), digestOf(int64(n*1000+i)))
+					if err != nil {
+						return err
+					}
+					tx.Record(plainEntry(id))
+				}
+				return nil
+			})
+			return err
+		}
+		wantLog := func(n int) {
+			t.Helper()
+			if log := verified(t, s); len(log) != n*20 {
+				t.Errorf("the audit log holds %d entries, want %d", len(log), n*20)
+			}
+		}
 		n := 1
 		for ; ; n++ {
-			err := addKeys(t.Context(), s, n*1000, 20)
+			err := add(n)
 			if err != nil {
 				if !errors.Is(err, store.ErrUnavailable) || primary(err) != sqlite3.SQLITE_FULL {
 					t.Fatalf("Update() on a full disk = %v, want ErrUnavailable, because full", err)
@@ -228,12 +250,14 @@ func TestFullDisk(t *testing.T) {
 		if err := s.Ready(t.Context()); err != nil {
 			t.Errorf("Ready() on a full disk = %v", err)
 		}
+		wantLog(n - 1)
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
 		}
-		if err := addKeys(t.Context(), s, n*1000, 20); err != nil {
+		if err := add(n); err != nil {
 			t.Errorf("Update() with room again = %v", err)
 		}
+		wantLog(n)
 	})
 }
 

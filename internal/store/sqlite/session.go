@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
@@ -17,19 +18,13 @@ const (
 	begin control = iota
 	commit
 	rollback
-	savepoint
-	release
-	undo
 	controls
 )
 
 var controlTexts = [controls]string{
-	begin:     `BEGIN IMMEDIATE`,
-	commit:    `COMMIT`,
-	rollback:  `ROLLBACK`,
-	savepoint: `SAVEPOINT turn`,
-	release:   `RELEASE turn`,
-	undo:      `ROLLBACK TO turn`,
+	begin:    `BEGIN IMMEDIATE`,
+	commit:   `COMMIT`,
+	rollback: `ROLLBACK`,
 }
 
 // session is the connection that writes.
@@ -103,10 +98,8 @@ func (s *session) Commit() error {
 // Rollback undoes the transaction. It fails where SQLite has done so already.
 func (s *session) Rollback() { _ = s.do(rollback) }
 
-// Savepoint, Release and Undo are SQLite's own.
-func (s *session) Savepoint() error { return s.do(savepoint) }
-func (s *session) Release() error   { return s.do(release) }
-func (s *session) Undo() error      { return s.do(undo) }
+// Announce has nobody to tell: one process has the file.
+func (s *session) Announce([]key.Digest) (int64, error) { return 0, nil }
 
 // Lost reports whether SQLite may have undone the whole transaction.
 func (s *session) Lost(err error) bool { return errors.Is(err, store.ErrUnavailable) }

@@ -176,6 +176,7 @@ func TestLostTurn(t *testing.T) {
 				return err
 			}
 			k.Name = "renamed"
+			tx.Record(plainEntry(id))
 			return tx.UpdateKey(t.Context(), k)
 		})
 		if err != nil || len(changes) != 1 {
@@ -222,6 +223,9 @@ func TestLostTurn(t *testing.T) {
 	}
 	if got := count(t, s, `SELECT count(*) FROM tokens`); got != 10 {
 		t.Errorf("%d keys, want 10", got)
+	}
+	if log := verified(t, s); len(log) != 3 {
+		t.Errorf("the audit log holds %d entries, want one of each, however often it ran", len(log))
 	}
 	if _, err := s.session.conn.ExecContext(t.Context(), `PRAGMA max_page_count = 1000000`); err != nil {
 		t.Fatal(err)

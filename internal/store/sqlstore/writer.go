@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/apikeyd/apikeyd/internal/audit"
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
@@ -24,12 +25,10 @@ type Session interface {
 	Commit() error
 	// Rollback undoes the transaction, whatever state it is in.
 	Rollback()
-	// Savepoint marks a place in the transaction, Release forgets it, and Undo undoes what came behind it. Where a database
-	// cannot do that cheaply, Savepoint and Release do nothing and Undo fails.
-	Savepoint() error
-	Release() error
-	Undo() error
-	// Lost reports whether, after a statement has failed with err, the transaction can be undone only as a whole.
+	// Announce adds changes to what other nodes follow, in the transaction, and returns the number of the last one; 0 where
+	// there are no other nodes.
+	Announce(digests []key.Digest) (last int64, err error)
+	// Lost reports whether, after a statement has failed with err, nothing of the transaction can be kept.
 	Lost(err error) bool
 }
 
@@ -38,6 +37,9 @@ type Session interface {
 // Whoever wants a transaction queues for a turn. The writer's goroutine begins a transaction of the database, gives
 // each in the queue a turn in it, one after the other, until nobody is left, commits, and tells all of them. So those
 // that arrive while others wait for the disk share the next commit, and nobody ever waits for company.
+//
+// A turn that fails before it has changed anything costs the others nothing. Where one fails later, all is undone and the
+// others take their turns again, without it: that is rare, and cheaper than a savepoint around each.
 //
 // A turn is taken on the goroutine of the caller of Update, so that whatever ends it, a panic or runtime.Goexit, ends
 // the goroutine where it belongs.
@@ -124,9 +126,25 @@ var errUnfinished = errors.New("transaction did not come to an end")
 func (w *Writer) loop() {
 	defer close(w.stopped)
 	for first := range w.queue {
-		for _, c := range w.together(first, w.next) {
-			w.together(c, func() *call { return nil })
+		redo, apart := w.together(first, w.next)
+		for len(redo) > 0 && !apart {
+			redo, apart = w.together(redo[0], from(redo[1:]))
 		}
+		for _, c := range redo {
+			w.together(c, from(nil))
+		}
+	}
+}
+
+// from returns the calls of a list, one after the other.
+func from(list []*call) func() *call {
+	return func() *call {
+		if len(list) == 0 {
+			return nil
+		}
+		first := list[0]
+		list = list[1:]
+		return first
 	}
 }
 
@@ -141,16 +159,18 @@ func (w *Writer) next() *call {
 }
 
 // together gives turns to first and those that next returns, and commits them all. It returns the calls that have to
-// run again, each for itself: what they did was lost because of another.
-func (w *Writer) together(first *call, next func() *call) (redo []*call) {
+// run again, because what they did was lost with another: apart, each for itself, where that was the database's fault.
+func (w *Writer) together(first *call, next func() *call) (redo []*call, apart bool) {
 	if err := w.session.Begin(); err != nil {
 		first.answer(nil, err)
-		for range len(w.queue) { // who comes later may find the database well again
-			if c := next(); c != nil {
-				c.answer(nil, err)
+		for range MaxBatch { // who comes later may find the database well again
+			c := next()
+			if c == nil {
+				break
 			}
+			c.answer(nil, err)
 		}
-		return nil
+		return nil, false
 	}
 	dirty := false
 	var kept []*turn // those that have changed something, and those that may have seen it
@@ -160,7 +180,7 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 			if t.lost {
 				w.session.Rollback()
 				c.answer(nil, t.err)
-				return again(kept)
+				return again(kept), errors.Is(t.err, store.ErrUnavailable)
 			}
 			if dirty = dirty || t.err == nil && (t.wrote || len(t.tx.Entries()) > 0); dirty {
 				kept = append(kept, t)
@@ -175,10 +195,16 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 
 	err := AppendAudit(context.Background(), w.session, entries(kept))
 	if err == nil {
+		err = w.announce(kept)
+	}
+	if err == nil {
 		err = w.session.Commit()
 	}
 	if err != nil {
 		w.session.Rollback()
+		if !errors.Is(err, store.ErrOutcomeUnknown) {
+			unnumber(kept)
+		}
 	}
 	for _, t := range kept {
 		switch {
@@ -192,7 +218,7 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 			t.call.answer(nil, err)
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // entries returns what the turns that succeeded have recorded for the audit log.
@@ -203,6 +229,37 @@ func entries(kept []*turn) (all []audit.Entry) {
 		}
 	}
 	return all
+}
+
+// announce tells other nodes what the turns that succeeded have changed.
+func (w *Writer) announce(kept []*turn) error {
+	var digests []key.Digest
+	for _, t := range kept {
+		if t.err == nil {
+			for _, c := range t.tx.changes {
+				digests = append(digests, c.Digest)
+			}
+		}
+	}
+	if len(digests) == 0 {
+		return nil
+	}
+	last, err := w.session.Announce(digests)
+	for _, t := range kept {
+		for i := range t.tx.changes {
+			t.tx.changes[i].ID = last
+		}
+	}
+	return err
+}
+
+// unnumber takes the numbers from changes that were not made: other nodes will not hear of them, so nobody is to wait for it.
+func unnumber(kept []*turn) {
+	for _, t := range kept {
+		for i := range t.tx.changes {
+			t.tx.changes[i].ID = 0
+		}
+	}
 }
 
 // again returns the calls of turns that were lost.

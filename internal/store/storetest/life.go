@@ -21,24 +21,14 @@ func ready(t *testing.T, w *world) {
 }
 
 func closed(t *testing.T, w *world) {
-	k, digest := w.insert(t, w.key())
+	calls := w.reads(t.Context(), t)
+	calls["Update"] = func() error { _, err := w.Update(t.Context(), func(store.Tx) error { return nil }); return err }
 	for range 2 {
 		if err := w.Close(); err != nil {
 			t.Errorf("Close() = %v", err)
 		}
 	}
-	for name, call := range map[string]func() error{
-		"RecordByDigest": func() error { _, err := w.RecordByDigest(t.Context(), digest); return err },
-		"Key":            func() error { _, err := w.Key(t.Context(), k.ID); return err },
-		"Keys":           func() error { _, err := w.Keys(t.Context(), store.KeyQuery{Limit: 10}); return err },
-		"User":           func() error { _, err := w.User(t.Context(), w.user); return err },
-		"Organization":   func() error { _, err := w.Organization(t.Context(), w.organization); return err },
-		"Memberships":    func() error { _, err := w.Memberships(t.Context(), w.user); return err },
-		"Standing":       func() error { _, err := w.Standing(t.Context(), w.user, w.organization); return err },
-		"Initialised":    func() error { _, err := w.Initialised(t.Context()); return err },
-		"Ready":          func() error { return w.Ready(t.Context()) },
-		"Update":         func() error { _, err := w.Update(t.Context(), func(store.Tx) error { return nil }); return err },
-	} {
+	for name, call := range calls {
 		err := call()
 		wantIs(t, name, err, store.ErrClosed)
 		wantIs(t, name, err, store.ErrUnavailable)

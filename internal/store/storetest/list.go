@@ -16,7 +16,7 @@ var listTests = []test{
 	{"a page stays in place while keys come and go in front of it", listStaysInPlace},
 	{"NameContains is a text, not a pattern", listNames},
 	{"a listed key is the whole key", listWholeKeys},
-	{"a list outside of transactions ends with its context", listCancelled},
+	{"what reads outside of transactions ends with its context", readsCancelled},
 	{"a list without a limit is refused", listWithoutLimit},
 }
 
@@ -232,17 +232,12 @@ func listWholeKeys(t *testing.T, w *world) {
 	}
 }
 
-func listCancelled(t *testing.T, w *world) {
+func readsCancelled(t *testing.T, w *world) {
 	w.mixed(t)
 	ctx, cancel := context.WithCancel(t.Context())
+	calls := w.reads(ctx, t)
 	cancel()
-	for name, call := range map[string]func() error{
-		"Keys":           func() error { _, err := w.Keys(ctx, store.KeyQuery{Limit: 10}); return err },
-		"Memberships":    func() error { _, err := w.Memberships(ctx, w.user); return err },
-		"Key":            func() error { _, err := w.Key(ctx, 1); return err },
-		"RecordByDigest": func() error { _, err := w.RecordByDigest(ctx, key.Digest{}); return err },
-		"Ready":          func() error { return w.Ready(ctx) },
-	} {
+	for name, call := range calls {
 		err := call()
 		wantIs(t, name, err, context.Canceled)
 		wantIs(t, name, err, store.ErrUnavailable)

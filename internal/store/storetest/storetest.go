@@ -24,7 +24,14 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Keys", keyTests},
 		{"List", listTests},
 		{"Tokens", tokenTests},
-		{"Accounts", accountTests},
+		{"Users", userTests},
+		{"Organizations", organizationTests},
+		{"Members", memberTests},
+		{"MemberKeys", memberKeyTests},
+		{"Sessions", sessionTests},
+		{"Links", linkTests},
+		{"Devices", deviceTests},
+		{"Audit", auditTests},
 		{"Update", updateTests},
 		{"Life", lifeTests},
 	} {
@@ -66,6 +73,15 @@ func newOrganization(name string) key.Organization {
 
 func newMember(organization, user int64, role key.Role) key.Membership {
 	return key.Membership{OrganizationID: organization, UserID: user, Role: role, CreatedAt: start}
+}
+
+func newSession(user int64) key.Session {
+	return key.Session{UserID: user, Method: key.ByPassword, IP: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11)", CreatedAt: start,
+		LastUsedAt: start, ExpiresAt: start.AddDate(0, 0, 30)}
+}
+
+func newLink(user int64) key.Link {
+	return key.Link{UserID: user, CreatedAt: start, ExpiresAt: start.Add(key.LinkLifetime)}
 }
 
 func populate(t *testing.T, s store.Store) *world {
@@ -130,6 +146,16 @@ func (w *world) key() key.Key {
 		UserID: w.user, Hint: "ak_7Gx2…9fQ2", Enabled: true, ExpiresAt: start.AddDate(1, 0, 0), CreatedAt: start,
 		UpdatedAt: start, Metadata: []byte(`{"team":"core"}`),
 	}
+}
+
+// insertUser stores a user who is no member of anything.
+func (w *world) insertUser(t *testing.T, email string) (id int64) {
+	t.Helper()
+	w.update(t, func(tx store.Tx) (err error) {
+		id, err = tx.InsertUser(t.Context(), newUser(email))
+		return err
+	})
+	return id
 }
 
 // insert stores a key with a new token.

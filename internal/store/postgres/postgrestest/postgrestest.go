@@ -31,10 +31,12 @@ const variable = "APIKEYD_TEST_POSTGRES"
 
 // Server is a PostgreSQL server of the tests' own.
 type Server struct {
-	dir  string
-	port int
-	cmd  *exec.Cmd
-	log  *os.File
+	dir, bin   string
+	port       int
+	args       []string
+	credential *syscall.Credential
+	cmd        *exec.Cmd
+	log        *os.File
 }
 
 // shared is the server that tests use that do nothing to it.
@@ -46,8 +48,10 @@ var shared struct {
 }
 
 // Main runs the tests of a package and stops the shared server behind them: func TestMain(m *testing.M) { postgrestest.Main(m) }.
-func Main(m *testing.M) {
-	code := m.Run()
+func Main(m *testing.M) { Exit(m.Run()) }
+
+// Exit stops the shared server and ends the process: for those who run the tests of a package in another way.
+func Exit(code int) {
 	if shared.stop != nil {
 		shared.stop()
 	}
@@ -64,7 +68,8 @@ func NewDatabase(t testing.TB) string {
 			return
 		}
 		var s *Server
-		if s, shared.err = start(); shared.err == nil {
+		// Nobody pulls its plug: it need not wait for the disk.
+		if s, shared.err = start("fsync=off", "full_page_writes=off"); shared.err == nil {
 			shared.url, shared.stop = s.URL("postgres"), s.kill
 		}
 	})
@@ -74,10 +79,10 @@ func NewDatabase(t testing.TB) string {
 	return createDatabase(t, shared.url)
 }
 
-// Start starts a server for one test, which may do to it what it wants.
-func Start(t testing.TB) *Server {
+// Start starts a server for one test, which may do to it what it wants. Settings are written as in "fsync=off".
+func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s, err := start()
+	s, err := start(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +160,7 @@ func binaries() (string, error) {
 
 // start makes a cluster in a folder of its own and serves it on a free port. PostgreSQL refuses to run as root, so root
 // lends it the user that Debian's package makes.
-func start() (_ *Server, err error) {
+func start(settings ...string) (_ *Server, err error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -187,14 +192,23 @@ func start() (_ *Server, err error) {
 	if s.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.port), "-k", dir, "-c", "listen_addresses=127.0.0.1",
-		"-c", "max_connections=200", "-c", "shared_buffers=64MB")
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
-	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = dir, s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
+	s.args = []string{"-D", data, "-p", strconv.Itoa(s.port), "-k", dir}
+	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "max_connections=200", "shared_buffers=64MB"}, settings...) {
+		s.args = append(s.args, "-c", setting)
 	}
-	return s, s.await()
+	s.bin, s.credential = bin, credential
+	return s, s.serve()
+}
+
+// serve starts the server's program, and waits until it answers.
+func (s *Server) serve() error {
+	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), s.args...)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	return s.await()
 }
 
 // await waits until the server answers.
@@ -213,7 +227,8 @@ func (s *Server) await() error {
 
 // kill ends the server and removes what it has written.
 func (s *Server) kill() {
-	if s.cmd != nil && s.cmd.Process != nil {
+	if s.cmd != nil && s.cmd.Process != nil && s.cmd.ProcessState == nil {
+		_ = s.cmd.Process.Signal(syscall.SIGCONT)
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // at once, and with its children
 		_ = s.cmd.Wait()
 	}
@@ -221,14 +236,6 @@ func (s *Server) kill() {
 		_ = s.log.Close()
 	}
 	_ = os.RemoveAll(s.dir)
-}
-
-// Signal sends a signal to the server's first process.
-func (s *Server) Signal(t testing.TB, signal syscall.Signal) {
-	t.Helper()
-	if err := s.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // owner returns as whom the server is to run, and gives the folder to that user; nil is the present one.
@@ -258,4 +265,10 @@ func freePort() (int, error) {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Execute runs statements in a database as the superuser.
+func (s *Server) Execute(t testing.TB, database, statements string) {
+	t.Helper()
+	execute(t, s.URL(database), statements)
 }

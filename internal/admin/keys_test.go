@@ -2,151 +2,18 @@ package admin_test
 
 import (
 	"errors"
-	"log/slog"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/key"
-	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/store"
-	"github.com/apikeyd/apikeyd/internal/store/sqlite"
 	"github.com/apikeyd/apikeyd/internal/token"
-)
-
-var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-
-// recorder notes which tokens were thrown out of caches.
-type recorder struct {
-	mu      sync.Mutex
-	changes []store.Change
-}
-
-func (r *recorder) Invalidate(changes []store.Change) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = append(r.changes, changes...)
-}
-
-// take returns what was noted since the last take.
-func (r *recorder) take() []store.Change {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	taken := r.changes
-	r.changes = nil
-	return taken
-}
-
-// house is a service over a real database with two organizations and somebody of every role.
-type house struct {
-	*admin.Service
-	t       *testing.T
-	store   store.Store
-	thrown  *recorder
-	now     time.Time
-	home    int64            // the organization that the tests are about
-	other   int64            // another one
-	users   map[string]int64 // by what they are: "viewer", …, "stranger", "instance admin"
-	foreign key.Key          // a key in the other organization
-	tokens  map[int64]token.Token
-}
-
-func newHouse(t *testing.T) *house {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	h := &house{t: t, store: s, thrown: new(recorder), now: noon, users: map[string]int64{}, tokens: map[int64]token.Token{}}
-	h.Service = admin.New(admin.Options{
-		Store: s, Invalidator: h.thrown, TokenPrefix: "ak", Now: func() time.Time { return h.now },
-		Log: slog.New(slog.DiscardHandler), Passwords: password.NewHasher(1), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour,
-	})
-	h.change(func(tx store.Tx) (err error) {
-		if h.home, err = tx.InsertOrganization(t.Context(), key.Organization{Name: "home", CreatedAt: noon, UpdatedAt: noon}); err != nil {
-			return err
-		}
-		if h.other, err = tx.InsertOrganization(t.Context(), key.Organization{Name: "other", CreatedAt: noon, UpdatedAt: noon}); err != nil {
-			return err
-		}
-		for _, u := range []struct {
-			name string
-			in   int64
-			role key.Role
-		}{
-			{"viewer", h.home, key.Viewer}, {"member", h.home, key.Member}, {"admin", h.home, key.Admin}, {"owner", h.home, key.Owner},
-			{"colleague", h.home, key.Owner}, {"stranger", h.other, key.Owner}, {"instance admin", h.other, key.Viewer},
-		} {
-			id, err := tx.InsertUser(t.Context(), key.User{Email: u.name + "@example.com", InstanceAdmin: u.name == "instance admin", CreatedAt: noon, UpdatedAt: noon})
-			if err != nil {
-				return err
-			}
-			h.users[u.name] = id
-			if err := tx.InsertMember(t.Context(), key.Membership{OrganizationID: u.in, UserID: id, Role: u.role, CreatedAt: noon}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	h.foreign = h.key(h.users["stranger"], h.other, key.AllScopes)
-	return h
-}
-
-func (h *house) change(fn func(store.Tx) error) {
-	h.t.Helper()
-	if _, err := h.store.Update(h.t.Context(), fn); err != nil {
-		h.t.Fatal(err)
-	}
-}
-
-// key puts a key into the database past every rule.
-func (h *house) key(user, organization int64, scopes key.Scopes) key.Key {
-	h.t.Helper()
-	secret := token.New("ak")
-	k := key.Key{Name: "k", Scopes: scopes, OrganizationID: organization, UserID: user, Hint: secret.Hint(), Enabled: true, CreatedAt: noon, UpdatedAt: noon}
-	h.change(func(tx store.Tx) (err error) {
-		k.ID, err = tx.InsertKey(h.t.Context(), k, secret.Digest())
-		return err
-	})
-	h.tokens[k.ID] = secret
-	return k
-}
-
-func (h *house) session(user string) admin.Caller { return admin.Caller{UserID: h.users[user]} }
-
-func (h *house) withKey(user string, organization int64, scopes key.Scopes) admin.Caller {
-	return h.by(h.key(h.users[user], organization, scopes))
-}
-
-// by is a caller who comes with a key.
-func (h *house) by(k key.Key) admin.Caller {
-	return admin.Caller{UserID: k.UserID, Token: h.tokens[k.ID].Digest()}
-}
-
-func codeOf(err error) key.Code {
-	var e *key.Error
-	if errors.As(err, &e) {
-		return e.Code
-	}
-	if err != nil {
-		return key.Code("unexpected: " + err.Error())
-	}
-	return "ok"
-}
-
-const (
-	read   = key.Scopes(key.Read)
-	create = key.Scopes(key.Create)
-	update = key.Scopes(key.Update)
-	remove = key.Scopes(key.Delete)
-	manage = key.Scopes(key.Manage)
 )
 
 // TestWhoMayDoWhatToAKey is the policy: each row is a caller, each column an action on a READ key.
 func TestWhoMayDoWhatToAKey(t *testing.T) {
+	h := newHouse(t)
 	const ok, no, scope = "ok", "not_found", "insufficient_scope"
 	for _, row := range []struct {
 		caller string
@@ -195,7 +62,6 @@ func TestWhoMayDoWhatToAKey(t *testing.T) {
 			name = row.caller + " by a key with " + row.with.String()
 		}
 		t.Run(name+" on "+row.target, func(t *testing.T) {
-			h := newHouse(t)
 			caller := h.session(row.caller)
 			if row.with != 0 {
 				caller = h.withKey(row.caller, map[string]int64{"home": h.home, "other": h.other}[row.from], row.with)
@@ -235,6 +101,7 @@ func TestWhoMayDoWhatToAKey(t *testing.T) {
 }
 
 func TestWhoMayCreateWhichKeys(t *testing.T) {
+	h := newHouse(t)
 	for _, row := range []struct {
 		caller string
 		with   key.Scopes // of the calling key; 0: a session
@@ -267,7 +134,6 @@ func TestWhoMayCreateWhichKeys(t *testing.T) {
 			name = row.caller + " by a key with " + row.with.String()
 		}
 		t.Run(name+" creates "+row.scopes.String()+" in "+row.in, func(t *testing.T) {
-			h := newHouse(t)
 			organizations := map[string]int64{"home": h.home, "other": h.other, "none": 999}
 			caller := h.session(row.caller)
 			if row.with != 0 {
@@ -447,7 +313,7 @@ func TestAPastedTokenIsNotKept(t *testing.T) {
 func TestAChangeOfNothingIsNone(t *testing.T) {
 	h := newHouse(t)
 	k := h.key(h.users["owner"], h.home, read)
-	h.now = noon.Add(time.Hour)
+	h.set(noon.Add(time.Hour))
 	same, on := k.Name, true
 	for _, patch := range []key.Patch{{}, {Name: &same, Enabled: &on, Metadata: []byte("{}")}} {
 		got, err := h.UpdateKey(t.Context(), h.session("owner"), k.ID, patch)
@@ -477,7 +343,7 @@ func TestCallerIsLookedAtInTheTransaction(t *testing.T) {
 			if _, _, err := h.RotateKey(t.Context(), h.session("owner"), id, time.Second); err != nil {
 				t.Fatal(err)
 			}
-			h.now = h.now.Add(time.Second)
+			h.pass(time.Second)
 		},
 		"disabled": func(id int64) {
 			if _, err := h.UpdateKey(t.Context(), h.session("owner"), id, key.Patch{Enabled: &off}); err != nil {
@@ -485,11 +351,11 @@ func TestCallerIsLookedAtInTheTransaction(t *testing.T) {
 			}
 		},
 		"expired": func(id int64) {
-			at := h.now.Add(time.Second)
+			at := h.now().Add(time.Second)
 			if _, err := h.UpdateKey(t.Context(), h.session("owner"), id, key.Patch{ExpiresAt: &at}); err != nil {
 				t.Fatal(err)
 			}
-			h.now = at
+			h.set(at)
 		},
 	} {
 		calling := h.key(h.users["owner"], h.home, key.AllScopes)
@@ -597,22 +463,6 @@ func TestChangesThrowTokensOut(t *testing.T) {
 	h.expectThrown("a delete that failed")
 }
 
-func (h *house) expectThrown(what string, want ...token.Token) {
-	h.t.Helper()
-	got := map[key.Digest]bool{}
-	for _, c := range h.thrown.take() {
-		got[c.Digest] = true
-	}
-	if len(got) != len(want) {
-		h.t.Errorf("%s throws out %d tokens, want %d", what, len(got), len(want))
-	}
-	for _, tok := range want {
-		if !got[tok.Digest()] {
-			h.t.Errorf("%s leaves %v in the caches", what, tok)
-		}
-	}
-}
-
 func TestRotate(t *testing.T) {
 	h := newHouse(t)
 	owner := h.session("owner")
@@ -625,13 +475,13 @@ func TestRotate(t *testing.T) {
 			t.Errorf("grace %v: %v", grace, err)
 		}
 	}
-	h.now = noon.Add(time.Minute)
+	h.set(noon.Add(time.Minute))
 	rotated, second, err := h.RotateKey(t.Context(), owner, k.ID, time.Hour)
-	if err != nil || rotated.ID != k.ID || rotated.Hint != second.Hint() || !rotated.UpdatedAt.Equal(h.now) || !rotated.CreatedAt.Equal(noon) {
+	if err != nil || rotated.ID != k.ID || rotated.Hint != second.Hint() || !rotated.UpdatedAt.Equal(h.now()) || !rotated.CreatedAt.Equal(noon) {
 		t.Fatalf("rotated %+v, %v", rotated, err)
 	}
 	old, err := h.store.RecordByDigest(t.Context(), first.Digest())
-	if err != nil || old.TokenExpiresAt != key.MillisOf(h.now.Add(time.Hour)) {
+	if err != nil || old.TokenExpiresAt != key.MillisOf(h.now().Add(time.Hour)) {
 		t.Errorf("the old token: %+v, %v", old, err)
 	}
 	if _, _, err := h.RotateKey(t.Context(), owner, k.ID, 0); err != nil {
@@ -644,55 +494,11 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-func TestInitialise(t *testing.T) {
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	service := admin.New(admin.Options{Store: s, Invalidator: new(recorder), TokenPrefix: "acme", Now: time.Now})
-	for _, bad := range [][2]string{{"", "x"}, {"no address", "x"}, {"A <a@example.com>", "x"}, {"a@example.com", " "}, {"a@example.com", "a\x00b"}} {
-		if _, err := service.Initialise(t.Context(), bad[0], bad[1]); codeOf(err) != key.Invalid {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	// Whoever comes first makes it, and only they.
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var made []admin.Initialised
-	for range 8 {
-		wg.Go(func() {
-			m, err := service.Initialise(t.Context(), "a@example.com", "Example")
-			mu.Lock()
-			defer mu.Unlock()
-			switch codeOf(err) {
-			case "ok":
-				made = append(made, m)
-			case key.Conflict:
-			default:
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if len(made) != 1 {
-		t.Fatalf("%d initialised the database", len(made))
-	}
-	me, err := service.Me(t.Context(), admin.Caller{UserID: made[0].UserID, Token: made[0].Token.Digest()})
-	if err != nil || !me.User.InstanceAdmin || me.User.Email != "a@example.com" || me.Key.Scopes != key.AllScopes ||
-		len(me.Memberships) != 1 || me.Memberships[0].Role != key.Owner || me.Memberships[0].OrganizationName != "Example" {
-		t.Errorf("me = %+v, %v", me, err)
-	}
-}
-
 func TestClosedStoreIsUnavailable(t *testing.T) {
 	h := newHouse(t)
+	owner := h.session("owner")
 	h.store.Close()
-	_, err := h.Key(t.Context(), h.session("owner"), 1)
-	if codeOf(err) != key.Unavailable {
-		t.Errorf("read: %v", err)
-	}
-	if err := h.DeleteKey(t.Context(), h.session("owner"), 1); codeOf(err) != key.Unavailable {
-		t.Errorf("change: %v", err)
-	}
+	_, err := h.Key(t.Context(), owner, 1)
+	expect(t, "read", err, key.Unavailable)
+	expect(t, "change", h.DeleteKey(t.Context(), owner, 1), key.Unavailable)
 }

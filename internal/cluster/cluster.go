@@ -1,0 +1,345 @@
+// Package cluster is what makes a deleted key dead on every node: leases and acknowledgements.
+//
+// Every node answers checks from memory. It may do so while it holds a lease, which it renews several times before it
+// ends, and a renewal is granted only to a node that has applied every change there is. Whoever changes something waits,
+// after the commit, until each other node has applied the change or its lease has ended. Then it answers.
+//
+// No two clocks are compared. A node counts its lease from before it asked for it; whoever waits counts the same time from
+// after the commit. A renewal that was asked for after the commit is not granted without the change; one that was asked for
+// before it ends no later than the wait. This is lease-based caching (Gray and Cheriton, 1989) with the server's part in
+// the database. docs/consistency.md has the argument at length, and model/ holds it against a model checker.
+//
+// The package knows no database: it is handed store.Nodes.
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/store"
+)
+
+// Cache is what a node answers from.
+type Cache interface {
+	// Invalidate forgets what is known about tokens, and what is being looked up about them. A check that begins after it has
+	// returned does not see what was known before.
+	Invalidate(changes []store.Change)
+	// Forget does so for all tokens.
+	Forget()
+}
+
+// Options are what a Node is made of. Where nothing else is said, a field is required.
+type Options struct {
+	Nodes   store.Nodes
+	Cache   Cache
+	Lease   *Lease
+	Name    string // of this node, for people
+	Version string
+	Now     func() time.Time // with a monotonic clock, like time.Now; the same as the lease's
+	Log     *slog.Logger
+}
+
+// Node is this process as one of the nodes. Its methods are safe for concurrent use.
+type Node struct {
+	o    Options
+	wake chan struct{} // there may be changes to follow
+
+	id atomic.Int64 // this node's, 0 before it has joined
+
+	// Of Run alone.
+	self   store.Node
+	joined bool
+	beat   int64 // the last renewal that is known to have been granted
+	tried  int64 // the last one that was asked for
+
+	mu      sync.Mutex
+	waiters map[chan struct{}]struct{} // changes that wait for other nodes
+	stats   Stats
+}
+
+// Stats are counts since the start.
+type Stats struct {
+	Renewals, Failures int64         // of the lease
+	Applied            int64         // the last change that this node has applied
+	Forgotten          int64         // how often it had to forget everything
+	Waits              int64         // changes that other nodes had to be told of
+	Expiries           int64         // of these, how many had to wait for a lease to end
+	Waited             time.Duration // all of them together
+}
+
+// New returns a node that holds no lease and knows nobody. Run joins the others.
+func New(o Options) *Node {
+	return &Node{o: o, wake: make(chan struct{}, 1), waiters: map[chan struct{}]struct{}{}}
+}
+
+// Stats returns the counts.
+func (n *Node) Stats() Stats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.stats
+}
+
+func (n *Node) count(change func(*Stats)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change(&n.stats)
+}
+
+// Run is the node until ctx ends: it joins, follows, renews, and leaves.
+func (n *Node) Run(ctx context.Context) {
+	var listening sync.WaitGroup
+	listening.Go(func() { n.listen(ctx) })
+	defer listening.Wait()
+
+	every := time.NewTicker(n.o.Lease.length / 4)
+	defer every.Stop()
+	tidy := time.NewTicker(tidyEvery)
+	defer tidy.Stop()
+	for well := true; ; {
+		err := n.step(ctx)
+		if failed := err != nil && ctx.Err() == nil; failed && well {
+			n.o.Log.Warn("the lease cannot be renewed; once it ends, checks are answered by the database alone", "error", err)
+			well = false
+		} else if err == nil && !well {
+			n.o.Log.Info("the lease is renewed again")
+			well = true
+		}
+		select {
+		case <-ctx.Done():
+			n.leave()
+			return
+		case <-n.wake:
+		case <-every.C:
+		case <-tidy.C:
+			n.tidy(ctx)
+		}
+	}
+}
+
+const (
+	tidyEvery = 10 * time.Second
+	// unrenewed is after how long a node that does not renew is taken for gone. It is by the database's clock, and far beyond
+	// any lease.
+	unrenewed = time.Hour
+	// leaveTimeout is how long the last word may take.
+	leaveTimeout = 2 * time.Second
+)
+
+func (n *Node) tidy(ctx context.Context) {
+	if err := n.o.Nodes.Tidy(ctx, unrenewed); err != nil && ctx.Err() == nil {
+		n.o.Log.Debug("the list of nodes cannot be tidied", "error", err)
+	}
+}
+
+// leave gives up the lease, and then says so: in this order, nobody needs to wait for it any more.
+func (n *Node) leave() {
+	n.o.Lease.end()
+	if !n.joined {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := n.o.Nodes.Leave(ctx, n.self.ID); err != nil {
+		n.o.Log.Warn("could not leave the cluster: a change may have to wait for the lease to end", "error", err)
+	}
+}
+
+// step brings the node up to date and renews its lease.
+func (n *Node) step(ctx context.Context) error {
+	err := n.renew(ctx)
+	n.count(func(s *Stats) {
+		s.Applied = n.self.Applied
+		if err != nil {
+			s.Failures++
+		} else {
+			s.Renewals++
+		}
+	})
+	return err
+}
+
+// tries is how often a renewal is asked for in a row where others change things in between.
+const tries = 10
+
+func (n *Node) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, n.o.Lease.length)
+	defer cancel()
+	for range tries {
+		if err := n.follow(ctx); err != nil {
+			return err
+		}
+		asked := n.o.Now() // before: the answer may take its time
+		n.tried++
+		renewed, known, err := n.o.Nodes.Renew(ctx, n.self.ID, n.beat, n.tried, n.self.Applied)
+		switch {
+		case err != nil:
+			return err
+		case renewed:
+			n.beat = n.tried
+			n.o.Lease.extend(asked)
+			return nil
+		case !known: // the row is gone, or the database is an older one
+			n.forget("this node is not known to the database any more")
+			n.joined = false
+		}
+	}
+	return errBusy
+}
+
+// follow applies the changes that the node lacks, after it has joined where it has not.
+func (n *Node) follow(ctx context.Context) error {
+	if !n.joined {
+		if err := n.join(ctx); err != nil {
+			return err
+		}
+	}
+	feed, err := n.o.Nodes.Follow(ctx, n.self.Applied)
+	if err != nil {
+		return err
+	}
+	if feed.Gap {
+		n.forget("changes are missing from the database")
+	} else if len(feed.Digests) > 0 {
+		n.o.Cache.Invalidate(changesOf(feed.Digests))
+	}
+	n.self.Applied = feed.Last
+	return nil
+}
+
+func (n *Node) join(ctx context.Context) error {
+	if n.self.ID != 0 { // nobody needs to wait for what it was before
+		if err := n.o.Nodes.Leave(ctx, n.self.ID); err != nil {
+			return err
+		}
+	}
+	self, err := n.o.Nodes.Join(ctx, store.Node{Name: n.o.Name, Version: n.o.Version, Lease: n.o.Lease.length, StartedAt: n.o.Now()})
+	if err != nil {
+		return err
+	}
+	n.o.Cache.Forget() // it may hold what changed before the node was counted among those that are told
+	n.self, n.beat, n.tried, n.joined = self, 0, 0, true
+	n.id.Store(self.ID)
+	return nil
+}
+
+// forget empties the cache, which may lack changes that nobody can tell of any more, and gives up the lease with it.
+func (n *Node) forget(reason string) {
+	n.o.Lease.end()
+	n.o.Cache.Forget()
+	n.count(func(s *Stats) { s.Forgotten++ })
+	n.o.Log.Warn("everything in the cache is forgotten", "reason", reason)
+}
+
+// Invalidate forgets what is known about tokens that changed, here and on every other node. When it returns, no check that
+// begins afterwards is answered from what was known before, on any node.
+func (n *Node) Invalidate(changes []store.Change) {
+	committed := n.o.Now()
+	n.o.Cache.Invalidate(changes)
+	var last int64
+	for i := range changes {
+		last = max(last, changes[i].ID)
+	}
+	if last != 0 {
+		n.await(committed, last)
+	}
+}
+
+// await waits until every other node has applied a change or its lease has ended.
+func (n *Node) await(committed time.Time, change int64) {
+	word := n.subscribe()
+	defer n.unsubscribe(word)
+	w := wait{seen: map[int64]sighting{}}
+	for {
+		if limit := MaxLease + margin(MaxLease); !w.known && n.o.Now().Sub(committed) >= limit {
+			n.waited(n.o.Now().Sub(committed), "the database cannot say which nodes there are")
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		behind, err := n.o.Nodes.Behind(ctx, change, n.id.Load())
+		cancel()
+		now := n.o.Now()
+		if err == nil {
+			w.look(behind, now)
+		}
+		if pending, ended := w.pending(now); w.known && !pending {
+			n.waited(now.Sub(committed), ended)
+			n.expel(w)
+			return
+		}
+		select {
+		case <-word:
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+const (
+	askTimeout = time.Second
+	askAgain   = 20 * time.Millisecond // where a notification got lost, and while a lease is being waited for
+)
+
+// wait is whom a change waits for, as far as is known.
+type wait struct {
+	known  bool // the database has said who there is
+	behind []store.Node
+	seen   map[int64]sighting // by node, the first time
+}
+
+// sighting is when the database had answered that a node's last renewal was the one with this beat. A lease that was granted with
+// it was asked for before.
+type sighting struct {
+	at   time.Time
+	beat int64
+}
+
+// look notes which nodes the database has said are behind.
+func (w *wait) look(behind []store.Node, now time.Time) {
+	w.behind, w.known = behind, true
+	for _, b := range behind {
+		if _, ok := w.seen[b.ID]; !ok {
+			w.seen[b.ID] = sighting{at: now, beat: b.Beat}
+		}
+	}
+}
+
+// pending reports whether there is a node whose lease may not have ended yet, and names one of those whose lease has.
+func (w *wait) pending(now time.Time) (pending bool, ended string) {
+	for _, b := range w.behind {
+		if now.Sub(w.seen[b.ID].at) < b.Lease+margin(b.Lease) {
+			pending = true
+		} else {
+			ended = b.Name
+		}
+	}
+	return pending, ended
+}
+
+// expel removes the nodes whose leases were waited for, so that the next change does not wait for them as well. They join anew
+// when they are able to. One that has renewed meanwhile without the change shows that the change was not made after all, as may
+// be where the outcome of the commit was unknown; it holds a lease, and must go on being waited for.
+func (n *Node) expel(w wait) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	for _, b := range w.behind {
+		if err := n.o.Nodes.Expel(ctx, b.ID, w.seen[b.ID].beat); err != nil {
+			n.o.Log.Debug("a node cannot be removed", "node", b.Name, "error", err)
+		}
+	}
+}
+
+// waited counts a change that other nodes had to be told of; ended is whose lease had to end for it.
+func (n *Node) waited(took time.Duration, ended string) {
+	n.count(func(s *Stats) {
+		s.Waits++
+		s.Waited += took
+		if ended != "" {
+			s.Expiries++
+		}
+	})
+	if ended != "" {
+		n.o.Log.Warn("a change had to wait for a lease to end", "node", ended, "waited", took)
+	}
+}

@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+)
+
+// Node is a process that may answer checks from memory, as the others know it.
+type Node struct {
+	ID        int64
+	Name      string // for people
+	Version   string
+	Lease     time.Duration // how long a renewal lets it answer, by its own clock
+	Beat      int64         // the number of its last renewal
+	Applied   int64         // the last change that it has applied
+	StartedAt time.Time
+	RenewedAt time.Time // by the database's clock, for people
+}
+
+// Feed is what happened since a node has looked last.
+type Feed struct {
+	Digests []key.Digest // of the tokens that changed, in the order of the changes
+	Last    int64        // the number of the last change
+	// Gap: changes are missing, because they were deleted since or the database is an older one. Whoever asked must forget all.
+	Gap bool
+}
+
+// Nodes is where the nodes of a cluster leave word for each other: in the database itself, so that what they know of each
+// other is as true as what they share. internal/cluster says what for.
+//
+// Changes are numbered by Update in the order of commits: a reader that has seen change n has seen all below it.
+type Nodes interface {
+	// Join adds a node, whose ID and Applied are given: the number of the last change. Its beat is 0.
+	Join(ctx context.Context, n Node) (Node, error)
+	// Leave removes a node; one that is gone is no error.
+	Leave(ctx context.Context, id int64) error
+
+	// Follow returns the changes behind after.
+	Follow(ctx context.Context, after int64) (Feed, error)
+
+	// Renew sets the beat of a node to beat, and what it has applied, where applied is the number of the last change still, and
+	// its beat is from oldest to beat-1. It reports whether it did. Where it did not, known reports whether the node is there
+	// with such a beat: it only has to follow.
+	//
+	// The decision MUST be made as of a moment behind the call: where it says yes, every change that was committed before Renew
+	// was called is one the node has applied.
+	Renew(ctx context.Context, id, oldest, beat, applied int64) (renewed, known bool, err error)
+
+	// Expel removes a node whose lease has ended for certain, given that it has not renewed since its beat was seen: nobody waits
+	// for it any more, and it cannot renew. One with another beat stays.
+	Expel(ctx context.Context, id, beat int64) error
+
+	// Behind returns the nodes but one that have not applied a change.
+	Behind(ctx context.Context, change, except int64) ([]Node, error)
+	// List returns all nodes, in the order of their ids, and the number of the last change.
+	List(ctx context.Context) ([]Node, int64, error)
+
+	// Tidy removes nodes that were not renewed for long, and changes that all nodes have applied.
+	Tidy(ctx context.Context, unrenewed time.Duration) error
+
+	// Listen calls changed when there may be changes that a node has not seen, and applied when a node may have applied some,
+	// until ctx ends; it returns nothing else than why it could not go on. Word may get lost: it only saves waiting.
+	Listen(ctx context.Context, changed, applied func()) error
+}

@@ -1,0 +1,230 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+)
+
+// The channels of notifications.
+const (
+	changedChannel = "apikeyd_changed"
+	appliedChannel = "apikeyd_applied"
+)
+
+var _ store.Nodes = (*Store)(nil)
+
+// micros is the time by the database's clock, in microseconds since 1970.
+const micros = `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+
+// nodeConnections is how many connections nodes use at most to leave word for each other.
+const nodeConnections = 2
+
+// nodeTimeout is how long a statement about nodes may take. A lease is not much longer.
+const nodeTimeout = 2 * time.Second
+
+// bounded bounds a statement about nodes.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, nodeTimeout)
+}
+
+// done returns the error of a statement about nodes as the storage contract names it.
+func (s *Store) done(ctx context.Context, err error) error {
+	if err = failure(err); ctx.Err() == nil {
+		s.watch.saw(err)
+	}
+	return err
+}
+
+// Join adds a node.
+func (s *Store) Join(ctx context.Context, n store.Node) (store.Node, error) {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	err := s.nodes.QueryRow(limited, `
+		INSERT INTO nodes (node_name, version, lease_ms, beat, applied_id, started_at, renewed_at)
+		SELECT $1, $2, $3, 0, last_id, $4, `+micros+` FROM change_extent WHERE one = 1
+		RETURNING node_id, applied_id`, n.Name, n.Version, n.Lease.Milliseconds(), n.StartedAt.UnixMicro()).Scan(&n.ID, &n.Applied)
+	return n, s.done(ctx, err)
+}
+
+// Leave removes a node.
+func (s *Store) Leave(ctx context.Context, id int64) error {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.nodes.Exec(limited, `DELETE FROM nodes WHERE node_id = $1`, id)
+	if err == nil {
+		_, err = s.nodes.Exec(limited, `SELECT pg_notify($1, '')`, appliedChannel) // nobody has to wait for it any more
+	}
+	return s.done(ctx, err)
+}
+
+// Follow returns the changes behind after. Extent and changes are read by one statement, and so as of one moment.
+func (s *Store) Follow(ctx context.Context, after int64) (feed store.Feed, err error) {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	rows, err := s.nodes.Query(limited, `
+		SELECT e.pruned_id, e.last_id, c.digest
+		FROM change_extent e LEFT JOIN changes c ON c.change_id > $1
+		WHERE e.one = 1 ORDER BY c.change_id`, after)
+	if err != nil {
+		return feed, s.done(ctx, err)
+	}
+	var pruned int64
+	var digest []byte
+	_, err = pgx.ForEachRow(rows, []any{&pruned, &feed.Last, &digest}, func() error {
+		var d key.Digest
+		switch {
+		case digest == nil: // there is none
+			return nil
+		case copy(d[:], digest) != len(d):
+			return fmt.Errorf("a digest has %d bytes, not %d", len(digest), len(d))
+		}
+		feed.Digests = append(feed.Digests, d)
+		return nil
+	})
+	feed.Gap = after < pruned || after > feed.Last || feed.Last-after != int64(len(feed.Digests))
+	return feed, s.done(ctx, err)
+}
+
+// Renew renews a node. PostgreSQL looks at the last change as of the beginning of the statement, or later.
+func (s *Store) Renew(ctx context.Context, id, oldest, beat, applied int64) (renewed, known bool, err error) {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	// The other nodes are told where the node has got on: somebody may be waiting for it.
+	var told *string
+	err = s.nodes.QueryRow(limited, `
+		WITH was AS (
+			SELECT applied_id FROM nodes WHERE node_id = $1
+		), renewed AS (
+			UPDATE nodes SET beat = $3, applied_id = $4, renewed_at = `+micros+`
+			WHERE node_id = $1 AND beat >= $2 AND beat < $3 AND $4 = (SELECT last_id FROM change_extent WHERE one = 1)
+			RETURNING applied_id
+		)
+		SELECT EXISTS (SELECT 1 FROM renewed),
+			EXISTS (SELECT 1 FROM nodes WHERE node_id = $1 AND beat >= $2 AND beat < $3),
+			(SELECT pg_notify('`+appliedChannel+`', '')::text FROM renewed, was WHERE was.applied_id < renewed.applied_id)`,
+		id, oldest, beat, applied).Scan(&renewed, &known, &told)
+	return renewed, known, s.done(ctx, err)
+}
+
+// Expel removes a node that has not renewed since.
+func (s *Store) Expel(ctx context.Context, id, beat int64) error {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.nodes.Exec(limited, `DELETE FROM nodes WHERE node_id = $1 AND beat = $2`, id, beat)
+	return s.done(ctx, err)
+}
+
+const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at`
+
+func scanNode(row pgx.CollectableRow) (n store.Node, err error) {
+	var lease, started, renewed int64
+	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed)
+	n.Lease = time.Duration(lease) * time.Millisecond
+	n.StartedAt, n.RenewedAt = time.UnixMicro(started).UTC(), time.UnixMicro(renewed).UTC()
+	return n, err
+}
+
+// Behind returns the nodes but one that have not applied a change.
+func (s *Store) Behind(ctx context.Context, change, except int64) ([]store.Node, error) {
+	return s.listNodes(ctx, `SELECT `+nodeColumns+` FROM nodes WHERE applied_id < $1 AND node_id <> $2 ORDER BY node_id`, change, except)
+}
+
+func (s *Store) listNodes(ctx context.Context, query string, args ...any) ([]store.Node, error) {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	rows, err := s.nodes.Query(limited, query, args...)
+	if err != nil {
+		return nil, s.done(ctx, err)
+	}
+	nodes, err := pgx.CollectRows(rows, scanNode)
+	return nodes, s.done(ctx, err)
+}
+
+// List returns all nodes and the number of the last change.
+func (s *Store) List(ctx context.Context) (nodes []store.Node, last int64, err error) {
+	if nodes, err = s.listNodes(ctx, `SELECT `+nodeColumns+` FROM nodes ORDER BY node_id`); err != nil {
+		return nil, 0, err
+	}
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	err = s.nodes.QueryRow(limited, `SELECT last_id FROM change_extent WHERE one = 1`).Scan(&last)
+	return nodes, last, s.done(ctx, err)
+}
+
+// Tidy removes nodes that were not renewed for long, and changes that all nodes have applied.
+func (s *Store) Tidy(ctx context.Context, unrenewed time.Duration) error {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.nodes.Exec(limited, `DELETE FROM nodes WHERE renewed_at < `+micros+` - $1`, unrenewed.Microseconds())
+	if err != nil {
+		return s.done(ctx, err)
+	}
+	_, err = s.nodes.Exec(limited, `
+		WITH pruned AS (
+			UPDATE change_extent SET pruned_id = (SELECT coalesce(min(applied_id), last_id) FROM nodes)
+			WHERE one = 1 AND pruned_id < (SELECT coalesce(min(applied_id), last_id) FROM nodes)
+			RETURNING pruned_id
+		)
+		DELETE FROM changes WHERE change_id <= (SELECT pruned_id FROM pruned)`)
+	return s.done(ctx, err)
+}
+
+// Listen waits for notifications on a connection of its own.
+func (s *Store) Listen(ctx context.Context, changed, applied func()) error {
+	conn, err := connect(ctx, uncancelled(s.dsn.connections()))
+	if err != nil {
+		return s.watch.saw(err)
+	}
+	defer hangUp(conn)
+	for _, channel := range []string{changedChannel, appliedChannel} {
+		if err := s.listenTo(ctx, conn, channel); err != nil {
+			return err
+		}
+	}
+	// What was said before is not repeated.
+	changed()
+	applied()
+	for {
+		if err := s.wait(ctx, conn, changed, applied); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) listenTo(ctx context.Context, conn *pgx.Conn, channel string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := conn.Exec(ctx, `LISTEN `+channel)
+	return failure(err)
+}
+
+// quiet is how long nothing may be heard before it is looked whether the connection is there still.
+const quiet = 5 * time.Second
+
+func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed, applied func()) error {
+	waiting, cancel := context.WithTimeout(ctx, quiet)
+	defer cancel()
+	n, err := conn.WaitForNotification(waiting)
+	switch {
+	case err == nil && n.Channel == changedChannel:
+		changed()
+	case err == nil:
+		applied()
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		alive, cancel := context.WithTimeout(ctx, pingTimeout)
+		defer cancel()
+		return failure(conn.Ping(alive))
+	default:
+		return failure(err)
+	}
+	return nil
+}

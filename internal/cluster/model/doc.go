@@ -1,5 +1,5 @@
 // Package model holds the protocol of internal/cluster against a model checker: protocol.pml says what the nodes and the
-// database do, and the test has spin go through every order in which they may do it. It shows two things: that promise of
+// database do, and the test has spin go through every order in which they may do it. It shows two things: that the promise of
 // a deleted key's death holds in all of them, and that it does not hold any more when one of the rules is broken. A
 // counterexample is printed step by step.
 //

@@ -88,7 +88,7 @@ func bareRecord(b *testing.B, pool *pgxpool.Pool, digest key.Digest) error {
 // BenchmarkCreate is a create as it comes from 64 clients: the caller is looked up, a key and its token are inserted, and
 // an entry is added to the audit log, all durable. Its floor inserts the key and its token alone.
 func BenchmarkCreate(b *testing.B) {
-	dsn := postgrestest.NewDatabase(b)
+	dsn := postgrestest.Start(b).NewDatabase(b) // waits for its disk
 	s := openFilled(b, dsn, 1000)
 	pool := barePool(b, dsn, 64)
 	var n atomic.Int64

@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -194,7 +196,7 @@ func (*reads) Insert(context.Context, sqlstore.Statement, ...any) (int64, error)
 }
 
 func one(ctx context.Context, conn *pgx.Conn, s sqlstore.Statement, scan func(sqlstore.Row) error, args []any) error {
-	return statementFailure(s, scan(conn.QueryRow(ctx, texts[s], args...)))
+	return statementFailure(s, scan(row{conn.QueryRow(ctx, texts[s], args...)}))
 }
 
 func each(ctx context.Context, conn *pgx.Conn, s sqlstore.Statement, scan func(sqlstore.Row) error, args []any) error {
@@ -204,9 +206,30 @@ func each(ctx context.Context, conn *pgx.Conn, s sqlstore.Statement, scan func(s
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := scan(rows); err != nil {
+		if err := scan(row{rows}); err != nil {
 			return statementFailure(s, err)
 		}
 	}
 	return statementFailure(s, rows.Err())
+}
+
+// row is a row of an answer. It reads values that may be NULL as the driver reads its own: by way of database/sql each would cost as
+// much as all the rest of the row.
+type row struct{ sqlstore.Row }
+
+// Scan reads the row.
+func (r row) Scan(dest ...any) error {
+	for i, d := range dest {
+		switch d := d.(type) {
+		case *sql.NullInt64:
+			dest[i] = (*pgtype.Int8)(d)
+		case *sql.NullString:
+			dest[i] = (*pgtype.Text)(d)
+		case *sql.NullBool:
+			dest[i] = (*pgtype.Bool)(d)
+		case interface{ Null() *sql.NullInt64 }:
+			dest[i] = (*pgtype.Int8)(d.Null())
+		}
+	}
+	return r.Row.Scan(dest...)
 }

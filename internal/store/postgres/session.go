@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -32,6 +35,10 @@ type session struct {
 	used   time.Time // when it was used last
 	warned bool      // the server has given a warning
 	tx     transaction
+	// extent is where the audit log ends, as it was read with the turn; nil: it has to be read.
+	extent sqlstore.Row
+	// late are statements that are sent with the next one: those whose answer nobody waits for.
+	late *pgx.Batch
 }
 
 // transaction is what a transaction can be recognized by after its connection was lost.
@@ -98,14 +105,14 @@ func (s *session) alive() bool {
 // and until it ends there is nothing that could be committed.
 const beginTransaction = `BEGIN ISOLATION LEVEL READ COMMITTED`
 
-// takeTurn locks the row that stands for the turn to write.
-const takeTurn = `SELECT pg_current_xact_id()::text FROM audit_extent WHERE one = 1 FOR UPDATE`
+// takeTurn locks the row that stands for the turn to write, and reads it for whoever asks where the audit log ends.
+var takeTurn = strings.Replace(texts[sqlstore.SelectAuditExtent], "FROM", ", pg_current_xact_id()::text FROM", 1) + ` FOR UPDATE`
 
 func (s *session) begin() error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	s.tx = transaction{}
+	s.tx, s.extent, s.late = transaction{}, nil, nil
 	ctx, cancel := s.within(turnTimeout + time.Second)
 	defer cancel()
 	batch := new(pgx.Batch)
@@ -114,13 +121,70 @@ func (s *session) begin() error {
 	results := s.conn.SendBatch(ctx, batch)
 	_, err := results.Exec()
 	if err == nil {
-		err = results.QueryRow().Scan(&s.tx.xid)
+		err = s.take(results)
 	}
 	if err = errors.Join(err, results.Close()); err != nil {
 		s.Rollback()
 		return failure(err)
 	}
 	return nil
+}
+
+// take reads the answer to takeTurn.
+func (s *session) take(results pgx.BatchResults) error {
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return errors.Join(rows.Err(), errNoTurn)
+	}
+	last := len(rows.RawValues()) - 1
+	s.extent = keep(rows, last)
+	s.tx.xid = string(rows.RawValues()[last])
+	return nil
+}
+
+var errNoTurn = errors.New("the row that stands for the turn to write is gone")
+
+// kept is a row that was kept from an answer.
+type kept struct {
+	types  *pgtype.Map
+	fields []pgconn.FieldDescription
+	values [][]byte
+}
+
+// keep keeps the first n columns of a row.
+func keep(rows pgx.Rows, n int) kept {
+	k := kept{types: rows.Conn().TypeMap(), fields: slices.Clone(rows.FieldDescriptions()[:n]), values: make([][]byte, n)}
+	for i := range k.values {
+		k.values[i] = slices.Clone(rows.RawValues()[i])
+	}
+	return k
+}
+
+// Scan reads the row.
+func (k kept) Scan(dest ...any) error { return pgx.ScanRow(k.types, k.fields, k.values, dest...) }
+
+// later has a statement sent with the next one.
+func (s *session) later(st sqlstore.Statement, args []any) {
+	if s.late == nil {
+		s.late = new(pgx.Batch)
+	}
+	s.late.Queue(texts[st], args...)
+}
+
+// send sends what was left for later.
+func (s *session) send() error {
+	if s.late == nil {
+		return nil
+	}
+	batch := s.late
+	s.late = nil
+	ctx, cancel := s.within(queryTimeout + time.Duration(batch.Len())*rowTime)
+	defer cancel()
+	return failure(s.conn.SendBatch(ctx, batch).Close())
 }
 
 // announce adds changes behind the last one. Their numbers have no gaps and rise in the order of commits, because the turn
@@ -137,6 +201,9 @@ const announce = `
 
 // Announce adds changes to what other nodes follow.
 func (s *session) Announce(digests []key.Digest) (last int64, err error) {
+	if err := s.send(); err != nil {
+		return 0, err
+	}
 	list := make([][]byte, len(digests))
 	for i := range digests {
 		list[i] = digests[i][:]
@@ -178,10 +245,21 @@ var errNotReplicated = errors.New("the server gave a warning: the commit may not
 // An error that ends the connection says nothing: the server may have committed before. A warning says that a commit is on this
 // server and on no other, if there must be another, so that it is not kept where this one is lost.
 func (s *session) commit() (answer, error) {
-	s.warned = false
-	ctx, cancel := s.timeout()
+	if s.late == nil {
+		s.late = new(pgx.Batch)
+	}
+	batch := s.late
+	s.late, s.warned = nil, false
+	batch.Queue(`COMMIT`)
+	ctx, cancel := s.within(queryTimeout + time.Duration(batch.Len())*rowTime)
 	defer cancel()
-	tag, err := s.conn.Exec(ctx, `COMMIT`)
+	results := s.conn.SendBatch(ctx, batch)
+	var tag pgconn.CommandTag
+	var err error
+	for i := 0; i < batch.Len() && err == nil; i++ {
+		tag, err = results.Exec()
+	}
+	err = errors.Join(err, results.Close())
 	s.used = time.Now()
 	switch {
 	case err == nil && tag.String() != "COMMIT": // the server rolls back what has failed, and says so without an error
@@ -190,8 +268,8 @@ func (s *session) commit() (answer, error) {
 		return unknown, errNotReplicated
 	case err == nil:
 		return yes, nil
-	case !s.conn.IsClosed():
-		return no, failure(err)
+	case !s.conn.IsClosed(): // COMMIT, or something before it, was refused
+		return no, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return unknown, err
 }
@@ -236,6 +314,12 @@ func (s *session) timeoutOf(st sqlstore.Statement) (context.Context, context.Can
 
 // One gives the first row of the answer to scan.
 func (s *session) One(_ context.Context, st sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	if st == sqlstore.SelectAuditExtent && s.extent != nil {
+		return scan(row{s.extent})
+	}
+	if err := s.send(); err != nil {
+		return err
+	}
 	ctx, cancel := s.timeout()
 	defer cancel()
 	return one(ctx, s.conn, st, scan, args)
@@ -243,15 +327,27 @@ func (s *session) One(_ context.Context, st sqlstore.Statement, scan func(sqlsto
 
 // Each gives every row of the answer to scan.
 func (s *session) Each(_ context.Context, st sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	if err := s.send(); err != nil {
+		return err
+	}
 	ctx, cancel := s.timeoutOf(st)
 	defer cancel()
 	return each(ctx, s.conn, st, scan, args)
 }
 
-// Exec returns how many rows were changed.
+// Exec returns how many rows were changed. Where the audit log ends is written behind its entries, and with them.
 func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (int64, error) {
-	if st == sqlstore.UpdateAuditLast {
+	switch st {
+	case sqlstore.UpdateAuditLast:
 		s.tx.auditID, s.tx.auditHash = args[0].(int64), args[1].([]byte)
+		s.extent = nil
+		s.later(st, args)
+		return 1, nil
+	case sqlstore.UpdateAuditPruned:
+		s.extent = nil
+	}
+	if err := s.send(); err != nil {
+		return 0, err
 	}
 	ctx, cancel := s.timeoutOf(st)
 	defer cancel()
@@ -262,22 +358,23 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 // rowTime is what a row more may take.
 const rowTime = 5 * time.Millisecond
 
-// ExecEach runs a statement once for each list of arguments, all of them on one way to the server and back.
+// ExecEach runs a statement once for each list of arguments, all of them on one way to the server and back. Entries of the audit log
+// go with the commit.
 func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]any) error {
-	if len(args) == 0 {
+	for _, row := range args {
+		s.later(st, row)
+	}
+	if st == sqlstore.InsertAudit {
 		return nil
 	}
-	batch := new(pgx.Batch)
-	for _, row := range args {
-		batch.Queue(texts[st], row...)
-	}
-	ctx, cancel := s.within(queryTimeout + time.Duration(len(args))*rowTime)
-	defer cancel()
-	return statementFailure(st, s.conn.SendBatch(ctx, batch).Close())
+	return s.send()
 }
 
 // Insert returns the id of the new row.
 func (s *session) Insert(_ context.Context, st sqlstore.Statement, args ...any) (id int64, err error) {
+	if err := s.send(); err != nil {
+		return 0, err
+	}
 	ctx, cancel := s.timeout()
 	defer cancel()
 	err = s.conn.QueryRow(ctx, texts[st], args...).Scan(&id)

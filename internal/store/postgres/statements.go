@@ -23,7 +23,8 @@ func text(s sqlstore.Statement) string {
 	case sqlstore.InsertOrganization:
 		return s.Text() + ` RETURNING organization_id`
 	case sqlstore.InsertKey:
-		return s.Text() + ` RETURNING key_id`
+		return `WITH added AS (` + s.Text() + ` RETURNING key_id)
+			INSERT INTO tokens (digest, key_id) SELECT $12, key_id FROM added RETURNING key_id`
 	case sqlstore.InsertSession:
 		return s.Text() + ` RETURNING session_id`
 	case sqlstore.ListMemberships:

@@ -139,11 +139,19 @@ func (s *session) ExecEach(ctx context.Context, st sqlstore.Statement, args [][]
 	return nil
 }
 
-// Insert returns the id of the new row.
+// Insert returns the id of the new row. A key and its token are two statements.
 func (s *session) Insert(ctx context.Context, st sqlstore.Statement, args ...any) (int64, error) {
+	var digest any
+	if st == sqlstore.InsertKey {
+		args, digest = args[:len(args)-1], args[len(args)-1]
+	}
 	result, err := s.exec(ctx, st, args)
 	if err != nil {
 		return 0, err
 	}
-	return result.LastInsertId()
+	id, err := result.LastInsertId()
+	if err == nil && digest != nil {
+		_, err = s.exec(ctx, sqlstore.InsertToken, []any{digest, id})
+	}
+	return id, err
 }

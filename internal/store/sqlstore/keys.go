@@ -58,15 +58,8 @@ func lower(s string) string {
 
 // InsertKey adds a key with its token.
 func (t *Tx) InsertKey(ctx context.Context, k key.Key, digest key.Digest) (int64, error) {
-	id, err := t.run.Insert(ctx, InsertKey, k.Name, int64(k.Scopes), k.OrganizationID, k.UserID, k.Hint, k.Enabled,
-		micros(k.ExpiresAt), micros(k.LastUsedAt), micros(k.CreatedAt), micros(k.UpdatedAt), text(k.Metadata))
-	if err != nil {
-		return 0, err
-	}
-	if _, err := t.run.Exec(ctx, InsertToken, digest[:], id); err != nil {
-		return 0, err
-	}
-	return id, nil
+	return t.run.Insert(ctx, InsertKey, k.Name, int64(k.Scopes), k.OrganizationID, k.UserID, k.Hint, k.Enabled,
+		micros(k.ExpiresAt), micros(k.LastUsedAt), micros(k.CreatedAt), micros(k.UpdatedAt), text(k.Metadata), digest[:])
 }
 
 // UpdateKey writes what can change about a key.

@@ -74,6 +74,8 @@ const (
 	InsertUser
 	InsertOrganization
 	InsertMember
+	// InsertKey takes $12 the digest of a token beside the columns of the key, and adds that as InsertToken does. Each database has
+	// its own way of adding both.
 	InsertKey
 	InsertToken
 	InsertIdentity

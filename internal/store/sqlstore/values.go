@@ -18,6 +18,9 @@ func micros(t time.Time) any {
 // moment is a nullable time as it is stored.
 type moment struct{ sql.NullInt64 }
 
+// Null returns what a database that does not know the type can put the number in.
+func (m *moment) Null() *sql.NullInt64 { return &m.NullInt64 }
+
 // Time returns the time in UTC, and a zero time for NULL.
 func (m moment) Time() time.Time {
 	if !m.Valid {

@@ -121,16 +121,13 @@ func (n *Node) Run(ctx context.Context) {
 
 const (
 	tidyEvery = 10 * time.Second
-	// unrenewed is after how long a node that does not renew is taken for gone. It is by the database's clock, and far beyond
-	// any lease.
-	unrenewed = time.Hour
 	// leaveTimeout is how long the last word may take.
 	leaveTimeout = 2 * time.Second
 )
 
 func (n *Node) tidy(ctx context.Context) {
-	if err := n.o.Nodes.Tidy(ctx, unrenewed); err != nil && ctx.Err() == nil {
-		n.o.Log.Debug("the list of nodes cannot be tidied", "error", err)
+	if err := n.o.Nodes.Tidy(ctx); err != nil && ctx.Err() == nil {
+		n.o.Log.Debug("old changes cannot be removed", "error", err)
 	}
 }
 

@@ -167,7 +167,7 @@ func (d *database) List(context.Context) ([]store.Node, int64, error) {
 	return slices.Collect(maps.Values(d.rows)), d.last, nil
 }
 
-func (d *database) Tidy(context.Context, time.Duration) error { return nil }
+func (d *database) Tidy(context.Context) error { return nil }
 
 func (d *database) Listen(ctx context.Context, changed, applied func()) error {
 	d.mu.Lock()

@@ -57,8 +57,8 @@ type Nodes interface {
 	// List returns all nodes, in the order of their ids, and the number of the last change.
 	List(ctx context.Context) ([]Node, int64, error)
 
-	// Tidy removes nodes that were not renewed for long, and changes that all nodes have applied.
-	Tidy(ctx context.Context, unrenewed time.Duration) error
+	// Tidy removes changes that all nodes have applied.
+	Tidy(ctx context.Context) error
 
 	// Listen calls changed when there may be changes that a node has not seen, and applied when a node may have applied some,
 	// until ctx ends; it returns nothing else than why it could not go on. Word may get lost: it only saves waiting.

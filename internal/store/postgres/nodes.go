@@ -158,15 +158,11 @@ func (s *Store) List(ctx context.Context) (nodes []store.Node, last int64, err e
 	return nodes, last, s.done(ctx, err)
 }
 
-// Tidy removes nodes that were not renewed for long, and changes that all nodes have applied.
-func (s *Store) Tidy(ctx context.Context, unrenewed time.Duration) error {
+// Tidy removes changes that all nodes have applied.
+func (s *Store) Tidy(ctx context.Context) error {
 	limited, cancel := bounded(ctx)
 	defer cancel()
-	_, err := s.nodes.Exec(limited, `DELETE FROM nodes WHERE renewed_at < `+micros+` - $1`, unrenewed.Microseconds())
-	if err != nil {
-		return s.done(ctx, err)
-	}
-	_, err = s.nodes.Exec(limited, `
+	_, err := s.nodes.Exec(limited, `
 		WITH pruned AS (
 			UPDATE change_extent SET pruned_id = (SELECT coalesce(min(applied_id), last_id) FROM nodes)
 			WHERE one = 1 AND pruned_id < (SELECT coalesce(min(applied_id), last_id) FROM nodes)

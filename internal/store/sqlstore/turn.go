@@ -103,10 +103,13 @@ func (t *turn) Insert(_ context.Context, s Statement, args ...any) (int64, error
 	if err := t.may(); err != nil {
 		return 0, err
 	}
+	t.wrote = true // perhaps before it fails
 	id, err := t.session.Insert(context.Background(), s, args...)
 	if err != nil {
 		return 0, t.fail(err)
 	}
-	t.wrote = true
 	return id, nil
 }
+
+// changed reports whether there is something to commit.
+func (t *turn) changed() bool { return t.wrote || len(t.tx.entries) > 0 || len(t.tx.changes) > 0 }

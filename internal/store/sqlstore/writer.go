@@ -182,7 +182,7 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call, apart b
 				c.answer(nil, t.err)
 				return again(kept), errors.Is(t.err, store.ErrUnavailable)
 			}
-			if dirty = dirty || t.err == nil && (t.wrote || len(t.tx.Entries()) > 0); dirty {
+			if dirty = dirty || t.err == nil && t.changed(); dirty {
 				kept = append(kept, t)
 			} else {
 				c.answer(nil, t.err)

@@ -10,6 +10,12 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The linter of the OpenAPI document comes from npm, pinned with its checksum in internal/apidoc/lint.
 REDOCLY := build/apidoc/node_modules/.bin/redocly
 
+# What the tests in a browser need comes from npm, pinned with its checksum in e2e/browser.
+BROWSER := build/browser/node_modules/playwright-core/package.json
+
+# The tests of several nodes, which measure how long things take: each has the machine to itself.
+NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestHistories|TestHistoriesFindAFault)$$
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BIN     := bin/apikeyd
@@ -24,8 +30,9 @@ build: ## build bin/apikeyd
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/apikeyd
 
 .PHONY: test
-test: prepare generated lint apidoc ## everything that must hold before a change lands
-	go test -race -timeout 12m ./...
+test: prepare generated lint apidoc browser ## everything that must hold before a change lands
+	go test -race -timeout 15m -skip '$(NODES)' ./...
+	go test -timeout 15m -parallel 1 -run '$(NODES)' ./e2e
 
 .PHONY: prepare
 prepare: # what the tests need from the system; installs it where it may
@@ -53,6 +60,15 @@ $(REDOCLY): internal/apidoc/lint/package.json internal/apidoc/lint/package-lock.
 	npm ci --prefix build/apidoc --ignore-scripts --no-audit --no-fund
 	touch $@
 
+.PHONY: browser
+browser: $(BROWSER) # what the tests in a browser need, beside the browser
+
+$(BROWSER): e2e/browser/package.json e2e/browser/package-lock.json
+	mkdir -p build/browser
+	cp $^ build/browser
+	npm ci --prefix build/browser --ignore-scripts --no-audit --no-fund
+	touch $@
+
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (default 30s) each
 	@for pkg in $$(go list ./...); do \
@@ -61,6 +77,10 @@ fuzz: ## fuzz every parser for FUZZTIME (default 30s) each
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-30s} $$pkg; \
 		done; \
 	done
+
+.PHONY: torture
+torture: ## record histories of a cluster under faults for TORTURE (default 1h) and check them
+	APIKEYD_HISTORIES_FOR=$${TORTURE:-1h} go test -count=1 -timeout 0 -run '^TestHistories$$' -v ./e2e
 
 .PHONY: bench
 bench: ## measure what docs/performance.md claims, beside its floors

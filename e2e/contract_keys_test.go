@@ -295,7 +295,7 @@ func TestPaging(t *testing.T) {
 }
 
 // nextPage returns the address in the Link header, "" where there is none.
-func nextPage(t *testing.T, a answer) string {
+func nextPage(t testing.TB, a answer) string {
 	t.Helper()
 	text := a.header.Get("Link")
 	if text == "" {

@@ -202,12 +202,22 @@ func TestAllow(t *testing.T) {
 	t.Parallel()
 	w := serveWorld(t)
 	for path, want := range map[string]string{
-		keysPath:               "GET, HEAD, POST",
-		keysPath + "/1":        "DELETE, GET, HEAD, PATCH",
-		keysPath + "/1/rotate": "POST",
-		"/v1/me":               "GET, HEAD",
-		"/openapi.json":        "GET, HEAD",
-		"/docs":                "GET, HEAD",
+		keysPath:                  "GET, HEAD, POST",
+		keysPath + "/1":           "DELETE, GET, HEAD, PATCH",
+		keysPath + "/1/rotate":    "POST",
+		organizationsPath:         "GET, HEAD, POST",
+		organizationsPath + "/1":  "DELETE, GET, HEAD, PATCH",
+		membersPath(1):            "GET, HEAD, POST",
+		memberPath(1, 1):          "DELETE, GET, HEAD, PATCH",
+		sessionsPath:              "GET, HEAD, POST",
+		sessionsPath + "/1":       "DELETE",
+		sessionsPath + "/current": "DELETE",
+		signInLinksPath:           "POST",
+		passwordPath:              "PUT",
+		auditPath:                 "GET, HEAD",
+		"/v1/me":                  "GET, HEAD",
+		"/openapi.json":           "GET, HEAD",
+		"/docs":                   "GET, HEAD",
 	} {
 		a := w.manage(t, "", "TRACE", path, "")
 		a.refused(notAllowed)

@@ -77,10 +77,10 @@ func waitMoreThanCompute() {
 	}
 }
 
-// lookAtSources goes through what the program is built from. The go command runs a test again only where something has
-// changed that the test has looked at.
+// lookAtSources goes through what the program is built from, and what browsers do with it. The go command runs a test again
+// only where something has changed that the test has looked at.
 func lookAtSources() error {
-	for _, room := range []string{"api", "client", "cmd", "internal"} {
+	for _, room := range []string{"api", "client", "cmd", "internal", "e2e/browser"} {
 		err := filepath.WalkDir(filepath.Join(repository, room), func(_ string, _ fs.DirEntry, err error) error { return err })
 		if err != nil {
 			return err

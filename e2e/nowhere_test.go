@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -17,8 +18,9 @@ import (
 )
 
 // TestTheTokenIsNowhere is the fifth promise. A server that logs all it can is used in every way, right and wrong, with
-// tokens in all places where they belong and where they do not. Then they are looked for: in its files, while it runs
-// and afterwards, in a backup, in its log, its metrics and every answer but those that hand a token out.
+// tokens in all places where they belong and where they do not, and so with one-time links, sessions and passwords. Then
+// they are looked for: in its files, while it runs and afterwards, in a backup, in its log, its metrics and every answer
+// but those that hand one out.
 func TestTheTokenIsNowhere(t *testing.T) {
 	t.Parallel()
 	for format, misused := range map[string][]string{"json": {"live", "deleted"}, "text": {"rotated"}} {
@@ -60,6 +62,7 @@ func searchAfterUse(t *testing.T, logFormat string, misused []string) {
 			t.Fatal(err)
 		}
 	}
+	u.useAccounts()
 	for _, name := range misused {
 		u.misuse(u.tokens[name])
 	}
@@ -103,6 +106,73 @@ func searchAfterUse(t *testing.T, logFormat string, misused []string) {
 	if lines := bytes.Count(log, []byte("\n")); lines < u.requests*3/4 {
 		t.Errorf("after %d requests the log has only %d lines", u.requests, lines)
 	}
+}
+
+// useAccounts signs in in every way, sets passwords and invites people, and gets all of it wrong as well.
+func (u *misuser) useAccounts() {
+	t, m := u.t, u.server.management
+	keep := func(name string, b signedIn) signedIn {
+		u.tokens[name+": session"], u.tokens[name+": device"] = b.session, b.device
+		return b
+	}
+	passwords := map[string]string{}
+	for _, name := range []string{"first password", "second password", "mistyped password", "common password"} {
+		passwords[name] = name + " " + rand.Text() + "7" // with a digit, it looks like a secret where it stands for a name
+		u.tokens[name] = passwords[name]
+	}
+	const email = "admin@localhost"
+	link := linkSecret(t, u.server.stdout.String())
+	u.tokens["first link"] = link
+	first := keep("by link", signIn(t, m, withLink(link)))
+	set := fmt.Sprintf(`{"new_password":%q}`, passwords["first password"])
+	request(t, m, "PUT", passwordPath, set, []string{first.cookie()}).is(http.StatusNoContent)
+	second := keep("by password", signIn(t, m, withPassword(email, passwords["first password"]), first.deviceCookie()))
+	set = fmt.Sprintf(`{"current_password":%q,"new_password":%q}`, passwords["first password"], passwords["second password"])
+	request(t, m, "PUT", passwordPath, set, []string{second.cookie()}).is(http.StatusNoContent)
+
+	for _, name := range []string{"invited", "invited and come"} {
+		invited := request(t, m, "POST", organizationsPath+"/1/members", fmt.Sprintf(`{"email":"%s@example.com","role":"admin"}`,
+			strings.ReplaceAll(name, " ", ".")), []string{second.cookie()}).is(http.StatusCreated)
+		link = linkSecret(t, invited.body)
+		u.tokens[name+": link"] = link
+	}
+	guest := keep("guest", signIn(t, m, withLink(link)))
+	out, err := runBeside(u.server, "users", "sign-in-link", email)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	u.tokens["link of the command"] = linkSecret(t, string(out))
+
+	// What shows them all, and what comes of wrong ones: used, ended, in the place of one another, where none belongs.
+	cookies := []string{"Cookie: " + sessionCookie + "=" + second.session + "; " + rememberedCookie + "=" + second.device}
+	for _, path := range []string{"/v1/me", sessionsPath, auditPath, auditPath + "?action=session.*", organizationsPath, organizationsPath + "/1/members"} {
+		u.send("GET", m+path, "", cookies...)
+	}
+	for name, text := range u.tokens {
+		quoted := fmt.Sprintf("%q", text)
+		for _, body := range []string{
+			`{"link":` + quoted + `x}`, `{"email":"` + email + `","password":` + quoted[:len(quoted)-1] + `!"}`, `{"email":` + quoted + `,"password":"x"}`,
+			`{"email":"nobody@example.com","password":` + quoted + `}`, `{` + quoted + `:1}`, quoted, `{"link":[` + quoted + `]}`,
+		} {
+			u.send("POST", m+sessionsPath, body)
+			u.send("POST", m+signInLinksPath, body)
+			u.send("PUT", m+passwordPath, body, cookies...)
+			u.send("POST", m+organizationsPath, body, cookies...)
+			u.send("POST", m+organizationsPath+"/1/members", body, cookies...)
+		}
+		u.send("PUT", m+passwordPath, `{"current_password":`+quoted+`,"new_password":"short"}`, cookies...)
+		if strings.Contains(name, "password") {
+			continue
+		}
+		u.send("GET", m+"/sign-in/"+text, "")
+		u.send("GET", m+"/v1/me", "", "Authorization: Bearer "+text)
+		u.send("GET", m+"/v1/me", "", "Cookie: "+sessionCookie+"="+text+"x")
+		u.send("GET", m+"/v1/me", "", "Cookie: "+rememberedCookie+"="+text)
+		u.send("GET", m+organizationsPath+"?external_id="+text, "", cookies...)
+		u.send("GET", m+auditPath+"?action="+text, "", cookies...)
+	}
+	u.send("DELETE", m+sessionsPath+"/current", "", guest.cookie())
+	u.send("GET", m+"/v1/me", "", guest.cookie())
 }
 
 // misuser sends tokens to where they do not belong.

@@ -236,6 +236,11 @@ func (a *asker) ask() (api.VerifyCode, error) {
 	if _, err := io.WriteString(a.conn, a.request); err != nil {
 		return "", err
 	}
+	return a.answer()
+}
+
+// answer reads the answer to a check.
+func (a *asker) answer() (api.VerifyCode, error) {
 	resp, err := http.ReadResponse(a.r, nil)
 	if err != nil {
 		return "", err

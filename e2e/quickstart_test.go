@@ -81,6 +81,11 @@ func TestFirstStart(t *testing.T) {
 		s := serve(t, t.TempDir(), "--public-url", proxy.URL+"/keys")
 		target <- s.management
 		pasteQuickstart(t, s, nil)
+		link := s.printedLink()
+		if !strings.HasPrefix(link, proxy.URL+"/keys/sign-in/") {
+			t.Errorf("it is printed that one signs in at %s", link)
+		}
+		signIn(t, proxy.URL+"/keys", withLink(linkSecret(t, link)))
 		s.stop()
 	})
 }

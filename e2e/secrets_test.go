@@ -11,19 +11,20 @@ import (
 	"testing"
 )
 
-// secrets finds pieces of tokens in whatever it is given: as they are, without their prefix, in base64 (at each of the
-// three ways that three bytes can begin), in hexadecimal of either case, percent-encoded, and the 256 random bits
-// themselves. A piece is 20 bytes in a row, so a hint is none.
+// secrets finds pieces of tokens, of the secrets of sessions and links, and of passwords in whatever it is given: as they
+// are, without their prefix, in base64 (at each of the three ways that three bytes can begin), in hexadecimal of either
+// case, percent-encoded, and the 256 random bits themselves. A piece is 20 bytes in a row, so a hint is none, and a
+// password must be as long.
 type secrets struct {
 	pieces map[[pieceLength]byte]string // what it is a piece of
 }
 
 const pieceLength = 20
 
-func newSecrets(tokens map[string]string) *secrets {
+func newSecrets(texts map[string]string) *secrets {
 	s := &secrets{pieces: map[[pieceLength]byte]string{}}
-	for name, token := range tokens {
-		for how, text := range spellings(token) {
+	for name, secret := range texts {
+		for how, text := range spellings(secret) {
 			for i := range len(text) - pieceLength + 1 {
 				s.pieces[[pieceLength]byte([]byte(text[i:]))] = name + ", " + how
 			}
@@ -32,17 +33,23 @@ func newSecrets(tokens map[string]string) *secrets {
 	return s
 }
 
-// spellings returns the ways to write the part of a token that is secret.
-func spellings(token string) map[string]string {
-	body := token[strings.LastIndexByte(token, '_')+1:]
+// spellings returns the ways to write a secret, or the part of a token that is one.
+func spellings(secret string) map[string]string {
+	body, bits := secret, []byte(nil)
+	if tokenText.MatchString(secret) {
+		body = secret[strings.LastIndexByte(secret, '_')+1:]
+		bits = randomBits(body)
+	} else if decoded, err := base64.RawURLEncoding.DecodeString(secret); err == nil && len(decoded) == 32 {
+		bits = decoded
+	}
 	all := map[string]string{
 		"as it is":                       body,
 		"hexadecimal":                    hex.EncodeToString([]byte(body)),
 		"HEXADECIMAL":                    strings.ToUpper(hex.EncodeToString([]byte(body))),
 		"percent-encoded":                percent(body),
-		"the random bits":                string(randomBits(body)),
-		"the random bits in hexadecimal": hex.EncodeToString(randomBits(body)),
-		"the random bits in base64":      base64.RawStdEncoding.EncodeToString(randomBits(body)),
+		"the random bits":                string(bits),
+		"the random bits in hexadecimal": hex.EncodeToString(bits),
+		"the random bits in base64":      base64.RawStdEncoding.EncodeToString(bits),
 	}
 	for skip := range 3 {
 		all[fmt.Sprintf("base64 from %d", skip)] = base64.RawStdEncoding.EncodeToString([]byte(body[skip:]))
@@ -79,11 +86,11 @@ func (s *secrets) find(data []byte) string {
 	return ""
 }
 
-// mustBeAbsent fails the test where a piece of a token is in data. It does not print what it has found.
+// mustBeAbsent fails the test where a piece of a secret is in data. It does not print what it has found.
 func (s *secrets) mustBeAbsent(t testing.TB, where string, data []byte) {
 	t.Helper()
 	if found := s.find(data); found != "" {
-		t.Errorf("there is a token in %s: %s", where, found)
+		t.Errorf("there is a secret in %s: %s", where, found)
 	}
 }
 
@@ -115,6 +122,17 @@ func TestSecretsAreFound(t *testing.T) {
 	for _, text := range []string{"", "ak_KfQS…kRGz", token[:22], strings.Repeat("ak_", 100)} {
 		if found := s.find([]byte(text)); found != "" {
 			t.Errorf("%s found in %s", found, text)
+		}
+	}
+	const session, word = "5mALUqAU-UiAstjXJCK6g-g_HXRQuDm2MUOsvsFN34Q", "correct horse battery staple"
+	others := newSecrets(map[string]string{"session": session, "password": word})
+	bits, err := base64.RawURLEncoding.DecodeString(session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{session, "/sign-in/" + session[:20], string(bits), hex.EncodeToString(bits), word, percent(word)} {
+		if others.find([]byte(text)) == "" {
+			t.Errorf("not found in %q", text)
 		}
 	}
 }

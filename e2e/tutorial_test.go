@@ -62,7 +62,7 @@ func TestTutorial(t *testing.T) {
 	t.Parallel()
 	needCurl(t)
 	s := serve(t, t.TempDir())
-	tutorial := reader{t: t, server: s, token: s.token}
+	tutorial := reader{t: t, server: s, key: s.token, token: s.token}
 	var codes []api.VerifyCode
 	fences := read(t, "docs/tutorial.md").fences()
 	began := false
@@ -102,16 +102,61 @@ func TestTutorial(t *testing.T) {
 	s.stop()
 }
 
+// howTos are the pages that are followed from the first command to the last.
+var howTos = []string{"serve-your-customers", "manage-members", "read-the-audit-log"}
+
+// TestHowTos does what these pages say, in their order, with their own commands, on a server that has just been started.
+// Where an answer is shown, it is the one that comes.
+func TestHowTos(t *testing.T) {
+	t.Parallel()
+	needCurl(t)
+	for _, name := range howTos {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, t.TempDir())
+			r := reader{t: t, server: s, key: s.token, token: s.token, curls: true}
+			fences := read(t, "docs/how-to/"+name+".md").fences()
+			blocks := 0
+			for i, f := range fences {
+				if f.language != "sh" {
+					continue
+				}
+				blocks++
+				out := r.run(f.text)
+				if i+1 < len(fences) && fences[i+1].language == "json" {
+					sameButTimes(t, out, fences[i+1].text)
+				}
+				if strings.Contains(out, `"type":"about:blank"`) {
+					t.Errorf("%s\n%s", f.text, out)
+				}
+				if strings.Contains(f.text, "curl -sS -i -X DELETE") && !strings.HasPrefix(out, "HTTP/1.1 204 ") {
+					t.Errorf("%s\n%s", f.text, out)
+				}
+			}
+			if blocks < 5 {
+				t.Errorf("only %d blocks were run", blocks)
+			}
+			s.stop()
+			auditIsWhole(t, s.folder)
+		})
+	}
+}
+
 // reader is somebody who follows a document.
 type reader struct {
 	t      *testing.T
 	server *server
+	key    string // that they call with
 	token  string // that they have seen last
+	curls  bool   // they take tokens from what curl prints, too
 }
 
 // run pastes a block of shell and returns what it prints.
 func (r *reader) run(block string) string {
 	r.t.Helper()
+	if strings.HasPrefix(block, "export APIKEYD_KEY=ak_…") {
+		r.key = r.token
+	}
 	text := strings.NewReplacer(
 		"http://127.0.0.1:8080", r.server.management,
 		"http://127.0.0.1:8081", r.server.verification,
@@ -119,7 +164,7 @@ func (r *reader) run(block string) string {
 	).Replace(block)
 	cmd := exec.CommandContext(r.t.Context(), "sh", "-e", "-c", text)
 	cmd.Dir = r.server.folder
-	cmd.Env = append(environment(), "APIKEYD_KEY="+r.server.token, "APIKEYD_SERVER="+r.server.management,
+	cmd.Env = append(environment(), "APIKEYD_KEY="+r.key, "APIKEYD_SERVER="+r.server.management,
 		"APIKEYD_VERIFY_SERVER="+r.server.verification)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -127,7 +172,7 @@ func (r *reader) run(block string) string {
 	if err != nil {
 		r.t.Fatalf("%s\n%v\n%s%s", text, err, out, &stderr)
 	}
-	if found := tokenText.FindAllString(string(out), -1); found != nil && strings.Contains(block, "apikeyd ") {
+	if found := tokenText.FindAllString(string(out), -1); found != nil && (r.curls || strings.Contains(block, "apikeyd ")) {
 		r.token = found[len(found)-1]
 	}
 	return string(out)
@@ -145,26 +190,38 @@ func (r *reader) vary(check string) {
 	}
 }
 
-// sameButTimes compares two JSON objects; any time is as good as any other.
+// sameButTimes compares two JSON values; any time is as good as any other.
 func sameButTimes(t *testing.T, got, want string) {
 	t.Helper()
-	var a, b map[string]any
+	var a, b any
 	if err := json.Unmarshal([]byte(got), &a); err != nil {
 		t.Fatalf("%v: %s", err, got)
 	}
 	if err := json.Unmarshal([]byte(want), &b); err != nil {
 		t.Fatalf("%v: %s", err, want)
 	}
-	for _, object := range []map[string]any{a, b} {
-		for name, value := range object {
-			if _, is := value.(string); is && strings.HasSuffix(name, "_at") {
-				object[name] = "a time"
+	if a, b = withoutTimes(a), withoutTimes(b); fmt.Sprint(a) != fmt.Sprint(b) {
+		t.Errorf("got %s\nthe document has %s", got, want)
+	}
+}
+
+// withoutTimes puts one time into the place of all others.
+func withoutTimes(value any) any {
+	switch v := value.(type) {
+	case []any:
+		for i := range v {
+			v[i] = withoutTimes(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			if _, is := v[name].(string); is && strings.HasSuffix(name, "_at") {
+				v[name] = "a time"
+			} else {
+				v[name] = withoutTimes(v[name])
 			}
 		}
 	}
-	if fmt.Sprint(a) != fmt.Sprint(b) {
-		t.Errorf("got %s\nthe document has %s", got, want)
-	}
+	return value
 }
 
 // TestSampleSettings starts a server with the sample configuration file as it is.

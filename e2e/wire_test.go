@@ -16,7 +16,7 @@ import (
 
 // answer is what came back for a request, read to its end.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	what   string // was asked
 	status int
 	header http.Header
@@ -48,7 +48,7 @@ func (w *world) question(t *testing.T, method, path, body string, headers ...str
 	return request(t, w.verification, method, path, body, headers)
 }
 
-func request(t *testing.T, base, method, path, body string, headers []string) answer {
+func request(t testing.TB, base, method, path, body string, headers []string) answer {
 	t.Helper()
 	var content io.Reader
 	if body != "" {

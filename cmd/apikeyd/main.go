@@ -87,6 +87,8 @@ key, and prints five lines to try them with.`,
 		p.auditCommand(streams),
 		p.migrateCommand(),
 		p.backupCommand(),
+		p.copyCommand(),
+		p.nodesCommand(),
 		p.versionCommand(),
 	)
 	root.SetOut(p.stdout)

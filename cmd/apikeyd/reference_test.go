@@ -98,7 +98,7 @@ func unindent(example string) string {
 }
 
 func metricsPage(t *testing.T) string {
-	s := apptest.Start(t, nil)
+	s := apptest.Start(t, &apptest.Options{Config: func(c *config.Config) { c.Database = newDatabase(t) }})
 	first, err := http.Get(s.VerificationURL + "/livez") // requests are counted once there was one
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +132,8 @@ func metricsPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Metrics\n\n" + generated +
 		"At `/metrics` on the verification listener, for Prometheus. Beside these there are those of the Go runtime (`go_…`) and\n" +
-		"of the process (`process_…`). No label has a value that a caller could choose.\n\n| metric | kind | what it tells |\n|---|---|---|\n")
+		"of the process (`process_…`). No label has a value that a caller could choose. Those of leases and\n" +
+		"changes are there with PostgreSQL alone.\n\n| metric | kind | what it tells |\n|---|---|---|\n")
 	for _, name := range names {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, kind[name], strings.ReplaceAll(help[name], "|", `\|`))
 	}

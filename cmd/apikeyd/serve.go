@@ -127,7 +127,7 @@ func (p *program) initialiseIfEmpty(ctx context.Context, a *app.App, c *config.C
 	}
 	if _, err := fmt.Fprint(p.stdout, q); err != nil {
 		// Without it nobody has the key, and there is no second time.
-		return fmt.Errorf("print the first key: %w; remove %s and start again", err, c.Database)
+		return fmt.Errorf("print the first key: %w; empty %s and start again", err, c.Database)
 	}
 	return nil
 }

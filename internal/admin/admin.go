@@ -135,6 +135,7 @@ type Me struct {
 	User        key.User
 	Memberships []key.Membership // with a key, that of its organization alone
 	Key         *key.Record      // the calling key; nil without one
+	HasPassword bool             // the user has chosen a password; known in a session alone
 }
 
 // Me returns who the caller is. Every scope allows it.
@@ -151,8 +152,13 @@ func (s *Service) Me(ctx context.Context, c Caller) (me Me, err error) {
 		if g.key != nil {
 			memberships = slices.DeleteFunc(memberships, func(m key.Membership) bool { return m.OrganizationID != g.key.OrganizationID })
 		}
-		me = Me{g.user, memberships, g.key}
-		return nil
+		me = Me{User: g.user, Memberships: memberships, Key: g.key}
+		if g.session == nil {
+			return nil
+		}
+		kept, err := r.Password(ctx, c.UserID)
+		me.HasPassword = kept != ""
+		return err
 	})
 	return me, err
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,14 +14,14 @@ import (
 //
 //   - From one address, few attempts on one account and some more on all accounts together may fail. So may attempts on one
 //     account from all addresses together, which is what bounds somebody with many addresses.
-//   - A browser that has signed in to the account before has attempts of its own, which others cannot use up; and a
-//     one-time link is no attempt.
+//   - A browser that has signed in to the account before has attempts of its own, which others cannot use up, and so has a
+//     session. A one-time link that is good always works.
 //
 // Mails with one-time links are bounded apart: whoever asks for many of somebody's must not keep that person from signing in,
 // nor fill their mailbox.
 type attempts struct {
 	byAddress, byPair, byAccount, byDevice *throttle.Limiter
-	asking, mails                          *throttle.Limiter
+	links, asking, mails                   *throttle.Limiter
 }
 
 // The limits, and for how many names they are kept: more than the attempts that a server can compute while a bucket
@@ -39,7 +40,7 @@ func newAttempts(now func() time.Time) *attempts {
 	return &attempts{
 		byAddress: throttle.New(perAddress, maxNames, now), byPair: throttle.New(perPair, maxNames, now),
 		byAccount: throttle.New(perAccount, maxNames, now), byDevice: throttle.New(perDevice, maxNames, now),
-		asking: throttle.New(perAddress, maxNames, now), mails: throttle.New(perMailbox, maxNames, now),
+		links: throttle.New(perAddress, maxNames, now), asking: throttle.New(perAddress, maxNames, now), mails: throttle.New(perMailbox, maxNames, now),
 	}
 }
 
@@ -58,6 +59,17 @@ func (a *attempts) onAccount(email, ip string, device key.Digest) (undo func(), 
 	}
 	address := addressOf(ip)
 	return try(counted{a.byPair, account + "\x00" + address}, counted{a.byAddress, address}, counted{a.byAccount, account})
+}
+
+// inSession counts an attempt at the password of whoever's session it is. Only who has the session can use them up.
+func (a *attempts) inSession(id int64) (undo func(), err error) {
+	return try(counted{a.byDevice, "session " + strconv.FormatInt(id, 10)})
+}
+
+// atLinks counts a one-time link that is tried from an address. It must be given back by undo where the link is good; one
+// that is good works although err is not nil.
+func (a *attempts) atLinks(ip string) (undo func(), err error) {
+	return try(counted{a.links, addressOf(ip)})
 }
 
 // ask counts a request for a mail from an address.

@@ -179,9 +179,11 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 			return invalid(faults)
 		}
 		if updated.Same(&old) {
-			updated = old // nothing is changed, so nothing was updated
+			// Nothing is changed, so nothing was updated. But whoever has made it so may still be waiting for other nodes to let go,
+			// and this answer promises the same.
+			updated = old
 			r.nothing()
-			return nil
+			return tx.Recall(ctx, id)
 		}
 		if given := grantedBy(&old, &updated); given != 0 {
 			holder, err := tx.Standing(ctx, old.UserID, old.OrganizationID)

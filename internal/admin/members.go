@@ -11,6 +11,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/token"
 )
 
 // Remaining says what becomes of the keys of somebody who is removed or demoted that they could then no longer create.
@@ -63,6 +64,8 @@ func (s *Service) InviteMember(ctx context.Context, c Caller, organizationID int
 	var faults []key.Fault
 	if detail := key.CheckEmail(email); detail != "" {
 		faults = append(faults, key.Fault{Pointer: "/email", Detail: detail})
+	} else if token.Within([]byte(email)) {
+		faults = append(faults, key.Fault{Pointer: "/email", Detail: tokenPasted})
 	}
 	var invited Invited
 	var organization string
@@ -207,6 +210,9 @@ func (s *Service) settleKeys(ctx context.Context, tx store.Tx, c Caller, g right
 		return nil
 	}
 	over := key.AllScopes.Without(role.MayHold())
+	if over == 0 {
+		return nil
+	}
 	first, err := tx.Keys(ctx, store.KeyQuery{OrganizationID: old.OrganizationID, UserID: old.UserID, Scopes: over, Limit: maxNamed})
 	if err != nil || len(first) == 0 {
 		return err
@@ -246,10 +252,32 @@ func (s *Service) transferKeysOf(ctx context.Context, tx store.Tx, c Caller, g r
 		return err
 	}
 	ids, err := tx.TransferKeysOf(ctx, old.OrganizationID, old.UserID, over, c.UserID, s.now())
-	for _, id := range ids {
-		r.add("key.transfer", audit.Target{Type: audit.Key, ID: id}, fields{"user_id": old.UserID}.text(), fields{"user_id": c.UserID}.text())
+	if err != nil {
+		return err
 	}
-	return err
+	rises := g.user.InstanceAdmin || g.standing.Role > old.Role
+	for _, id := range ids {
+		after := fields{"user_id": c.UserID}
+		if rises {
+			if err := s.disarm(ctx, tx, id, after); err != nil {
+				return err
+			}
+		}
+		r.add("key.transfer", audit.Target{Type: audit.Key, ID: id}, fields{"user_id": old.UserID}.text(), after.text())
+	}
+	return nil
+}
+
+// disarm disables a key that manages accounts. Such a key acts with its holder's authority, which has just risen, and whoever
+// held it before knows its token: the new holder rotates it before it is good again.
+func (s *Service) disarm(ctx context.Context, tx store.Tx, id int64, after fields) error {
+	k, err := tx.Key(ctx, id)
+	if err != nil || !k.Scopes.Has(key.Manage) || !k.Enabled {
+		return err
+	}
+	k.Enabled = false
+	after["enabled"] = false
+	return tx.UpdateKey(ctx, k)
 }
 
 // scopesOf returns the scopes that keys of a member have together, of those keys that have one of some.
@@ -295,7 +323,7 @@ func (s *Service) findMember(ctx context.Context, r view, c Caller, a action, or
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return key.Membership{}, rights{}, fmt.Errorf("member %d of organization %d: %w", userID, organizationID, err)
 	}
-	e.OrganizationID = m.OrganizationID
+	e.OrganizationID = organizationID
 	g, err := s.authorize(ctx, r, c, a, object{organizationID: organizationID, userID: userID, missing: err != nil})
 	if err != nil {
 		return key.Membership{}, rights{}, err

@@ -22,7 +22,10 @@ func (s *Service) checkPassword(ctx context.Context, userID int64, pass string) 
 		return "", false, fmt.Errorf("password of user %d: %w", userID, err)
 	}
 	if kept == "" {
-		return "", false, errors.Join(errWrongPassword, s.passwords.VerifyNone(ctx, pass))
+		if err := s.passwords.VerifyNone(ctx, pass); err != nil { // as below: nothing was compared
+			return "", false, fmt.Errorf("password of user %d: %w", userID, err)
+		}
+		return "", false, errWrongPassword
 	}
 	ok, outdated, err := s.passwords.Verify(ctx, kept, pass)
 	switch {
@@ -77,6 +80,7 @@ func (s *Service) maySetPassword(ctx context.Context, c Caller, current, wanted 
 			return err
 		}
 		var faults []key.Fault
+		var guessed error
 		if detail := password.Check(wanted, g.user.Email); detail != "" {
 			faults = append(faults, key.Fault{Pointer: "/new_password", Detail: detail})
 		}
@@ -84,13 +88,14 @@ func (s *Service) maySetPassword(ctx context.Context, c Caller, current, wanted 
 			return err
 		}
 		if kept != "" && g.session.Method != key.ByLink {
-			undo, err := s.attempts.onAccount(g.user.Email, c.IP, key.Digest{})
+			undo, err := s.attempts.inSession(c.SessionID)
 			if err != nil {
 				return err
 			}
 			switch kept, _, err = s.checkPassword(ctx, c.UserID, current); {
 			case errors.Is(err, errWrongPassword):
 				faults = append(faults, key.Fault{Pointer: "/current_password", Detail: "must be the password that is set now"})
+				guessed = wrong() // bad input, and a refusal
 			case err != nil:
 				undo()
 				return err
@@ -99,7 +104,9 @@ func (s *Service) maySetPassword(ctx context.Context, c Caller, current, wanted 
 			}
 		}
 		if len(faults) > 0 {
-			return invalid(faults)
+			bad := invalid(faults)
+			bad.Err = guessed
+			return bad
 		}
 		return nil
 	})

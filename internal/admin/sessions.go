@@ -56,7 +56,7 @@ func (s *Service) SignIn(ctx context.Context, c Caller, email, pass string, b Br
 			undo() // nothing was compared
 			return Started{}, wrap(err)
 		}
-		return Started{}, s.refuseSignIn(ctx, c, user.ID)
+		return Started{}, s.refuseSignIn(ctx, c, user.ID, wrong())
 	}
 	undo()
 	renewed := ""
@@ -68,10 +68,10 @@ func (s *Service) SignIn(ctx context.Context, c Caller, email, pass string, b Br
 	return s.begin(ctx, c, user.ID, key.ByPassword, b, func(tx store.Tx) error {
 		// The password may have been changed while this one was compared.
 		switch now, err := tx.Password(ctx, user.ID); {
+		case errors.Is(err, store.ErrNotFound), err == nil && now != kept:
+			return wrong()
 		case err != nil:
 			return err
-		case now != kept:
-			return wrong()
 		case renewed == "":
 			return nil
 		}
@@ -101,18 +101,30 @@ func (s *Service) account(ctx context.Context, email, device string) (key.User, 
 }
 
 // SignInWithLink begins a session with a one-time link, which is used up by it.
+//
+// A link that is good works from wherever it is tried. Those that are not count for the address, so that nobody fills the
+// audit log with them.
 func (s *Service) SignInWithLink(ctx context.Context, c Caller, link string, b Browser) (Started, error) {
-	digest, ok := secret.Digest(link)
-	if !ok {
-		return Started{}, s.refuseSignIn(ctx, c, 0)
+	undo, tooMany := s.attempts.atLinks(c.IP)
+	refused := wrong()
+	if tooMany != nil {
+		refused = tooMany
 	}
-	return s.beginFor(ctx, c, key.ByLink, b, func(tx store.Tx) (int64, error) {
+	digest, ok := secret.Digest(link)
+	started, err := s.beginFor(ctx, c, key.ByLink, b, func(tx store.Tx) (int64, error) {
+		if !ok {
+			return 0, refused
+		}
 		l, err := tx.TakeLink(ctx, digest)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !s.now().Before(l.ExpiresAt) {
-			return 0, wrong()
+			return 0, refused
 		}
 		return l.UserID, err
 	})
+	if tooMany == nil && !errors.Is(err, wrong()) {
+		undo()
+	}
+	return started, err
 }
 
 // Identity is what an OpenID Connect provider says of somebody.
@@ -125,17 +137,24 @@ type Identity struct {
 // SignInWithIdentity begins a session for the user that an identity is bound to.
 func (s *Service) SignInWithIdentity(ctx context.Context, c Caller, id Identity, b Browser) (Started, error) {
 	userID, err := s.UserOf(ctx, c, id)
-	if errors.Is(err, wrong()) {
-		return Started{}, s.refuseSignIn(ctx, c, 0)
+	if errors.Is(err, unbound()) {
+		return Started{}, s.refuseSignIn(ctx, c, 0, err)
 	}
 	if err != nil {
 		return Started{}, err
 	}
-	return s.begin(ctx, c, userID, key.ByOIDC, b, func(store.Tx) error { return nil })
+	return s.begin(ctx, c, userID, key.ByOIDC, b, func(tx store.Tx) error {
+		_, err := tx.UserByIdentity(ctx, id.Issuer, id.Subject)
+		if errors.Is(err, store.ErrNotFound) { // deleted a moment ago
+			return unbound()
+		}
+		return err
+	})
 }
 
 // UserOf returns the user that an identity is bound to. Where the operator wants it so, a verified e-mail address binds it
-// to the user who has that address. The error is unauthenticated where there is no such user.
+// to the user who has that address. The error is unauthenticated where there is no such user. That is not recorded: it is no
+// action that was refused, and access tokens can be sent without end.
 func (s *Service) UserOf(ctx context.Context, c Caller, id Identity) (int64, error) {
 	user, err := s.store.UserByIdentity(ctx, id.Issuer, id.Subject)
 	switch {
@@ -146,18 +165,59 @@ func (s *Service) UserOf(ctx context.Context, c Caller, id Identity) (int64, err
 	case !s.match || !id.EmailVerified || id.Email == "":
 		return 0, unbound()
 	}
-	err = s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User}, func(tx store.Tx, r *record) error {
-		user, err = tx.UserByEmail(ctx, id.Email)
-		if errors.Is(err, store.ErrNotFound) {
-			return unbound()
+	if _, err := userWithAddress(ctx, s.store, id.Email); err != nil {
+		return 0, wrap(err)
+	}
+	return s.matchIdentity(ctx, c, id)
+}
+
+// userWithAddress returns the user who has an e-mail address that a provider has verified; the error is unbound where there
+// is none. Only the case of ASCII letters is not regarded: the lower case of İ is i, and that of the Kelvin sign k, so that
+// otherwise whoever got such an address verified would be taken for whom it looks like.
+func userWithAddress(ctx context.Context, r store.Reader, email string) (key.User, error) {
+	user, err := r.UserByEmail(ctx, email)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && lowerASCII(user.Email) != lowerASCII(email):
+		return key.User{}, unbound()
+	case err != nil:
+		return key.User{}, fmt.Errorf("user by e-mail address: %w", err)
+	}
+	return user, nil
+}
+
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
 		}
-		if err != nil {
+		return r
+	}, s)
+}
+
+// matchIdentity binds an identity to the user who has its e-mail address, and returns who that is.
+func (s *Service) matchIdentity(ctx context.Context, c Caller, id Identity) (userID int64, err error) {
+	err = s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User}, func(tx store.Tx, r *record) error {
+		// A page sends several requests at once, and the first of them may just have bound it.
+		user, err := tx.UserByIdentity(ctx, id.Issuer, id.Subject)
+		if err == nil {
+			userID = user.ID
+			r.nothing()
+			return nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		r.Actor.UserID, r.Target.ID = user.ID, user.ID
-		return s.bind(ctx, tx, user.ID, id, r)
+		if user, err = userWithAddress(ctx, tx, id.Email); err != nil {
+			return err
+		}
+		userID = user.ID
+		r.Actor.UserID, r.Target.ID = userID, userID
+		return s.bind(ctx, tx, userID, id, r)
 	})
-	return user.ID, err
+	if err != nil {
+		return 0, err
+	}
+	return userID, nil
 }
 
 func unbound() error {
@@ -165,11 +225,19 @@ func unbound() error {
 		"password, and connect it"}
 }
 
+// freshness is how long after a sign-in an identity may be connected. Whoever has got hold of a session must not be able to
+// come back for good by it.
+const freshness = 15 * time.Minute
+
 // BindIdentity binds an identity to the user whose session it is.
 func (s *Service) BindIdentity(ctx context.Context, c Caller, id Identity) error {
 	return s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User, ID: c.UserID}, func(tx store.Tx, r *record) error {
-		if _, err := s.authorize(ctx, tx, c, bindIdentity, object{}); err != nil {
+		g, err := s.authorize(ctx, tx, c, bindIdentity, object{})
+		if err != nil {
 			return err
+		}
+		if s.now().Sub(g.session.CreatedAt) > freshness {
+			return forbidden("you have signed in a while ago; sign in again to connect an identity")
 		}
 		return s.bind(ctx, tx, c.UserID, id, r)
 	})
@@ -224,10 +292,10 @@ func (s *Service) beginFor(ctx context.Context, c Caller, m key.Method, b Browse
 	return started, nil
 }
 
-// refuseSignIn records an attempt that failed, and returns the error for it. userID is whose account was tried; 0: nobody's.
-func (s *Service) refuseSignIn(ctx context.Context, c Caller, userID int64) error {
+// refuseSignIn records an attempt that failed with err, and returns that. userID is whose account was tried; 0: nobody's.
+func (s *Service) refuseSignIn(ctx context.Context, c Caller, userID int64, err error) error {
 	e := s.entry(c, signIn, audit.Target{Type: audit.User, ID: userID})
-	return s.recordRefusal(ctx, e.Entry, wrong())
+	return s.recordRefusal(ctx, e.Entry, err)
 }
 
 // shorten returns what is kept of a browser's name for itself.

@@ -8,36 +8,75 @@ import (
 
 	"github.com/apikeyd/apikeyd/internal/apidoc"
 	"github.com/apikeyd/apikeyd/internal/apidoc/apidoctest"
+	"github.com/apikeyd/apikeyd/internal/apptest"
 )
 
-// sendExamples sends every example of a request. Ids and the token are put in place of those that an example has.
+// What stands in the examples for what a server hands out.
+const (
+	exampleToken    = "ak_0ThisIsAnExampleAndNoRealToken00000000000001ANLg8"
+	exampleLink     = "ThisIsAnExampleAndNoRealSecretOfALink000000"
+	exampleEmail    = "owner@example.com"
+	examplePassword = "plain violet harbour mist"
+)
+
+// sendExamples sends every example of a request. What a server hands out is put in place of what an example has.
 func sendExamples(t *testing.T, r *apidoctest.Recorder) {
-	_, s := startTarget(t, r, nil)
-	var me struct {
-		Organizations []struct {
-			ID int64 `json:"organization_id"`
-		}
-	}
-	if err := json.Unmarshal([]byte(s.send(200, "GET", "/v1/me", "")), &me); err != nil || len(me.Organizations) != 1 {
-		t.Fatalf("organizations %v, error %v", me, err)
-	}
-	organization := me.Organizations[0].ID
+	server, s := startTarget(t, r, nil)
+	_, mailing := startTarget(t, r, &apptest.Options{Config: sendMail})
+	organization := server.First.OrganizationID
 
 	count := 0
 	for _, x := range examples(t) {
-		k := s.create(organization, `"READ","CREATE"`)
-		real := strings.NewReplacer("432", fmt.Sprint(organization), "{key_id}", fmt.Sprint(k.KeyID), x.token, k.Token).Replace
-		got := s.send(x.success, x.method, real(x.path), real(x.body))
-		if x.method == "POST" && x.path == "/v1/verify" && !strings.Contains(got, `"code":"VALID"`) {
+		count++
+		if x.operation == "requestLink" {
+			mailing.send(x.success, x.method, x.path, x.body)
+			continue
+		}
+		real, headers := s.ready(x, organization)
+		got := s.send(x.success, x.method, real(x.path), real(x.body), headers...)
+		if x.operation == "verifyKey" && !strings.Contains(got, `"code":"VALID"`) {
 			t.Errorf("%s: %s", x.name, got)
 		}
-		count++
 	}
-	if count < 18 {
+	if count < 60 {
 		t.Errorf("only %d examples", count)
 	}
+	sendMoreAboutKeys(s, organization)
+	sendMoreAboutAccounts(s, organization)
 
-	// What the examples leave out.
+	invited := mailing.send(201, "POST", fmt.Sprintf("/v1/organizations/%d/members", organization), `{"email": "mailed@example.com", "role": "viewer"}`)
+	if strings.Contains(invited, "sign_in_url") {
+		t.Errorf("a server that sends mail answers %s", invited)
+	}
+}
+
+// ready makes what an example is about: a key, and where it speaks of them an organization, a member and a session. It
+// returns what puts them in place of what stands in the example, and the headers to send it with.
+func (s *target) ready(x example, organization int64) (real func(string) string, headers []string) {
+	s.t.Helper()
+	k := s.create(organization, `"READ","CREATE"`)
+	stands := []string{"{key_id}", fmt.Sprint(k.KeyID), exampleToken, k.Token}
+	if strings.Contains(x.path, "{organization_id}") {
+		organization = s.organization()
+		m := s.person(organization, "member")
+		stands = append(stands, "{organization_id}", fmt.Sprint(organization), "{user_id}", fmt.Sprint(m.userID))
+	}
+	if x.operation == "createSession" || x.session {
+		p := s.person(organization, "viewer")
+		if strings.Contains(x.body, examplePassword) && x.name != "setPassword first" {
+			p = s.withPassword(p, examplePassword)
+		}
+		stands = append(stands, "{session_id}", fmt.Sprint(p.sessionID), exampleEmail, p.email,
+			exampleLink, s.invite(organization, s.address(), "viewer").link)
+		if x.session {
+			headers = p.headers
+		}
+	}
+	return strings.NewReplacer(append(stands, "432", fmt.Sprint(organization))...).Replace, headers
+}
+
+// sendMoreAboutKeys sends what the examples leave out.
+func sendMoreAboutKeys(s *target, organization int64) {
 	k := s.create(organization, `"READ"`)
 	path := fmt.Sprintf("/v1/api-keys/%d", k.KeyID)
 	s.send(200, "PATCH", path, `{"key_name": "Merged"}`, "Content-Type: application/merge-patch+json")
@@ -58,7 +97,7 @@ func sendExamples(t *testing.T, r *apidoctest.Recorder) {
 		s.send(200, "HEAD", path, "")
 	}
 	if got := s.send(200, "GET", "/openapi.json", ""); got != string(apidoc.Document()) {
-		t.Error("the server gives out another document")
+		s.t.Error("the server gives out another document")
 	}
 	checkOutcomes(s, organization)
 }
@@ -82,31 +121,38 @@ func checkOutcomes(s *target, organization int64) {
 
 // example is a request of the document.
 type example struct {
-	name, method, path, body string
-	token                    string // that of the example
-	success                  int
+	operation, name    string
+	method, path, body string
+	success            int
+	session            bool // it is for sessions alone
+}
+
+// parameter is one of the document.
+type parameter struct {
+	Ref      string `json:"$ref"`
+	Name, In string
+	Example  any
 }
 
 // examples reads every example of a request from the document, and makes one of every operation that has none.
 func examples(t *testing.T) (all []example) {
 	t.Helper()
 	var document struct {
-		Paths map[string]map[string]json.RawMessage
+		Paths      map[string]map[string]json.RawMessage
+		Components struct{ Parameters map[string]parameter }
 	}
 	if err := json.Unmarshal(apidoc.Document(), &document); err != nil {
 		t.Fatal(err)
 	}
 	for path, item := range document.Paths {
-		for _, method := range []string{"get", "post", "patch", "delete"} {
+		for _, method := range []string{"get", "post", "put", "patch", "delete"} {
 			if item[method] == nil {
 				continue
 			}
 			var o struct {
 				OperationID string
-				Parameters  []struct {
-					Name, In string
-					Example  any
-				}
+				Parameters  []parameter
+				Security    []map[string]any
 				RequestBody struct {
 					Content map[string]struct {
 						Examples map[string]struct{ Value json.RawMessage }
@@ -117,9 +163,11 @@ func examples(t *testing.T) (all []example) {
 			if err := json.Unmarshal(item[method], &o); err != nil {
 				t.Fatal(err)
 			}
-			x := example{name: o.OperationID, method: strings.ToUpper(method), path: path, success: 200,
-				token: "ak_0ThisIsAnExampleAndNoRealToken00000000000001ANLg8"}
-			for _, status := range []int{201, 204} {
+			x := example{operation: o.OperationID, name: o.OperationID, method: strings.ToUpper(method), path: path, success: 200}
+			if len(o.Security) == 1 {
+				_, x.session = o.Security[0]["session"]
+			}
+			for _, status := range []int{201, 202, 204} {
 				if o.Responses[fmt.Sprint(status)] != nil {
 					x.success = status
 				}
@@ -133,6 +181,9 @@ func examples(t *testing.T) (all []example) {
 				all = append(all, x)
 			}
 			for _, p := range o.Parameters {
+				if p.Ref != "" {
+					p = document.Components.Parameters[strings.TrimPrefix(p.Ref, "#/components/parameters/")]
+				}
 				if p.In == "query" && p.Example != nil {
 					x.name, x.path = o.OperationID+" "+p.Name, fmt.Sprintf("%s?%s=%v", path, p.Name, p.Example)
 					all = append(all, x)

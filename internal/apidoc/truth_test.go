@@ -17,14 +17,18 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	r := apidoctest.New(t)
 	t.Run("examples", func(t *testing.T) { sendExamples(t, r) })
 	t.Run("refusals", func(t *testing.T) { provokeRefusals(t, r) })
+	t.Run("limits", func(t *testing.T) { provokeLimits(t, r) })
 	t.Run("credentials", func(t *testing.T) { askWithoutToken(t, r) })
+	t.Run("access tokens", func(t *testing.T) { askWithAccessToken(t, r) })
 	t.Run("shutdown", func(t *testing.T) { askWhileDraining(t, r) })
 	t.Run("no database", func(t *testing.T) { askWithoutDatabase(t, r) })
 	t.Run("broken database", func(t *testing.T) { askBrokenDatabase(t, r) })
+	t.Run("two passwords", func(t *testing.T) { setPasswordTwice(t, r) })
 
 	// Only a panic makes these answer 500, and there is none to be had.
 	never := map[string]bool{}
-	for _, operation := range []string{"verifyKey", "verifyKeys", "getLiveness", "getReadiness", "getMetrics", "getOpenAPI", "getReference"} {
+	for _, operation := range []string{"verifyKey", "verifyKeys", "getLiveness", "getReadiness", "getMetrics", "getOpenAPI", "getReference",
+		"requestLink"} {
 		never[operation+" 500"] = true
 	}
 	for _, answer := range r.Unseen() {
@@ -32,10 +36,27 @@ func TestTheDocumentIsTrue(t *testing.T) {
 			t.Errorf("the document describes %s, and no server has given it", answer)
 		}
 	}
+	unsaid, err := r.Unsaid()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, detail := range unsaid {
+		t.Errorf("the document shows %q, and no server has said it", detail)
+	}
 }
 
+// refusal is a request and the status that it is refused with.
+type refusal struct {
+	status             int
+	method, path, body string
+	headers            string // lines
+}
+
+// tooLarge is a body that is.
+var tooLarge = `{"key_name": "` + strings.Repeat("x", 64<<10) + `"}`
+
 // provokeRefusals brings about every 4xx that the document describes, but for a missing credential on the
-// verification listener.
+// verification listener, and for those that take several requests.
 func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 	server, s := startTarget(t, r, nil)
 	organization := server.First.OrganizationID
@@ -44,14 +65,8 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 	draft := fmt.Sprintf(`{"key_name": "Test", "key_scope": ["READ"], "organization_id": %d}`, organization)
 	withoutRead := "Authorization: Bearer " + s.create(organization, `"CREATE","UPDATE","DELETE"`).Token
 	onlyRead := "Authorization: Bearer " + k.Token
-	tooLarge := `{"key_name": "` + strings.Repeat("x", 64<<10) + `"}`
+	for _, c := range append(accountRefusals(s), []refusal{
 
-	for _, c := range []struct {
-		status       int
-		method, path string
-		body         string
-		header       string
-	}{
 		{400, "GET", "/v1/api-keys?page=2", "", ""},
 		{400, "GET", "/v1/api-keys?cursor=x", "", ""},
 		{400, "GET", "/v1/api-keys?limit=1&limit=2", "", ""},
@@ -132,15 +147,15 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{405, "POST", "/metrics", "", ""},
 		{405, "POST", "/docs", "", ""},
 		{405, "POST", "/openapi.json", "", ""},
-		{404, "GET", "/", "", ""},
+		{404, "GET", "/nothing", "", ""},
 		{404, "GET", "/v1/verifying", "", ""},
-	} {
+	}...) {
 		t.Run(fmt.Sprintf("%d %s %s", c.status, c.method, c.path), func(t *testing.T) {
 			s := *s
 			s.t = t
 			var headers []string
-			if c.header != "" {
-				headers = []string{c.header}
+			if c.headers != "" {
+				headers = strings.Split(c.headers, "\n")
 			}
 			s.send(c.status, c.method, c.path, c.body, headers...)
 		})

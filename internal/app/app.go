@@ -117,9 +117,11 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		metrics.CounterFunc("apikeyd_log_lines_lost_total", "Log lines dropped because they could not be written.", nil,
 			func() float64 { return float64(o.LogLost()) })
 	}
+	client := browser.Client{Trusted: c.TrustedProxies}
 	api := httpapi.Options{
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
-		Admin: a.admin, Now: o.Now, Guard: guard, Client: browser.Client{Trusted: c.TrustedProxies}, SignInURL: a.SignInURL,
+		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
+		Pages:   a.pages(guard, client),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks,
 	}

@@ -4,18 +4,20 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/console"
+	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/mail"
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
 )
-
-// OIDCCallback is where the identity provider sends browsers back to, below the public URL.
-const OIDCCallback = "/sign-in/oidc/callback"
 
 // mailer sends one-time links by way of an outbox.
 type mailer struct {
@@ -47,7 +49,7 @@ func (m *mailer) SendSignInLink(email string, link secret.Secret, organization s
 	}
 }
 
-// identities makes the provider's tokens credentials of the API.
+// identities makes the provider's tokens credentials of the API, and lets people sign in there.
 type identities struct{ provider *oidc.Provider }
 
 // newProvider returns nil where the configuration names no provider. The provider need not be there yet.
@@ -57,7 +59,7 @@ func newProvider(c *config.Config, now func() time.Time, log *slog.Logger) (*oid
 	}
 	return oidc.New(oidc.Options{
 		Issuer: c.OIDC.Issuer, ClientID: c.OIDC.ClientID, ClientSecret: c.OIDC.ClientSecret.Reveal, Audience: c.OIDC.Audience,
-		RedirectURL: c.PublicURL + OIDCCallback, Now: now, Log: log,
+		RedirectURL: c.PublicURL + console.OIDCCallback, Now: now, Log: log,
 	})
 }
 
@@ -68,6 +70,37 @@ func (i identities) Claims(bearer string) bool { return oidc.LooksLikeToken(bear
 func (i identities) Authenticate(ctx context.Context, bearer string) (admin.Identity, error) {
 	id, err := i.provider.Authenticate(ctx, bearer)
 	return admin.Identity(id), identityError(err)
+}
+
+// Begin returns where a browser is to sign in, and what it must bring along on its way back.
+func (i identities) Begin(ctx context.Context) (redirectTo, pending string, err error) {
+	redirectTo, secrets, err := i.provider.Begin(ctx)
+	if err != nil {
+		return "", "", signInError(err)
+	}
+	return redirectTo, secrets.Encode(), nil
+}
+
+// Complete returns who has signed in.
+func (i identities) Complete(ctx context.Context, pending string, query url.Values) (admin.Identity, error) {
+	secrets, err := oidc.ParsePending(pending)
+	if err != nil {
+		return admin.Identity{}, signInError(err)
+	}
+	id, err := i.provider.Complete(ctx, secrets, query)
+	return admin.Identity(id), signInError(err)
+}
+
+// signInError is an error of a sign-in at the provider as the console sees it.
+func signInError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, oidc.ErrRejected):
+		return &key.Error{Code: key.Unauthenticated, Err: err, Detail: "the identity provider does not vouch for anybody"}
+	default:
+		return &key.Error{Code: key.Unavailable, Err: err, Detail: "the identity provider cannot be reached; nothing was done, try again"}
+	}
 }
 
 // identityError is an error of the provider's as callers see it.
@@ -82,4 +115,29 @@ func identityError(err error) error {
 		return &key.Error{Code: key.Unavailable, Err: err, Detail: "the identity provider cannot be reached, so the access token cannot be " +
 			"checked; nothing was done, try again"}
 	}
+}
+
+// pages returns what browsers are shown.
+func (a *App) pages(guard *browser.Guard, client browser.Client) []httpapi.Page {
+	o := console.Options{
+		Admin: a.admin, Guard: guard, Client: client, Log: a.log, Mail: a.mailer != nil,
+		HTTPS: strings.HasPrefix(a.config.PublicURL, "https://"),
+	}
+	if a.provider != nil {
+		o.Provider, o.ProviderName = identities{a.provider}, providerName(a.config.OIDC.Issuer)
+	}
+	var pages []httpapi.Page
+	for _, p := range console.New(o).Pages() {
+		pages = append(pages, httpapi.Page(p))
+	}
+	return pages
+}
+
+// providerName is what people know an identity provider by: its host.
+func providerName(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Hostname() == "" {
+		return issuer
+	}
+	return u.Hostname()
 }

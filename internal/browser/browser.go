@@ -30,10 +30,13 @@ func SignedIn(session, device secret.Secret, end time.Time) []*http.Cookie {
 }
 
 // SignedOut returns the cookie that takes the session's away.
-func SignedOut() []*http.Cookie {
-	gone := cookie(SessionCookie, "")
-	gone.MaxAge = -1 // which is sent as 0
-	return []*http.Cookie{gone}
+func SignedOut() []*http.Cookie { return []*http.Cookie{gone(SessionCookie)} }
+
+// gone returns the cookie that takes away the one with a name.
+func gone(name string) *http.Cookie {
+	c := cookie(name, "")
+	c.MaxAge = -1 // which is sent as 0
+	return c
 }
 
 func cookie(name, value string) *http.Cookie {

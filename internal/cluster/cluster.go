@@ -121,16 +121,13 @@ func (n *Node) Run(ctx context.Context) {
 
 const (
 	tidyEvery = 10 * time.Second
-	// unrenewed is after how long a node that does not renew is taken for gone. It is by the database's clock, and far beyond
-	// any lease.
-	unrenewed = time.Hour
 	// leaveTimeout is how long the last word may take.
 	leaveTimeout = 2 * time.Second
 )
 
 func (n *Node) tidy(ctx context.Context) {
-	if err := n.o.Nodes.Tidy(ctx, unrenewed); err != nil && ctx.Err() == nil {
-		n.o.Log.Debug("the list of nodes cannot be tidied", "error", err)
+	if err := n.o.Nodes.Tidy(ctx); err != nil && ctx.Err() == nil {
+		n.o.Log.Debug("old changes cannot be removed", "error", err)
 	}
 }
 
@@ -251,32 +248,22 @@ func (n *Node) Invalidate(changes []store.Change) {
 func (n *Node) await(committed time.Time, change int64) {
 	word := n.subscribe()
 	defer n.unsubscribe(word)
-	var behind []store.Node // as far as is known
-	unknown := true         // nobody could say yet who there is
+	w := wait{seen: map[int64]sighting{}}
 	for {
-		waited := n.o.Now().Sub(committed)
-		if limit := MaxLease + margin(MaxLease); unknown && waited >= limit {
-			n.waited(waited, "the database cannot say which nodes there are")
+		if limit := MaxLease + margin(MaxLease); !w.known && n.o.Now().Sub(committed) >= limit {
+			n.waited(n.o.Now().Sub(committed), "the database cannot say which nodes there are")
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-		found, err := n.o.Nodes.Behind(ctx, change, n.id.Load())
+		behind, err := n.o.Nodes.Behind(ctx, change, n.id.Load())
 		cancel()
+		now := n.o.Now()
 		if err == nil {
-			behind, unknown = found, false
+			w.look(behind, now)
 		}
-		waited = n.o.Now().Sub(committed)
-		pending, ended := 0, ""
-		for _, b := range behind {
-			if waited < b.Lease+margin(b.Lease) {
-				pending++
-			} else {
-				ended = b.Name
-			}
-		}
-		if !unknown && pending == 0 {
-			n.waited(waited, ended)
-			n.expel(behind, change)
+		if pending, ended := w.pending(now); w.known && !pending {
+			n.waited(now.Sub(committed), ended)
+			n.expel(w)
 			return
 		}
 		select {
@@ -291,13 +278,50 @@ const (
 	askAgain   = 20 * time.Millisecond // where a notification got lost, and while a lease is being waited for
 )
 
+// wait is whom a change waits for, as far as is known.
+type wait struct {
+	known  bool // the database has said who there is
+	behind []store.Node
+	seen   map[int64]sighting // by node, the first time
+}
+
+// sighting is when the database had answered that a node's last renewal was the one with this beat. A lease that was granted with
+// it was asked for before.
+type sighting struct {
+	at   time.Time
+	beat int64
+}
+
+// look notes which nodes the database has said are behind.
+func (w *wait) look(behind []store.Node, now time.Time) {
+	w.behind, w.known = behind, true
+	for _, b := range behind {
+		if _, ok := w.seen[b.ID]; !ok {
+			w.seen[b.ID] = sighting{at: now, beat: b.Beat}
+		}
+	}
+}
+
+// pending reports whether there is a node whose lease may not have ended yet, and names one of those whose lease has.
+func (w *wait) pending(now time.Time) (pending bool, ended string) {
+	for _, b := range w.behind {
+		if now.Sub(w.seen[b.ID].at) < b.Lease+margin(b.Lease) {
+			pending = true
+		} else {
+			ended = b.Name
+		}
+	}
+	return pending, ended
+}
+
 // expel removes the nodes whose leases were waited for, so that the next change does not wait for them as well. They join anew
-// when they are able to.
-func (n *Node) expel(behind []store.Node, change int64) {
+// when they are able to. One that has renewed meanwhile without the change shows that the change was not made after all, as may
+// be where the outcome of the commit was unknown; it holds a lease, and must go on being waited for.
+func (n *Node) expel(w wait) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	for _, b := range behind {
-		if err := n.o.Nodes.Expel(ctx, b.ID, change); err != nil {
+	for _, b := range w.behind {
+		if err := n.o.Nodes.Expel(ctx, b.ID, w.seen[b.ID].beat); err != nil {
 			n.o.Log.Debug("a node cannot be removed", "node", b.Name, "error", err)
 		}
 	}

@@ -76,6 +76,7 @@ func problems(t *testing.T, err error) []string {
 func TestDefaults(t *testing.T) {
 	want := &Config{
 		Database:          Database{Path: "apikeyd.db"},
+		Lease:             2 * time.Second,
 		Listen:            Address{"tcp", ":8080"},
 		VerifyListen:      Address{"tcp", "127.0.0.1:8081"},
 		TokenPrefix:       "ak",
@@ -142,6 +143,9 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		want any
 	}{
 		"database":                  {text: "sqlite:/var/x.db", got: func(c *Config) any { return c.Database.Path }, want: "/var/x.db"},
+		"lease":                     {text: "1500ms", got: func(c *Config) any { return c.Lease }, want: 1500 * time.Millisecond},
+		"stale-if-error":            {text: "1m", got: func(c *Config) any { return c.StaleIfError }, want: time.Minute},
+		"node-name":                 {text: "node-a", got: func(c *Config) any { return c.NodeName }, want: "node-a"},
 		"listen":                    {text: "[::1]:80", got: func(c *Config) any { return c.Listen.Address }, want: "[::1]:80"},
 		"tls-cert-file":             {text: "a.crt", got: func(c *Config) any { return c.TLS.CertFile }, want: "a.crt"},
 		"tls-key-file":              {text: "a.key", got: func(c *Config) any { return c.TLS.KeyFile }, want: "a.key"},
@@ -291,7 +295,10 @@ func TestNoSecretInAnError(t *testing.T) {
 	write(t, control, secret+"\x7f\n")
 	write(t, short, secret[:31]+"\n"+secret+"\x7f\n")
 	for _, args := range [][]string{
-		{"--database", "postgres://admin:" + secret + "@db/keys"},
+		{"--database", "postgres://admin:" + secret + "@db"},
+		{"--database", "postgres://admin:" + secret + "@db/keys#x"},
+		{"--database", "postgres://admin:" + secret + "@db:port/keys"},
+		{"--database", "postgres:admin:" + secret + "@db/keys"},
 		{"--database", "host=db password=" + secret},
 		{"--database", secret},
 		{"--database", "mysql://" + secret},

@@ -13,7 +13,7 @@ func TestFlagUsages(t *testing.T) {
 	AddFlags(fs)
 	out := FlagUsages(fs, 100)
 	last := -1
-	for _, want := range []string{"General:", "--config FILE", "--database DSN", "(default sqlite:apikeyd.db)", "Management API:",
+	for _, want := range []string{"General:", "--config FILE", "--database DSN", "(default sqlite:apikeyd.db)", "Several nodes:", "(default 2s)", "Management API:",
 		"--listen ADDRESS", "Verification listener:", "Keys and caches:", "Signing in:", "OpenID Connect:", "Mail:", "Audit log:", "Logging:", "text on a terminal, else json)",
 		"Shutting down:", "Other:", "--help"} {
 		i := strings.Index(out, want)

@@ -43,7 +43,8 @@ var settings = []setting{
 	{
 		name: "database", group: groupGeneral, placeholder: "DSN", preset: "sqlite:apikeyd.db",
 		help: "where everything is kept: sqlite:PATH, or postgres://USER@HOST:PORT/NAME for several nodes. Serve and init make " +
-			"the file or the schema where there is none. pool_max_conns and other settings of the connection may stand in the URL",
+			"the file or the schema where there is none. pool_max_conns and other settings of the connection may stand in the URL. Everybody on the machine can see a flag in " +
+			"ps: keep a password in the environment, in the file, or in the file that PGPASSFILE names",
 		parse: to(func(c *Config) *Database { return &c.Database }, ParseDatabase),
 	},
 
@@ -60,7 +61,7 @@ var settings = []setting{
 		parse: to(func(c *Config) *time.Duration { return &c.StaleIfError }, parseDuration),
 	},
 	{
-		name: "node-name", group: groupCluster, placeholder: "NAME", presetText: "the host's name",
+		name: "node-name", group: groupCluster, placeholder: "NAME", presetText: "the host's name", sample: "keys-1",
 		help:  "with PostgreSQL: what apikeyd nodes, logs and metrics call this node",
 		parse: optional(func(c *Config) *string { return &c.NodeName }, parseNodeName),
 	},

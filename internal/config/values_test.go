@@ -1,7 +1,9 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -169,8 +171,12 @@ func TestParseDatabase(t *testing.T) {
 		"":                        "does not say what kind of database",
 		"apikeyd.db":              "does not say what kind of database",
 		"/var/lib/apikeyd.db":     "does not say what kind of database",
-		"postgres://u:p@h/db":     "this version keeps its data in SQLite only, not in PostgreSQL; write sqlite:PATH",
-		"PostgreSQL://h/db":       "this version keeps its data in SQLite only",
+		"postgres://u:p@h":        "names no database; write postgres://USER@HOST:PORT/NAME",
+		"postgres://u:p@h/":       "names no database",
+		"postgres://u:p@h/db#x":   "has a fragment",
+		"postgres://u:p@h:x/db":   "is no URL",
+		"postgres:u:p@h/db":       "is no URL",
+		"PostgreSQL://h/db":       "is no database that apikeyd knows",
 		"mysql://h/db":            "mysql: is no database that apikeyd knows; write sqlite:PATH, like sqlite:apikeyd.db",
 		"SQLite:x":                "is no database that apikeyd knows; write sqlite:PATH",
 		"sqlite3:x":               "is no database that apikeyd knows; write sqlite:PATH",
@@ -185,6 +191,32 @@ func TestParseDatabase(t *testing.T) {
 	} {
 		if d, err := ParseDatabase(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseDatabase(%q) = %+v, %v, want %q", text, d, err, want)
+		}
+	}
+}
+
+// TestPostgres looks for the password in whatever an address may be printed by.
+func TestPostgres(t *testing.T) {
+	for text, shown := range map[string]string{
+		"postgres://u:hunter2@h:5432/db?pool_max_conns=9": "postgres://h:5432/db",
+		"postgresql://u@h/db?password=hunter2":            "postgresql://h/db",
+		"postgres:///db?host=/run/hunter2":                "postgres:///db",
+		"postgres://u:hunter2@h1:1,h2:2/db":               "postgres://h1:1,h2:2/db",
+	} {
+		d, err := ParseDatabase(text)
+		if err != nil || d.Path != "" || d.Postgres.Reveal() != text {
+			t.Errorf("ParseDatabase(%q) = %v", text, err)
+			continue
+		}
+		if d.String() != shown {
+			t.Errorf("%q is shown as %s, want %s", text, d, shown)
+		}
+		logged := new(bytes.Buffer)
+		slog.New(slog.NewJSONHandler(logged, nil)).Info("x", "database", d, "config", &Config{Database: d})
+		for _, printed := range []string{fmt.Sprint(d), fmt.Sprintf("%+v", &Config{Database: d}), fmt.Sprintf("%#v", d), logged.String()} {
+			if strings.Contains(printed, "hunter2") {
+				t.Errorf("the password is in %s", printed)
+			}
 		}
 	}
 }

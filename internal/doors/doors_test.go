@@ -32,8 +32,11 @@ var rules = []struct {
 	{"internal/secret", []string{module + "/internal/store/...", module + "/internal/admin", "net/http", "database/sql"}, "a secret is text and arithmetic"},
 	{"internal/browser", append(drivers, module+"/internal/store/...", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi", "database/sql"), "cookies and headers know nobody, and decide about no rights"},
 	{"internal/store", append(drivers, "database/sql", "net/http", "log/slog"), "a contract knows none of those who keep it"},
-	{"internal/store/sqlstore", append(drivers, module+"/internal/store/sqlite"), "shared SQL knows no database"},
-	{"internal/store/sqlite", []string{"net/http", module + "/internal/admin", module + "/internal/verify"}, "a store keeps and finds, and decides nothing"},
+	{"internal/store/sqlstore", append(drivers, module+"/internal/store/sqlite", module+"/internal/store/postgres"), "shared SQL knows no database"},
+	{"internal/store/sqlite", []string{"net/http", "github.com/jackc/...", module + "/internal/store/postgres", module + "/internal/admin", module + "/internal/verify"}, "a store keeps and finds, and decides nothing"},
+	{"internal/store/postgres", []string{"net/http", "modernc.org/sqlite/...", module + "/internal/store/sqlite", module + "/internal/admin", module + "/internal/verify", module + "/internal/cluster"}, "a store keeps and finds, and decides nothing"},
+	{"internal/store/move", append(drivers, "net/http", module+"/internal/store/sqlite", module+"/internal/store/postgres"), "rows go from one database to another, whichever they are"},
+	{"internal/cluster", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "the protocol knows no database and no transport"},
 	{"internal/verify", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
@@ -41,11 +44,19 @@ var rules = []struct {
 	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},
 	{"internal/oidc", append(drivers, "database/sql", module+"/...", "github.com/zitadel/..."), "who somebody is, is asked of a provider, and what that means is for others"},
 	{"cmd/apikeyd", []string{module + "/internal/oidc/oidctest", "github.com/zitadel/..."}, "the provider of tests says yes to whoever asks"},
+	{"cmd/apikeyd", []string{module + "/internal/mail/mailtest", "github.com/emersion/go-smtp/..."}, "the mail server of tests takes mails from anybody"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
 }
 
 // drivers are what only the package of a database may see.
-var drivers = []string{"modernc.org/sqlite/..."}
+var drivers = []string{"modernc.org/sqlite/...", "github.com/jackc/..."}
+
+// homes say who may name a driver, with what is below it; nobody else may, tests aside, and but for bench, which measures what
+// a driver alone can do.
+var homes = []struct{ driver, home string }{
+	{"modernc.org/sqlite/...", "internal/store/sqlite"},
+	{"github.com/jackc/...", "internal/store/postgres"},
+}
 
 // direct are rules about what a package names itself; what it depends on through others is their affair. httpapi
 // depends on store through admin, but must not call it.
@@ -55,6 +66,7 @@ var direct = []struct {
 	why       string
 }{
 	{"internal/httpapi", append(drivers, module+"/internal/store/...", "database/sql"), "a transport asks use cases, never a store"},
+	{"internal/console", append(drivers, module+"/internal/store/...", module+"/internal/httpapi", module+"/internal/oidc", "database/sql"), "a transport asks use cases, never a store or another transport"},
 	{"internal/key", []string{"os", "log", "log/slog", "context"}, "the domain is pure"},
 	{"internal/token", []string{module + "/internal/admin", module + "/internal/verify"}, "tokens are below them"},
 	{"internal/password", []string{"os", "log", "log/slog"}, "a password goes nowhere"},
@@ -62,6 +74,8 @@ var direct = []struct {
 	{"internal/audit", []string{"os", "log", "log/slog", "context"}, "the audit log is kept by others"},
 	{"internal/secret", []string{"os", "log", "context"}, "a secret goes nowhere"},
 	{"internal/browser", []string{"os", "log", "log/slog", module + "/internal/token"}, "it reads requests, and tells nobody"},
+	{"internal/cluster", []string{"os"}, "it is told everything it knows"},
+	{"internal/store/move", []string{"database/sql", "os"}, "it is handed both databases"},
 	{"cmd/apikeyd", append(drivers, "database/sql", "net/http"), "main is wiring"},
 }
 
@@ -88,6 +102,28 @@ func TestDoors(t *testing.T) {
 			continue
 		}
 		report(t, rule.pkg, p.Imports, rule.forbidden, rule.why)
+	}
+}
+
+// TestDrivers looks whether anybody but the package of a database names its driver.
+func TestDrivers(t *testing.T) {
+	packages := list(t)
+	for _, h := range homes {
+		home := path.Join(module, h.home) + "/..."
+		atHome := false
+		for name, p := range packages {
+			if !matches(module+"/...", name) || matches(module+"/bench/...", name) {
+				continue
+			}
+			used := slices.ContainsFunc(p.Imports, func(imported string) bool { return matches(h.driver, imported) })
+			if used && !matches(home, name) {
+				t.Errorf("%s imports %s: that is for %s alone", name, h.driver, h.home)
+			}
+			atHome = atHome || used
+		}
+		if !atHome {
+			t.Errorf("nobody imports %s, which has a rule", h.driver)
+		}
 	}
 }
 

@@ -222,21 +222,25 @@ func TestBadBodiesOfCreate(t *testing.T) {
 }
 
 // checkFaults fails the test unless the answer is a problem with faults at these places, each with a detail.
-func checkFaults(t *testing.T, r reply, code api.Code, pointers []string) {
+func checkFaults(t *testing.T, r reply, code api.Code, pointers []string) (ok bool) {
 	t.Helper()
+	ok = true
 	p := r.problem(code)
 	var got []string
 	for _, f := range p.Errors {
 		got = append(got, f.Pointer)
 		if !strings.HasPrefix(f.Detail, "must ") && !strings.HasPrefix(f.Detail, "is ") {
 			t.Errorf("%s: detail %q", f.Pointer, f.Detail)
+			ok = false
 		}
 	}
 	slices.Sort(got)
 	want := slices.Sorted(slices.Values(pointers))
 	if !slices.Equal(got, want) {
 		t.Errorf("faults at %q, want %q: %s", got, want, r.body)
+		ok = false
 	}
+	return ok
 }
 
 func TestGoodBodiesOfCreate(t *testing.T) {

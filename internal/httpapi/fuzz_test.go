@@ -67,6 +67,24 @@ func TestPlainQuestionsAreReadQuickly(t *testing.T) {
 	}
 }
 
+// shapes are those of all bodies, each with what decodes into it.
+var shapes = map[string]func(body []byte, f *faults) error{
+	"new key":            decodeInto(newKey),
+	"key patch":          decodeInto(keyPatch),
+	"rotation":           decodeInto(rotateRequest),
+	"new organization":   decodeInto(newOrganization),
+	"organization patch": decodeInto(organizationPatch),
+	"new member":         decodeInto(newMember),
+	"member patch":       decodeInto(memberPatch),
+	"new session":        decodeInto(newSession),
+	"password":           decodeInto(passwordRequest),
+	"link":               decodeInto(linkRequest),
+}
+
+func decodeInto[T any](s shape[T]) func([]byte, *faults) error {
+	return func(body []byte, f *faults) error { return decode(body, s, new(T), f) }
+}
+
 // The strict decoder takes what encoding/json takes and less, points to places that exist or are missing, and
 // never repeats a value.
 func FuzzDecode(f *testing.F) {
@@ -75,45 +93,60 @@ func FuzzDecode(f *testing.F) {
 			f.Add([]byte(c.body))
 		}
 	}
+	for _, route := range bodies {
+		f.Add([]byte(route.good))
+		for _, c := range route.bad {
+			if len(c.body) < 4096 {
+				f.Add([]byte(c.body))
+			}
+		}
+	}
 	f.Add([]byte(valid))
 	f.Add([]byte(with(`"metadata":{"a":{"b":[1,2,{"c":null}]}}`)))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		const secret = "Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7" // stands where a token may have been put
 		body = bytes.ReplaceAll(body, []byte("a"), []byte(secret))
-		var draft key.Draft
-		var faults faults
-		err := decode(body, newKey, &draft, &faults)
-		if err == nil && !json.Valid(body) {
-			t.Errorf("%q is no JSON", body)
-		}
-		if err == nil {
-			err = faults.err()
-		}
-		if err == nil {
+		for name, decodes := range shapes {
+			var found faults
+			err := decodes(body, &found)
+			if err == nil {
+				err = found.err()
+			}
 			var again map[string]json.RawMessage
-			if err := json.Unmarshal(body, &again); err != nil || len(again) < 3 || draft.OrganizationID < 1 {
-				t.Errorf("%q was read as %+v; %v", body, draft, err)
+			if err != nil {
+				checkRefusal(t, name, body, err, secret)
+			} else if err := json.Unmarshal(body, &again); err != nil {
+				t.Errorf("%q was read as a %s: %v", body, name, err)
 			}
-			return
 		}
-		var p *problem
-		if !errors.As(err, &p) || p.detail == "" {
-			t.Fatalf("%q: %v", body, err)
-		}
-		if strings.Contains(p.detail, secret[:16]) {
-			t.Errorf("%q is repeated in %q", body, p.detail)
-		}
-		seen := map[string]bool{}
-		for _, fault := range p.faults {
-			if strings.Contains(fault.Pointer+fault.Detail, secret[:16]) {
-				t.Errorf("%q is repeated in %+v", body, fault)
-			}
-			if !jsontext.Pointer(fault.Pointer).IsValid() || fault.Detail == "" || seen[fault.Pointer] {
-				t.Errorf("%q: fault %+v", body, fault)
-			}
-			seen[fault.Pointer] = true
+		var draft key.Draft
+		var found faults
+		if decode(body, newKey, &draft, &found) == nil && found.err() == nil && draft.OrganizationID < 1 {
+			t.Errorf("%q was read as %+v", body, draft)
 		}
 	})
+}
+
+// checkRefusal fails the test unless the error says what is wrong with a body, at places, and repeats nothing of it.
+func checkRefusal(t *testing.T, name string, body []byte, err error, secret string) {
+	t.Helper()
+	var p *problem
+	if !errors.As(err, &p) || p.detail == "" {
+		t.Fatalf("%s: %q: %v", name, body, err)
+	}
+	if strings.Contains(p.detail, secret[:16]) {
+		t.Errorf("%s: %q is repeated in %q", name, body, p.detail)
+	}
+	seen := map[string]bool{}
+	for _, fault := range p.faults {
+		if strings.Contains(fault.Pointer+fault.Detail, secret[:16]) {
+			t.Errorf("%s: %q is repeated in %+v", name, body, fault)
+		}
+		if !jsontext.Pointer(fault.Pointer).IsValid() || fault.Detail == "" || seen[fault.Pointer] {
+			t.Errorf("%s: %q: fault %+v", name, body, fault)
+		}
+		seen[fault.Pointer] = true
+	}
 }
 
 func TestPlain(t *testing.T) {

@@ -5,8 +5,9 @@
 // do what is decided here: a handler finds out who calls, and hands that to the use case.
 //
 // A request is judged in a fixed order, and the first that fails is answered: path and method (404, 405), credential
-// (401), Accept (406), Content-Type (415), size (413), and then the body as a whole. What is wrong with a body is
-// answered all at once: 400 where a part of it cannot be understood, 422 where every part can.
+// (401, and 403 where another site sends a cookie), Accept (406), Content-Type (415), size (413), and then the body as a
+// whole. What is wrong with a body is answered all at once: 400 where a part of it cannot be understood, 422 where every
+// part can.
 //
 // An answer to bad input names places and never repeats values, because a value may be a token in the wrong place.
 //

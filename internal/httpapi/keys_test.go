@@ -113,7 +113,21 @@ func TestLifeOfAKey(t *testing.T) {
 
 func TestEveryAnswerHasItsHeaders(t *testing.T) {
 	k := newKit(t, nil)
+	session := k.session("first@example.com")
 	answers := map[string]reply{
+		"signed in":  k.signInBy(fmt.Sprintf(`{"link":%q}`, k.link("first@example.com"))).ok(201),
+		"not let in": k.signInBy(`{"link":"x"}`).ok(401),
+		"other site": k.as(session, "DELETE", "/v1/sessions/1", "", "Sec-Fetch-Site: cross-site").ok(403),
+		"no body":    k.signInBy("{").ok(400),
+		"no mail":    k.send(k.management.URL, "POST", "/v1/sign-in-links", `{"email":"x@example.com"}`, nil).ok(409),
+		"invited":    k.call("POST", membersOfFirst, `{"email":"x@example.com","role":"viewer"}`).ok(201),
+		"member":     k.call("PATCH", membersOfFirst+"/2", `{"role":"owner"}`).ok(200),
+		"removed":    k.call("DELETE", membersOfFirst+"/2", "").ok(204),
+		"conflict":   k.call("DELETE", membersOfFirst+"/1", "").ok(409),
+		"sessions":   k.as(session, "GET", "/v1/sessions", "").ok(200),
+		"audit log":  k.call("GET", "/v1/audit-log", "").ok(200),
+		"ended":      k.as(session, "DELETE", "/v1/sessions/2", "").ok(204),
+		"signed out": k.as(session, "DELETE", "/v1/sessions/current", "").ok(204),
 		"created":    k.call("POST", "/v1/api-keys", `{"key_name":"a","key_scope":["READ"],"organization_id":1}`).ok(201),
 		"list":       k.call("GET", "/v1/api-keys", "").ok(200),
 		"deleted":    k.call("DELETE", "/v1/api-keys/2", "").ok(204),
@@ -146,7 +160,8 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 
 func TestHeadIsGetWithoutBody(t *testing.T) {
 	k := newKit(t, nil)
-	for _, path := range []string{"/v1/api-keys", "/v1/api-keys/1", "/v1/me", "/v1/api-keys/99", "/v1/api-keys?limit=0", "/docs", "/nothing"} {
+	for _, path := range []string{"/v1/api-keys", "/v1/api-keys/1", "/v1/me", "/v1/api-keys/99", "/v1/api-keys?limit=0", "/docs", "/nothing",
+		"/v1/organizations", "/v1/organizations/1", membersOfFirst, membersOfFirst + "/1", membersOfFirst + "/9", "/v1/audit-log?action=key.create", "/v1/sessions"} {
 		get, head := k.call("GET", path, ""), k.call("HEAD", path, "")
 		if head.status != get.status || head.body != "" || head.header.Get("Content-Type") != get.header.Get("Content-Type") ||
 			head.header.Get("Content-Length") != get.header.Get("Content-Length") {

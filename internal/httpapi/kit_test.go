@@ -31,8 +31,10 @@ type kit struct {
 	t          *testing.T
 	management *httptest.Server
 	service    *httptest.Server
+	database   string // its file
 	store      *sqlite.Store
 	checker    *verify.Checker
+	admin      *admin.Service
 	first      admin.Initialised
 	token      string // of the first key, which has every scope
 	log        *logBuffer
@@ -42,32 +44,40 @@ type kit struct {
 
 func newKit(t *testing.T, change func(*Options)) *kit {
 	t.Helper()
-	k := &kit{t: t, log: new(logBuffer)}
+	return newKitOf(t, func(*admin.Options) {}, change)
+}
+
+// newKitOf is newKit with other use cases.
+func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options)) *kit {
+	t.Helper()
+	k := &kit{t: t, log: new(logBuffer), database: filepath.Join(t.TempDir(), "test.db")}
 	lines := telemetry.NewWriter(k.log)
 	t.Cleanup(func() { lines.Close() })
 	k.flush = lines.Flush
 	log := telemetry.NewLogger(lines, telemetry.JSON, slog.LevelDebug)
 	now := func() time.Time { return time.Now().Add(time.Duration(k.ahead.Load())) }
 	var err error
-	k.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Migrate: true})
+	k.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: k.database, Migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.store.Close() })
 	k.checker = verify.New(verify.Options{Tokens: k.store, LastUsed: usage.NewRecorder(k.store, log), Now: now,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
-	service := admin.New(admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak", Log: log,
-		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour})
-	guard, err := browser.NewGuard("")
+	use := admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak", Log: log,
+		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour}
+	changeUse(&use)
+	k.admin = admin.New(use)
+	guard, err := browser.NewGuard("https://keys.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.first, err = service.Initialise(t.Context(), "first@example.com", "Example Ltd")
+	k.first, err = k.admin.Initialise(t.Context(), "first@example.com", "Example Ltd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	k.token = k.first.Token.Reveal()
-	o := Options{Admin: service, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
+	o := Options{Admin: k.admin, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
 		Guard:     guard,
 		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
@@ -198,7 +208,8 @@ func (r reply) ok(status int) reply {
 
 // in returns the kit for a subtest.
 func (k *kit) in(t *testing.T) *kit {
-	sub := &kit{management: k.management, service: k.service, token: k.token, first: k.first}
+	sub := &kit{management: k.management, service: k.service, token: k.token, first: k.first, store: k.store, admin: k.admin,
+		database: k.database, log: k.log, flush: k.flush}
 	sub.t = t
 	return sub
 }

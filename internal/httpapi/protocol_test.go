@@ -15,6 +15,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/secret"
 )
 
 func TestPathsAndMethods(t *testing.T) {
@@ -43,6 +44,20 @@ func TestPathsAndMethods(t *testing.T) {
 		{k.management.URL, "GET", "/v1/api-keys/1/rotate", api.CodeMethodNotAllowed, "POST"},
 		{k.management.URL, "POST", "/v1/me", api.CodeMethodNotAllowed, "GET, HEAD"},
 		{k.management.URL, "POST", "/docs", api.CodeMethodNotAllowed, "GET, HEAD"},
+		{k.management.URL, "PUT", "/v1/organizations", api.CodeMethodNotAllowed, "GET, HEAD, POST"},
+		{k.management.URL, "POST", "/v1/organizations/1", api.CodeMethodNotAllowed, "DELETE, GET, HEAD, PATCH"},
+		{k.management.URL, "DELETE", "/v1/organizations/1/members", api.CodeMethodNotAllowed, "GET, HEAD, POST"},
+		{k.management.URL, "PUT", "/v1/organizations/1/members/1", api.CodeMethodNotAllowed, "DELETE, GET, HEAD, PATCH"},
+		{k.management.URL, "DELETE", "/v1/sessions", api.CodeMethodNotAllowed, "GET, HEAD, POST"},
+		{k.management.URL, "GET", "/v1/sessions/1", api.CodeMethodNotAllowed, "DELETE"},
+		{k.management.URL, "GET", "/v1/sessions/current", api.CodeMethodNotAllowed, "DELETE"},
+		{k.management.URL, "GET", "/v1/sign-in-links", api.CodeMethodNotAllowed, "POST"},
+		{k.management.URL, "PATCH", "/v1/me/password", api.CodeMethodNotAllowed, "PUT"},
+		{k.management.URL, "DELETE", "/v1/audit-log", api.CodeMethodNotAllowed, "GET, HEAD"},
+		{k.management.URL, "GET", "/v1/audit-log/1", api.CodeNotFound, ""},
+		{k.management.URL, "GET", "/v1/organizations/1/members/", api.CodeNotFound, ""},
+		{k.management.URL, "GET", "/v1/organizations//members", api.CodeNotFound, ""},
+		{k.management.URL, "GET", "/v1/organizations/1/members/1/x", api.CodeNotFound, ""},
 		{k.service.URL, "GET", "/v1/verify", api.CodeMethodNotAllowed, "POST"},
 		{k.service.URL, "PUT", "/v1/verify/batch", api.CodeMethodNotAllowed, "POST"},
 		{k.service.URL, "POST", "/v1/verify/", api.CodeNotFound, ""},
@@ -70,6 +85,18 @@ func TestWhatIsJudgedFirst(t *testing.T) {
 	k.call("POST", path, large[:100]).problem(api.CodeMalformedRequest)
 	k.call("PATCH", path+"/99", `{"enabled":1}`).problem(api.CodeInvalid)
 	k.call("PATCH", path+"/99", `{"enabled":true}`).problem(api.CodeNotFound)
+
+	// To sign in, no credential is judged, but where the request comes from is, before what it says.
+	const signIn, elsewhere = "/v1/sessions", "Sec-Fetch-Site: cross-site"
+	k.call("POST", signIn, large, "Authorization: Bearer nonsense", html, form, elsewhere).problem(api.CodeNotAcceptable)
+	k.call("POST", signIn, large, nobody, form, elsewhere).problem(api.CodeUnsupportedMediaType)
+	k.call("POST", signIn, "{", nobody, elsewhere).problem(api.CodeForbidden)
+	k.call("POST", signIn, "{", nobody).problem(api.CodeMalformedRequest)
+	session := k.session("first@example.com")
+	k.as(session, "PUT", "/v1/me/password", "{", html, form, elsewhere).problem(api.CodeForbidden)
+	for path, with := range map[string][]string{"/v1/organizations": nil, membersOfFirst: nil, "/v1/sessions": {session}, "/v1/audit-log": nil} {
+		k.call("GET", path, "", append(with, html)...).problem(api.CodeNotAcceptable)
+	}
 
 	// An answer without a body has no type to rule out.
 	k.create(valid)
@@ -149,12 +176,19 @@ func TestWithoutTheStore(t *testing.T) {
 	k := newKit(t, nil)
 	uncached := k.createWith(`["READ"]`)
 	k.call("GET", "/v1/me", "").ok(http.StatusOK)
+	session := k.session("first@example.com")
 	k.store.Close()
 	answers := map[string]reply{
 		"use case":             k.call("GET", "/v1/me", ""),
 		"change":               k.call("POST", "/v1/api-keys", valid),
 		"credential":           k.call("GET", "/v1/me", "", "Authorization: Bearer "+uncached.Token),
 		"check":                k.ask("POST", "/v1/verify", fmt.Sprintf(`{"key":%q}`, uncached.Token)),
+		"organizations":        k.call("GET", "/v1/organizations", ""),
+		"members":              k.call("POST", membersOfFirst, `{"email":"x@example.com","role":"viewer"}`),
+		"audit log":            k.call("GET", "/v1/audit-log", ""),
+		"session":              k.as(session, "GET", "/v1/me", ""),
+		"link":                 k.signInBy(fmt.Sprintf(`{"link":%q}`, secret.New().Reveal())),
+		"password":             k.signInBy(`{"email":"first@example.com","password":"x"}`),
 		"one check of a batch": k.ask("POST", "/v1/verify/batch", fmt.Sprintf(`{"requests":[{"key":%q},{"key":%q}]}`, k.token, uncached.Token)),
 		"readyz":               k.ask("GET", "/readyz", ""),
 	}
@@ -284,7 +318,6 @@ func TestCodes(t *testing.T) {
 		api.CodeContentTooLarge:      "the bound on bodies",
 		api.CodeUnsupportedMediaType: "Content-Type",
 		api.CodeInternal:             "any error that nobody foresaw",
-		api.CodeRateLimited:          "nobody yet: limits come later",
 	}
 	for _, code := range key.Codes() {
 		if !slices.Contains(codes, api.Code(code)) {

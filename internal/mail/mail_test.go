@@ -18,6 +18,8 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/apikeyd/apikeyd/internal/mail/mailtest"
 )
 
 const secretLink = "https://keys.example.com/sign-in/sEcReTsEcReT"
@@ -28,7 +30,10 @@ func example() Message {
 
 // TestSend hands a mail to a server of each kind and looks at what arrives.
 func TestSend(t *testing.T) {
-	for _, b := range []behaviour{
+	for _, b := range []struct {
+		mode       Mode
+		mechanisms []string
+	}{
 		{mode: None},
 		{mode: StartTLS},
 		{mode: TLS},
@@ -39,15 +44,15 @@ func TestSend(t *testing.T) {
 		{mode: None, mechanisms: []string{"PLAIN"}}, // on loopback
 	} {
 		t.Run(fmt.Sprintf("%s %v", b.mode, b.mechanisms), func(t *testing.T) {
-			server := start(t, b)
+			server := start(t, b.mode, mailtest.Behaviour{Mechanisms: b.mechanisms})
 			if err := newSender(t, server.options()).Send(t.Context(), example()); err != nil {
 				t.Fatal(err)
 			}
-			got := <-server.got
-			if got.from != "keys@example.com" || got.to != "you@example.org" || got.utf8 || got.helo != "[127.0.0.1]" {
-				t.Errorf("envelope %q, %q, SMTPUTF8 %v, from %s", got.from, got.to, got.utf8, got.helo)
+			got := <-server.Got
+			if got.From != "keys@example.com" || got.To != "you@example.org" || got.UTF8 || got.Helo != "[127.0.0.1]" {
+				t.Errorf("envelope %q, %q, SMTPUTF8 %v, from %s", got.From, got.To, got.UTF8, got.Helo)
 			}
-			header, text := read(t, got.content)
+			header, text := read(t, got.Content)
 			if text != example().Text {
 				t.Errorf("text %q", text)
 			}
@@ -113,7 +118,7 @@ Text =3D =C3=BCber
 
 // TestNothingIsInjected tries to add a header, a recipient or a command.
 func TestNothingIsInjected(t *testing.T) {
-	server := start(t, behaviour{mode: None})
+	server := start(t, None, mailtest.Behaviour{})
 	s := newSender(t, server.options())
 	for _, to := range []string{
 		"", "you", "you@", "@example.org", "you@example.org\r\nBcc: them@example.org", "you@example.org\nRCPT TO:<x@y>",
@@ -148,7 +153,7 @@ func TestNothingIsInjected(t *testing.T) {
 			t.Errorf("New from %q", from)
 		}
 	}
-	if n := server.calls.Load(); n > 0 {
+	if n := server.Calls.Load(); n > 0 {
 		t.Errorf("%d connections", n)
 	}
 }
@@ -156,25 +161,25 @@ func TestNothingIsInjected(t *testing.T) {
 func TestAddressesBeyondASCII(t *testing.T) {
 	m := example()
 	m.To = "grüße@bücher.example"
-	plain := start(t, behaviour{mode: None})
+	plain := start(t, None, mailtest.Behaviour{})
 	if err := newSender(t, plain.options()).Send(t.Context(), m); !errors.Is(err, errNoUTF8) || !Permanent(err) {
 		t.Errorf("a server without SMTPUTF8: %v", err)
 	}
-	modern := start(t, behaviour{mode: None, utf8: true})
+	modern := start(t, None, mailtest.Behaviour{UTF8: true})
 	s := newSender(t, modern.options())
 	if err := s.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	got := <-modern.got
-	if got.to != "grüße@xn--bcher-kva.example" || !got.utf8 {
-		t.Errorf("envelope %q, SMTPUTF8 %v", got.to, got.utf8)
+	got := <-modern.Got
+	if got.To != "grüße@xn--bcher-kva.example" || !got.UTF8 {
+		t.Errorf("envelope %q, SMTPUTF8 %v", got.To, got.UTF8)
 	}
 	m.To = "you@bücher.example"
 	if err := s.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-modern.got; got.to != "you@xn--bcher-kva.example" || got.utf8 {
-		t.Errorf("a mail that needs no SMTPUTF8: %q, %v", got.to, got.utf8)
+	if got := <-modern.Got; got.To != "you@xn--bcher-kva.example" || got.UTF8 {
+		t.Errorf("a mail that needs no SMTPUTF8: %q, %v", got.To, got.UTF8)
 	}
 }
 
@@ -199,13 +204,13 @@ func TestRefused(t *testing.T) {
 			"send the text: the mail server answered 452 4.3.1"},
 		{"text, without an enhanced code", "DATA", &smtp.SMTPError{Code: 554, EnhancedCode: smtp.NoEnhancedCode, Message: secretLink}, true,
 			"send the text: the mail server answered 554"},
-		{"password", "AUTH", &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Not " + password}, true,
+		{"password", "AUTH", &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Not " + mailtest.Password}, true,
 			"sign in to the mail server: the mail server answered 535 5.7.8"},
-		{"password, for now", "AUTH", &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: password}, false,
+		{"password, for now", "AUTH", &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: mailtest.Password}, false,
 			"sign in to the mail server: the mail server answered 454 4.7.0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			server := start(t, behaviour{mode: StartTLS, mechanisms: []string{"PLAIN"}, refuse: map[string]error{tt.at: tt.answer}})
+			server := start(t, StartTLS, mailtest.Behaviour{Mechanisms: []string{"PLAIN"}, Refuse: map[string]error{tt.at: tt.answer}})
 			err := newSender(t, server.options()).Send(t.Context(), example())
 			if err == nil || err.Error() != tt.want || Permanent(err) != tt.permanent {
 				t.Errorf("error %v, permanent %v", err, Permanent(err))
@@ -219,11 +224,11 @@ func TestRefused(t *testing.T) {
 
 // TestUnsafeConnections hands nothing to a server that is not the right one, or over a connection that others can read.
 func TestUnsafeConnections(t *testing.T) {
-	withStartTLS := start(t, behaviour{mode: StartTLS, mechanisms: []string{"PLAIN"}})
-	withTLS := start(t, behaviour{mode: TLS, mechanisms: []string{"PLAIN"}})
-	plain := start(t, behaviour{mode: None, mechanisms: []string{"PLAIN"}})
-	unknown := start(t, behaviour{mode: StartTLS, mechanisms: []string{"CRAM-MD5"}})
-	none := start(t, behaviour{mode: StartTLS})
+	withStartTLS := start(t, StartTLS, mailtest.Behaviour{Mechanisms: []string{"PLAIN"}})
+	withTLS := start(t, TLS, mailtest.Behaviour{Mechanisms: []string{"PLAIN"}})
+	plain := start(t, None, mailtest.Behaviour{Mechanisms: []string{"PLAIN"}})
+	unknown := start(t, StartTLS, mailtest.Behaviour{Mechanisms: []string{"CRAM-MD5"}})
+	none := start(t, StartTLS, mailtest.Behaviour{})
 	for _, tt := range []struct {
 		name   string
 		server *server
@@ -237,7 +242,9 @@ func TestUnsafeConnections(t *testing.T) {
 		{"STARTTLS is not offered", plain, func(o *Options) { o.TLS = StartTLS }, errNoStartTLS.Error()},
 		{"STARTTLS is the default", plain, func(o *Options) { o.TLS = "" }, errNoStartTLS.Error()},
 		{"no known way to sign in", unknown, func(*Options) {}, errNoAuth.Error()},
-		{"no way to sign in", none, func(o *Options) { o.Username, o.Password = username, func() string { return password } }, errNoAuth.Error()},
+		{"no way to sign in", none, func(o *Options) {
+			o.Username, o.Password = mailtest.Username, func() string { return mailtest.Password }
+		}, errNoAuth.Error()},
 		{"wrong password", withStartTLS, func(o *Options) { o.Password = func() string { return "another" } }, "answered 535 5.7.8"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -247,7 +254,7 @@ func TestUnsafeConnections(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !Permanent(err) {
 				t.Errorf("error %v", err)
 			}
-			if len(tt.server.got) > 0 {
+			if len(tt.server.Got) > 0 {
 				t.Error("the mail was sent")
 			}
 		})
@@ -260,7 +267,7 @@ type elsewhere struct{ net.Conn }
 func (elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25} }
 
 func TestAPasswordIsNotSentInTheClear(t *testing.T) {
-	server := start(t, behaviour{mode: None, mechanisms: []string{"PLAIN"}})
+	server := start(t, None, mailtest.Behaviour{Mechanisms: []string{"PLAIN"}})
 	s := newSender(t, server.options())
 	conn, err := s.connect(t.Context())
 	if err != nil {

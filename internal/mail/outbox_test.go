@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/apikeyd/apikeyd/internal/mail/mailtest"
 )
 
 // sends stands in for a Sender, and keeps when it was asked.
@@ -252,8 +254,8 @@ func TestOutboxWithAServerThatComesBack(t *testing.T) {
 	if err := <-failures; Permanent(err) {
 		t.Errorf("a server that is away: %v", err)
 	}
-	server := start(t, behaviour{mode: None, address: address})
-	if got := <-server.got; got.to != example().To {
+	server := start(t, None, mailtest.Behaviour{Address: address})
+	if got := <-server.Got; got.To != example().To {
 		t.Errorf("got %+v", got)
 	}
 	if log := r.end(); !strings.Contains(log, "mail sent") || strings.Contains(log, secretLink) {

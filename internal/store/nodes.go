@@ -13,6 +13,7 @@ type Node struct {
 	Name      string // for people
 	Version   string
 	Lease     time.Duration // how long a renewal lets it answer, by its own clock
+	Beat      int64         // the number of its last renewal
 	Applied   int64         // the last change that it has applied
 	StartedAt time.Time
 	RenewedAt time.Time // by the database's clock, for people
@@ -47,17 +48,17 @@ type Nodes interface {
 	// was called is one the node has applied.
 	Renew(ctx context.Context, id, oldest, beat, applied int64) (renewed, known bool, err error)
 
-	// Expel removes a node that has not applied a change, and whose lease has ended for certain: nobody waits for it any more,
-	// and it cannot renew. One that has applied it meanwhile stays.
-	Expel(ctx context.Context, id, change int64) error
+	// Expel removes a node whose lease has ended for certain, given that it has not renewed since its beat was seen: nobody waits
+	// for it any more, and it cannot renew. One with another beat stays.
+	Expel(ctx context.Context, id, beat int64) error
 
 	// Behind returns the nodes but one that have not applied a change.
 	Behind(ctx context.Context, change, except int64) ([]Node, error)
 	// List returns all nodes, in the order of their ids, and the number of the last change.
 	List(ctx context.Context) ([]Node, int64, error)
 
-	// Tidy removes nodes that were not renewed for long, and changes that all nodes have applied.
-	Tidy(ctx context.Context, unrenewed time.Duration) error
+	// Tidy removes changes that all nodes have applied.
+	Tidy(ctx context.Context) error
 
 	// Listen calls changed when there may be changes that a node has not seen, and applied when a node may have applied some,
 	// until ctx ends; it returns nothing else than why it could not go on. Word may get lost: it only saves waiting.

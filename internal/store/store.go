@@ -258,6 +258,10 @@ type Tx interface {
 	// no such key.
 	DeleteKey(ctx context.Context, id int64) error
 
+	// Recall records a Change for each token of a key although nothing was changed: somebody may be about to find it as they want
+	// it, while who made it so is still waiting for other nodes.
+	Recall(ctx context.Context, id int64) error
+
 	// DeleteKeysOf and TransferKeysOf delete, or give to another user, the keys of a member that have one of the scopes,
 	// set UpdatedAt of what they give, and MUST record a Change for each token. They return the ids, lowest first.
 	DeleteKeysOf(ctx context.Context, organizationID, userID int64, scopes key.Scopes) ([]int64, error)

@@ -28,6 +28,7 @@ type Recorder struct {
 	mu   sync.Mutex // for seen, and because the validator does not say that it may be shared
 	doc  *description
 	seen map[Answer]bool
+	said map[string]bool // the details of problem documents
 }
 
 // Answer is one that the document describes.
@@ -46,7 +47,7 @@ func New(t testing.TB) *Recorder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Recorder{t: t, doc: doc, seen: map[Answer]bool{}}
+	return &Recorder{t: t, doc: doc, seen: map[Answer]bool{}, said: map[string]bool{}}
 }
 
 // Transport returns a RoundTripper that sends requests through base and checks each exchange; a nil base is
@@ -63,6 +64,14 @@ func (r *Recorder) Unseen() []Answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.DeleteFunc(r.doc.answers(), func(a Answer) bool { return r.seen[a] })
+}
+
+// Unsaid returns the details in the document's examples of problems that no problem document has had.
+func (r *Recorder) Unsaid() ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all, err := exampleDetails()
+	return slices.DeleteFunc(all, func(detail string) bool { return r.said[detail] }), err
 }
 
 type transport struct {
@@ -104,6 +113,9 @@ func (r *Recorder) record(x exchange) {
 	r.t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, detail := range x.details() {
+		r.said[detail] = true
+	}
 	operationIDs, complaints := r.doc.check(x)
 	for _, id := range operationIDs {
 		r.seen[Answer{id, x.resp.StatusCode}] = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,7 @@ func (c canned) replaced(pairs ...string) canned {
 }
 
 const (
+	secret    = "ThisIsAnExampleAndNoRealSecretOfALink000000"
 	requestID = "k3v7qd2mwp5raaaaaaaaabc"
 	keyJSON   = `{"key_id":17,"key_name":"Backend","key_scope":["READ"],"organization_id":432,"user_id":3,"key_hint":"ak_0Thi…NLg8",` +
 		`"enabled":true,"expires_at":null,"last_used_at":null,"created_at":"2026-11-22T18:54:03.120Z",` +
@@ -85,6 +87,15 @@ func TestRecorder(t *testing.T) {
 	valid := answer(200, "application/json", `{"valid":true,"code":"VALID","key_id":17,"key_name":"B","key_scope":["READ"],`+
 		`"organization_id":432,"user_id":3,"expires_at":"2027-11-22T18:54:03.120Z","metadata":{"a":[{"b":1}]}}`, "Cache-Control:")
 	gone := answer(204, "", "", "Content-Type:", "Content-Length:")
+	signedIn := answer(201, "application/json", `{"session_id":88,"user_id":3,"method":"link","current":true,"ip":"","user_agent":"",`+
+		`"created_at":"2026-11-22T18:54:03.120Z","last_used_at":"2026-11-22T18:54:03.120Z","expires_at":"2026-11-22T18:54:03.120Z"}`,
+		"Set-Cookie: __Host-apikeyd="+secret+"; Path=/; Expires=Mon, 30 Nov 2026 08:01:30 GMT; HttpOnly; Secure; SameSite=Lax")
+	signedIn.header.Add("Set-Cookie", "__Host-apikeyd-device="+secret+"; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax")
+	const link = `{"link":"` + secret + `"}`
+	entries := answer(200, "application/json", `[{"audit_id":1,"occurred_at":"2026-11-22T18:54:03.120Z","actor":{"user_id":null,"key_id":null,`+
+		`"session_id":null},"action":"key.update","target":{"type":"key","id":17},"organization_id":null,"ip":"","request_id":"",`+
+		`"outcome":"success","before":{"enabled":true},"after":{"enabled":false},"hash":"`+strings.Repeat("0", 64)+
+		`","previous_hash":"`+strings.Repeat("0", 64)+`"}]`)
 	const draft = `{"key_name":"Backend","key_scope":["READ"],"organization_id":432}`
 	const question = `{"key":"x"}`
 
@@ -104,6 +115,9 @@ func TestRecorder(t *testing.T) {
 		{"a check that finds nothing", "POST /v1/verify", question, answer(200, "application/json", `{"valid":false,"code":"NOT_FOUND"}`, "Cache-Control:"), ""},
 		{"a batch", "POST /v1/verify/batch", `{"requests":[]}`, answer(200, "application/json", `{"results":[`+valid.body+`]}`, "Cache-Control:"), ""},
 		{"HEAD", "HEAD /v1/api-keys/17", "", answer(200, "application/json", ""), ""},
+		{"a sign-in", "anonymous POST /v1/sessions", link, signedIn, ""},
+		{"a password", "signed-in PUT /v1/me/password", `{"new_password":"plain violet harbour mist"}`, gone, ""},
+		{"whatever has changed", "GET /v1/audit-log", "", entries, ""},
 		{"a refusal of a request that is not described", "POST /v1/api-keys?x=1", `[`, problem(400, "malformed_request"), ""},
 		{"a wrong method", "PUT /v1/api-keys", "", problem(405, "method_not_allowed", "Allow: GET, HEAD, POST"), ""},
 		{"a wrong path", "GET /v2", "", problem(404, "not_found"), ""},
@@ -134,6 +148,9 @@ func TestRecorder(t *testing.T) {
 		{"another value of a header", "POST /v1/api-keys", draft, created.with("Cache-Control: public"), "no-store"},
 		{"a header that is not described", "GET /v1/api-keys/17", "", key.with("X-Powered-By: love"), "X-Powered-By"},
 		{"a cookie", "GET /v1/api-keys/17", "", key.with("Set-Cookie: a=b"), "Set-Cookie"},
+		{"a cookie of another form", "anonymous POST /v1/sessions", link, signedIn.with("Set-Cookie: a=b"), "set-cookie"},
+		{"a cookie that scripts see", "anonymous POST /v1/sessions", link, signedIn.with("Set-Cookie: " + strings.Replace(signedIn.header.Get("Set-Cookie"), "HttpOnly; ", "", 1)), "set-cookie"},
+		{"an action that nobody knows", "GET /v1/audit-log", "", entries.replaced("key.update", "key.borrow"), "action"},
 		{"a body where none is described", "DELETE /v1/api-keys/17", "", canned{204, gone.header, "x"}, "1 bytes"},
 		{"a body for HEAD", "HEAD /v1/api-keys/17", "", key, "HEAD has a body"},
 		{"no JSON", "GET /v1/api-keys/17", "", key.replaced(`{"key_id"`, `{key_id`), "decoded"},
@@ -144,6 +161,9 @@ func TestRecorder(t *testing.T) {
 		{"success without a required field", "POST /v1/api-keys", `{"key_scope":["READ"],"organization_id":432}`, created, "key_name"},
 		{"success for a name that is too long", "POST /v1/api-keys", strings.Replace(draft, "Backend", strings.Repeat("x", 101), 1), created, "key_name"},
 		{"success without a credential", "anonymous GET /v1/api-keys/17", "", key, "the request"},
+		{"success for a key where a session is wanted", "DELETE /v1/sessions/88", "", gone, "the request"},
+		{"success for a session where a credential will do", "signed-in GET /v1/api-keys/17", "", key, ""},
+		{"success with a link beside a password", "anonymous POST /v1/sessions", strings.Replace(link, "}", `,"email":"a@example.com","password":"x"}`, 1), signedIn, "oneOf"},
 		{"success with a query parameter that is not described", "GET /v1/api-keys/17?verbose=1", "", key, "verbose"},
 		{"success with a limit that is too high", "GET /v1/api-keys?limit=1001", "", answer(200, "application/json", "[]"), "limit"},
 		{"success with a key_id that is none", "GET /v1/api-keys/x", "", key, "key_id"},
@@ -163,6 +183,7 @@ func TestRecorder(t *testing.T) {
 func send(t *testing.T, transport http.RoundTripper, request, body string) string {
 	t.Helper()
 	request, anonymous := strings.CutPrefix(request, "anonymous ")
+	request, signedIn := strings.CutPrefix(request, "signed-in ")
 	method, path, _ := strings.Cut(request, " ")
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:1"+path, nil)
 	if err != nil {
@@ -172,7 +193,10 @@ func send(t *testing.T, transport http.RoundTripper, request, body string) strin
 		r.Body = io.NopCloser(strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if !anonymous {
+	switch {
+	case signedIn:
+		r.Header.Set("Cookie", "__Host-apikeyd="+secret)
+	case !anonymous:
 		r.Header.Set("Authorization", "Bearer x")
 	}
 	resp, err := transport.RoundTrip(r)
@@ -219,6 +243,23 @@ func TestUnseen(t *testing.T) {
 	}
 	if first := r.Unseen()[0].String(); first != "listKeys 200" {
 		t.Errorf("first is %s", first)
+	}
+}
+
+// What the examples of problems say is what servers say.
+func TestUnsaid(t *testing.T) {
+	r := New(t)
+	const first, second = "must be one of READ, CREATE, UPDATE, DELETE, MANAGE", "the body must be at most 64 KiB long"
+	before, err := r.Unsaid()
+	if err != nil || !slices.Contains(before, first) || !slices.Contains(before, second) {
+		t.Fatalf("unsaid: %q, error %v", before, err)
+	}
+	faulty := problem(422, "invalid").replaced(`"detail"`, `"errors":[{"pointer":"/key_scope","detail":"`+first+`"}],"detail"`)
+	send(t, r.Transport(faulty), "POST /v1/api-keys", "{}")
+	send(t, r.Transport(problem(413, "content_too_large").replaced("what is right", second)), "POST /v1/api-keys", "{}")
+	after, err := r.Unsaid()
+	if err != nil || slices.Contains(after, first) || slices.Contains(after, second) || len(after) == 0 {
+		t.Errorf("unsaid: %q, error %v", after, err)
 	}
 }
 

@@ -62,6 +62,7 @@ var load = sync.OnceValues(func() (*description, error) {
 // notDeclared is what the document does not declare, or what is looked at elsewhere.
 var notDeclared = []string{
 	"$.body.metadata", "$.body[*].metadata", "$.body.results[*].metadata", // the user's
+	"$.body[*].before", "$.body[*].after", // as the thing that an audit entry is about
 	"$.body.openapi", "$.body.info", "$.body.servers", "$.body.security", "$.body.tags", "$.body.paths",
 	"$.body.components",            // the document itself; OpenAPI describes it
 	"$.headers.**", "$.cookies.**", // a request may have any; those of an answer: see undescribed

@@ -122,14 +122,17 @@ var errStandby = errors.New("the server is a standby")
 func (d *dsn) validate(query string) pgconn.ValidateConnectFunc {
 	attributes := d.config.ConnConfig.ValidateConnect // target_session_attrs
 	return func(ctx context.Context, c *pgconn.PgConn) error {
+		if attributes != nil { // first: the query may make the connection one that only reads
+			if err := attributes(ctx, c); err != nil {
+				return err
+			}
+		}
 		results, err := c.Exec(ctx, query).ReadAll()
 		switch {
 		case err != nil:
 			return err
 		case len(results) != 1 || len(results[0].Rows) != 1 || string(results[0].Rows[0][0]) != "f":
 			return errStandby
-		case attributes != nil:
-			return attributes(ctx, c)
 		}
 		return nil
 	}

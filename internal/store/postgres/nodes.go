@@ -113,19 +113,19 @@ func (s *Store) Renew(ctx context.Context, id, oldest, beat, applied int64) (ren
 	return renewed, known, s.done(ctx, err)
 }
 
-// Expel removes a node that has not applied a change.
-func (s *Store) Expel(ctx context.Context, id, change int64) error {
+// Expel removes a node that has not renewed since.
+func (s *Store) Expel(ctx context.Context, id, beat int64) error {
 	limited, cancel := bounded(ctx)
 	defer cancel()
-	_, err := s.nodes.Exec(limited, `DELETE FROM nodes WHERE node_id = $1 AND applied_id < $2`, id, change)
+	_, err := s.nodes.Exec(limited, `DELETE FROM nodes WHERE node_id = $1 AND beat = $2`, id, beat)
 	return s.done(ctx, err)
 }
 
-const nodeColumns = `node_id, node_name, version, lease_ms, applied_id, started_at, renewed_at`
+const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at`
 
 func scanNode(row pgx.CollectableRow) (n store.Node, err error) {
 	var lease, started, renewed int64
-	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Applied, &started, &renewed)
+	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed)
 	n.Lease = time.Duration(lease) * time.Millisecond
 	n.StartedAt, n.RenewedAt = time.UnixMicro(started).UTC(), time.UnixMicro(renewed).UTC()
 	return n, err
@@ -158,15 +158,11 @@ func (s *Store) List(ctx context.Context) (nodes []store.Node, last int64, err e
 	return nodes, last, s.done(ctx, err)
 }
 
-// Tidy removes nodes that were not renewed for long, and changes that all nodes have applied.
-func (s *Store) Tidy(ctx context.Context, unrenewed time.Duration) error {
+// Tidy removes changes that all nodes have applied.
+func (s *Store) Tidy(ctx context.Context) error {
 	limited, cancel := bounded(ctx)
 	defer cancel()
-	_, err := s.nodes.Exec(limited, `DELETE FROM nodes WHERE renewed_at < `+micros+` - $1`, unrenewed.Microseconds())
-	if err != nil {
-		return s.done(ctx, err)
-	}
-	_, err = s.nodes.Exec(limited, `
+	_, err := s.nodes.Exec(limited, `
 		WITH pruned AS (
 			UPDATE change_extent SET pruned_id = (SELECT coalesce(min(applied_id), last_id) FROM nodes)
 			WHERE one = 1 AND pruned_id < (SELECT coalesce(min(applied_id), last_id) FROM nodes)

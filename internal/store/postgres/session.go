@@ -269,14 +269,6 @@ func (s *session) Rollback() {
 	s.used = time.Now()
 }
 
-// Savepoint and Release do nothing: each would cost as much as a statement, for the few transactions that fail after they
-// have changed something. Undo fails, so that those are given another turn without it.
-func (s *session) Savepoint() error { return nil }
-func (s *session) Release() error   { return nil }
-func (s *session) Undo() error      { return errUndo }
-
-var errUndo = fmt.Errorf("%w: undone together with others", store.ErrUnavailable)
-
 // Lost reports whether the transaction can be undone only as a whole, which is so after any error.
 func (s *session) Lost(error) bool { return true }
 

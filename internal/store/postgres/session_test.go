@@ -140,3 +140,46 @@ func TestArrivingTogetherFailsAlone(t *testing.T) {
 	}
 	checkChain(t, s)
 }
+
+// Whoever was lost twice has an answer all the same, and so have those behind.
+func TestLostTwice(t *testing.T) {
+	dsn := postgrestest.NewDatabase(t)
+	s := openFilled(t, dsn, 1)
+	release := hold(t, s)
+	var group sync.WaitGroup
+	runs := make([]int, 6)
+	for i := range runs {
+		before := s.writer.Waiting()
+		group.Go(func() {
+			_, err := s.Update(t.Context(), func(tx store.Tx) error {
+				runs[i]++
+				if i == 2 && runs[i] == 2 {
+					terminate(t, s, dsn)
+				}
+				digest := digestOf(100 + int64(i))
+				if i == 4 {
+					digest = digestOf(0) // it is taken
+				}
+				id, err := tx.InsertKey(t.Context(), plainKey(), digest)
+				tx.Record(plainEntry(id))
+				return err
+			})
+			_, conflict := errors.AsType[*store.ConflictError](err)
+			switch {
+			case i == 2 && !errors.Is(err, store.ErrUnavailable), i == 4 && !conflict, i != 2 && i != 4 && err != nil:
+				t.Errorf("Update() %d = %v", i, err)
+			}
+		})
+		for s.writer.Waiting() == before {
+			runtime.Gosched()
+		}
+	}
+	release()
+	group.Wait()
+	for i, want := range []int{3, 3, 2, 2, 1, 1} {
+		if runs[i] != want {
+			t.Errorf("call %d ran %d times, want %d", i, runs[i], want)
+		}
+	}
+	checkChain(t, s)
+}

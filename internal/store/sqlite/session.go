@@ -18,19 +18,13 @@ const (
 	begin control = iota
 	commit
 	rollback
-	savepoint
-	release
-	undo
 	controls
 )
 
 var controlTexts = [controls]string{
-	begin:     `BEGIN IMMEDIATE`,
-	commit:    `COMMIT`,
-	rollback:  `ROLLBACK`,
-	savepoint: `SAVEPOINT turn`,
-	release:   `RELEASE turn`,
-	undo:      `ROLLBACK TO turn`,
+	begin:    `BEGIN IMMEDIATE`,
+	commit:   `COMMIT`,
+	rollback: `ROLLBACK`,
 }
 
 // session is the connection that writes.
@@ -106,11 +100,6 @@ func (s *session) Rollback() { _ = s.do(rollback) }
 
 // Announce has nobody to tell: one process has the file.
 func (s *session) Announce([]key.Digest) (int64, error) { return 0, nil }
-
-// Savepoint, Release and Undo are SQLite's own.
-func (s *session) Savepoint() error { return s.do(savepoint) }
-func (s *session) Release() error   { return s.do(release) }
-func (s *session) Undo() error      { return s.do(undo) }
 
 // Lost reports whether SQLite may have undone the whole transaction.
 func (s *session) Lost(err error) bool { return errors.Is(err, store.ErrUnavailable) }

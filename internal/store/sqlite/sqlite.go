@@ -5,8 +5,7 @@
 //
 //   - On disk before Update returns: write-ahead log with synchronous=FULL, set on every connection by its DSN.
 //   - Many writers at once: one goroutine owns the one connection that writes, takes all transactions that have
-//     arrived and commits them together, so they share the wait for the disk. A savepoint around each lets it fail
-//     alone.
+//     arrived and commits them together, so they share the wait for the disk. Each still succeeds or fails alone.
 //   - Reads never wait for writes: they have connections of their own, which cannot write. Those of single rows and
 //     those of lists are apart, so that a long list never holds up a check.
 //   - One process: a lock file keeps a second server away, because the cache in front of the store holds only as long

@@ -83,6 +83,9 @@ func (t *Tx) DeleteKey(ctx context.Context, id int64) error {
 	return t.change(ctx, DeleteKey, id)
 }
 
+// Recall records a Change for each token of a key.
+func (t *Tx) Recall(ctx context.Context, id int64) error { return t.record(ctx, id) }
+
 // DeleteKeysOf deletes the keys of a member that have one of the scopes.
 func (t *Tx) DeleteKeysOf(ctx context.Context, organizationID, userID int64, scopes key.Scopes) ([]int64, error) {
 	return t.keysOf(ctx, organizationID, userID, scopes, func(id int64) error { return t.DeleteKey(ctx, id) })

@@ -9,8 +9,7 @@ import (
 
 // turn is one call's part of a transaction of the database. It is the Runner of that call's Tx.
 //
-// It sets a savepoint before it writes for the first time, so that one that only reads, or fails before it writes,
-// costs nothing to undo. Its statements do not watch contexts: a turn lasts as long as its statements, and its end
+// Its statements do not watch contexts: a turn lasts as long as its statements, and its end
 // has to be known.
 type turn struct {
 	session Session
@@ -18,29 +17,20 @@ type turn struct {
 	tx      *Tx
 
 	err    error // how the function ended
-	wrote  bool  // there is a savepoint
+	wrote  bool  // a statement has changed something
 	failed error // what a statement failed on, after which nothing that was done can be kept
-	lost   bool  // the database may have undone the whole transaction
+	lost   bool  // nothing of the whole transaction can be kept
 	over   bool
 }
 
 var errOver = errors.New("transaction is over")
 
-// may returns why s cannot run, and sets the savepoint where s is the first statement that writes.
-func (t *turn) may(s Statement) error {
-	switch {
-	case t.over:
+// may returns why no statement can run any more.
+func (t *turn) may() error {
+	if t.over {
 		return errOver
-	case t.failed != nil:
-		return t.failed
-	case !s.Writes() || t.wrote:
-		return nil
 	}
-	if err := t.session.Savepoint(); err != nil {
-		return t.fail(err)
-	}
-	t.wrote = true
-	return nil
+	return t.failed
 }
 
 // fail notes that nothing of the turn can be kept.
@@ -50,33 +40,18 @@ func (t *turn) fail(err error) error {
 	return err
 }
 
-// end keeps or undoes what was done.
+// end says how the turn came out.
 func (t *turn) end() {
 	t.over = true
 	if t.err == nil {
 		t.err = t.failed
 	}
-	if !t.wrote || t.lost {
-		return
-	}
-	var err error
-	if t.err != nil {
-		err = t.session.Undo()
-	}
-	if err == nil {
-		err = t.session.Release()
-	}
-	if err != nil {
-		t.lost = true
-		if t.err == nil {
-			t.err = err
-		}
-	}
+	t.lost = t.lost || t.wrote && t.err != nil
 }
 
 // One gives the first row of the answer to scan.
 func (t *turn) One(_ context.Context, s Statement, scan func(Row) error, args ...any) error {
-	if err := t.may(s); err != nil {
+	if err := t.may(); err != nil {
 		return err
 	}
 	return t.read(t.session.One(context.Background(), s, scan, args...))
@@ -84,7 +59,7 @@ func (t *turn) One(_ context.Context, s Statement, scan func(Row) error, args ..
 
 // Each gives every row of the answer to scan.
 func (t *turn) Each(_ context.Context, s Statement, scan func(Row) error, args ...any) error {
-	if err := t.may(s); err != nil {
+	if err := t.may(); err != nil {
 		return err
 	}
 	return t.read(t.session.Each(context.Background(), s, scan, args...))
@@ -100,21 +75,23 @@ func (t *turn) read(err error) error {
 
 // Exec returns how many rows were changed.
 func (t *turn) Exec(_ context.Context, s Statement, args ...any) (int64, error) {
-	if err := t.may(s); err != nil {
+	if err := t.may(); err != nil {
 		return 0, err
 	}
 	n, err := t.session.Exec(context.Background(), s, args...)
 	if err != nil {
 		return 0, t.fail(err)
 	}
+	t.wrote = true
 	return n, nil
 }
 
 // ExecEach runs a statement once for each list of arguments.
 func (t *turn) ExecEach(_ context.Context, s Statement, args [][]any) error {
-	if err := t.may(s); err != nil {
+	if err := t.may(); err != nil {
 		return err
 	}
+	t.wrote = true // perhaps before it fails
 	if err := t.session.ExecEach(context.Background(), s, args); err != nil {
 		return t.fail(err)
 	}
@@ -123,12 +100,16 @@ func (t *turn) ExecEach(_ context.Context, s Statement, args [][]any) error {
 
 // Insert returns the id of the new row.
 func (t *turn) Insert(_ context.Context, s Statement, args ...any) (int64, error) {
-	if err := t.may(s); err != nil {
+	if err := t.may(); err != nil {
 		return 0, err
 	}
+	t.wrote = true // perhaps before it fails
 	id, err := t.session.Insert(context.Background(), s, args...)
 	if err != nil {
 		return 0, t.fail(err)
 	}
 	return id, nil
 }
+
+// changed reports whether there is something to commit.
+func (t *turn) changed() bool { return t.wrote || len(t.tx.entries) > 0 || len(t.tx.changes) > 0 }

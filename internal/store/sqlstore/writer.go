@@ -28,12 +28,7 @@ type Session interface {
 	// Announce adds changes to what other nodes follow, in the transaction, and returns the number of the last one; 0 where
 	// there are no other nodes.
 	Announce(digests []key.Digest) (last int64, err error)
-	// Savepoint marks a place in the transaction, Release forgets it, and Undo undoes what came behind it. Where a database
-	// cannot do that cheaply, Savepoint and Release do nothing and Undo fails.
-	Savepoint() error
-	Release() error
-	Undo() error
-	// Lost reports whether, after a statement has failed with err, the transaction can be undone only as a whole.
+	// Lost reports whether, after a statement has failed with err, nothing of the transaction can be kept.
 	Lost(err error) bool
 }
 
@@ -42,6 +37,9 @@ type Session interface {
 // Whoever wants a transaction queues for a turn. The writer's goroutine begins a transaction of the database, gives
 // each in the queue a turn in it, one after the other, until nobody is left, commits, and tells all of them. So those
 // that arrive while others wait for the disk share the next commit, and nobody ever waits for company.
+//
+// A turn that fails before it has changed anything costs the others nothing. Where one fails later, all is undone and the
+// others take their turns again, without it: that is rare, and cheaper than a savepoint around each.
 //
 // A turn is taken on the goroutine of the caller of Update, so that whatever ends it, a panic or runtime.Goexit, ends
 // the goroutine where it belongs.
@@ -128,25 +126,26 @@ var errUnfinished = errors.New("transaction did not come to an end")
 func (w *Writer) loop() {
 	defer close(w.stopped)
 	for first := range w.queue {
-		for lost := w.together(first, w.next); len(lost) > 0; {
-			lost = w.once(lost)
+		lost, apart := w.together(first, w.next)
+		for len(lost) > 0 {
+			lost, apart = w.again(lost, apart)
 		}
 	}
 }
 
-// once gives calls another turn whose first one was lost. Nearly always all of them get on now. It returns those that have to wait for
-// one more: each time there is at least one less.
-func (w *Writer) once(lost []*call) []*call {
+// again gives calls another turn whose first one was lost, all of them together or the first one alone. It returns those that have to
+// wait for one more, each time at least one less, and whether they have to be apart.
+func (w *Writer) again(lost []*call, apart bool) ([]*call, bool) {
 	rest := lost[1:]
-	again := w.together(lost[0], func() *call {
-		if len(rest) == 0 {
+	redo, fault := w.together(lost[0], func() *call {
+		if apart || len(rest) == 0 {
 			return nil
 		}
 		c := rest[0]
 		rest = rest[1:]
 		return c
 	})
-	return append(again, rest...)
+	return append(redo, rest...), apart || fault
 }
 
 // next returns the next call in the queue, nil where none has arrived.
@@ -160,16 +159,18 @@ func (w *Writer) next() *call {
 }
 
 // together gives turns to first and those that next returns, and commits them all. It returns the calls that have to
-// run again: what they did was lost because of another, which has its answer.
-func (w *Writer) together(first *call, next func() *call) (redo []*call) {
+// run again, because what they did was lost with another: apart, each for itself, where that was the database's fault.
+func (w *Writer) together(first *call, next func() *call) (redo []*call, apart bool) {
 	if err := w.session.Begin(); err != nil {
 		first.answer(nil, err)
-		for range len(w.queue) { // who comes later may find the database well again
-			if c := next(); c != nil {
-				c.answer(nil, err)
+		for range MaxBatch { // who comes later may find the database well again
+			c := next()
+			if c == nil {
+				break
 			}
+			c.answer(nil, err)
 		}
-		return nil
+		return nil, false
 	}
 	dirty := false
 	var kept []*turn // those that have changed something, and those that may have seen it
@@ -179,9 +180,9 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 			if t.lost {
 				w.session.Rollback()
 				c.answer(nil, t.err)
-				return again(kept)
+				return callsOf(kept), errors.Is(t.err, store.ErrUnavailable)
 			}
-			if dirty = dirty || t.err == nil && (t.wrote || len(t.tx.Entries()) > 0); dirty {
+			if dirty = dirty || t.err == nil && t.changed(); dirty {
 				kept = append(kept, t)
 			} else {
 				c.answer(nil, t.err)
@@ -201,6 +202,9 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 	}
 	if err != nil {
 		w.session.Rollback()
+		if !errors.Is(err, store.ErrOutcomeUnknown) {
+			unnumber(kept)
+		}
 	}
 	for _, t := range kept {
 		switch {
@@ -214,7 +218,7 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call) {
 			t.call.answer(nil, err)
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // entries returns what the turns that succeeded have recorded for the audit log.
@@ -249,8 +253,17 @@ func (w *Writer) announce(kept []*turn) error {
 	return err
 }
 
-// again returns the calls of turns that were lost.
-func again(lost []*turn) (calls []*call) {
+// unnumber takes the numbers from changes that were not made: other nodes will not hear of them, so nobody is to wait for it.
+func unnumber(kept []*turn) {
+	for _, t := range kept {
+		for i := range t.tx.changes {
+			t.tx.changes[i].ID = 0
+		}
+	}
+}
+
+// callsOf returns the calls of turns that were lost.
+func callsOf(lost []*turn) (calls []*call) {
 	for _, t := range lost {
 		if !errors.Is(t.err, errUnfinished) {
 			calls = append(calls, t.call)

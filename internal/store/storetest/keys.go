@@ -23,6 +23,7 @@ var keyTests = []test{
 	{"UpdateKey writes what may change and nothing else", updateKey},
 	{"UpdateKey records a change for each token", updateKeyChanges},
 	{"DeleteKey deletes the key and its tokens and records a change for each", deleteKey},
+	{"Recall records a change for each token of a key, and changes nothing", recallKey},
 	{"SetLastUsed moves forward, never back, and records no change", setLastUsed},
 }
 
@@ -298,4 +299,17 @@ func setLastUsed(t *testing.T, w *world) {
 	use(store.Use{KeyID: a.ID, At: a.LastUsedAt}, store.Use{KeyID: a.ID, At: start})
 	_, err := w.Key(t.Context(), gone.ID)
 	wantIs(t, "Key that is gone", err, store.ErrNotFound)
+}
+
+func recallKey(t *testing.T, w *world) {
+	k, digest := w.insert(t, w.key())
+	other, _ := w.insert(t, w.key())
+	second := w.digest()
+	w.update(t, func(tx store.Tx) error {
+		return tx.ReplaceToken(t.Context(), k.ID, second, k.Hint, start.AddDate(0, 1, 0), start)
+	})
+	wantChanges(t, w.update(t, func(tx store.Tx) error { return tx.Recall(t.Context(), k.ID) }), digest, second)
+	w.wantKey(t, k)
+	w.wantKey(t, other)
+	wantChanges(t, w.update(t, func(tx store.Tx) error { return tx.Recall(t.Context(), 1<<40) }))
 }

@@ -266,3 +266,9 @@ func freePort() (int, error) {
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
+
+// Execute runs statements in a database as the superuser.
+func (s *Server) Execute(t testing.TB, database, statements string) {
+	t.Helper()
+	execute(t, s.URL(database), statements)
+}

@@ -1,0 +1,43 @@
+// Signing in at an identity provider: connected first, then enough; and what is said where it does not work.
+
+import assert from 'node:assert/strict'
+import {begin, text} from './steps.mjs'
+
+export default async ({open, ask, world, look}) => {
+  const page = await open()
+  const toProvider = page.getByRole('link', {name: 'Sign in with 127.0.0.1'})
+  const atProvider = async subject => {
+    await page.getByRole('textbox').fill(subject)
+    await page.getByRole('button', {name: 'Sign in'}).click()
+  }
+
+  await ask('stop the provider')
+  await page.goto('/sign-in')
+  await look(page, 'sign-in-provider')
+  await toProvider.click()
+  await page.getByText('cannot be reached just now').waitFor()
+  await look(page, 'sign-in-provider-away')
+  await ask('start the provider')
+  // The server asks it again after a few seconds.
+  for (await toProvider.click(); page.url().startsWith(world.url);) await toProvider.click()
+  await atProvider('alice')
+  await page.getByRole('alert').waitFor()
+  assert.match(await text(page, '[role=alert]'), /nobody here is connected with that/)
+  await look(page, 'sign-in-not-connected')
+
+  await begin(page, world.signInURL)
+  await page.getByRole('button', {name: 'Connect with 127.0.0.1'}).click()
+  await atProvider('alice')
+  await page.getByText('You can now sign in this way, too.').waitFor()
+  await look(page, 'account-provider')
+  await page.getByRole('button', {name: 'Connect with 127.0.0.1'}).click()
+  await atProvider('alice')
+  assert.match(await text(page, '[role=alert]'), /connected with a user already/)
+
+  await page.getByRole('button', {name: 'Sign out'}).click()
+  await toProvider.click()
+  await atProvider('alice')
+  await page.waitForURL('**/account')
+  assert.match(await text(page, '.session'), /identity provider/)
+  assert.deepEqual((await page.context().cookies(world.url)).filter(c => c.name.includes('oidc')), [])
+}

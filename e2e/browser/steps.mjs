@@ -1,0 +1,29 @@
+// What several flows do.
+
+export const password = 'quiet river under glass'
+
+// signIn fills in the form to sign in with, and sends it.
+export async function signIn(page, email, word) {
+  await page.goto('/sign-in')
+  await page.getByLabel('E-mail address').fill(email)
+  await page.getByLabel('Password').fill(word)
+  await page.getByRole('button', {name: 'Sign in', exact: true}).click()
+}
+
+// begin signs in with a one-time link and chooses a password.
+export async function begin(page, link) {
+  await page.goto(link)
+  await page.getByRole('button', {name: 'Sign in'}).click()
+  await choose(page, password)
+}
+
+// choose chooses a password where none is asked for.
+export async function choose(page, word) {
+  await page.getByLabel('New password', {exact: true}).fill(word)
+  await page.getByLabel('The same again').fill(word)
+  await page.getByLabel('The same again').press('Enter')
+  await page.getByText('Your password is set.').waitFor()
+}
+
+// text returns what a reader sees of an element.
+export const text = (page, selector) => page.locator(selector).innerText()

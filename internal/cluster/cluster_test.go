@@ -1,0 +1,286 @@
+package cluster
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/store"
+)
+
+// expiry is how long a change waits for a node that says nothing.
+const expiry = length + length/10
+
+func TestAcknowledgedByWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, b := run(t, d, "a"), run(t, d, "b")
+		c := d.commit(digest(1))
+		if waited := took(func() { a.Invalidate([]store.Change{c}) }); waited != 0 {
+			t.Errorf("waited %v for a node that is well", waited)
+		}
+		if !a.cache.lacks(c.Digest) || !b.cache.lacks(c.Digest) {
+			t.Error("a node has not been told")
+		}
+		if s := a.Stats(); s.Waits != 1 || s.Expiries != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// Notifications only save time: what has to be followed is followed at the next renewal.
+func TestAcknowledgedWithoutWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, b := run(t, d, "a"), run(t, d, "b")
+		d.set(func(d *database) { d.deaf = true })
+		c := d.commit(digest(1))
+		waited := took(func() { a.Invalidate([]store.Change{c}) })
+		if waited == 0 || waited > length/4+askAgain {
+			t.Errorf("waited %v, want at most the time between two renewals", waited)
+		}
+		if !b.cache.lacks(c.Digest) || !b.holds() {
+			t.Error("the other node has not been told, or has lost its lease")
+		}
+	})
+}
+
+func TestAChangeWaitsForALeaseToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, b := run(t, d, "a"), join(d, "frozen")
+		if err := b.step(t.Context()); err != nil { // and never again
+			t.Fatal(err)
+		}
+		c := d.commit(digest(1))
+		waited := took(func() { a.Invalidate([]store.Change{c}) })
+		if waited < length || waited > expiry+askAgain {
+			t.Errorf("waited %v for a lease of %v", waited, length)
+		}
+		if b.holds() {
+			t.Error("the change was answered while the lease was held")
+		}
+		if s := a.Stats(); s.Expiries != 1 || s.Waited != waited {
+			t.Errorf("stats %+v, want one expiry and %v", s, waited)
+		}
+		if ids := d.ids(); len(ids) != 1 {
+			t.Errorf("nodes %v; the dead one was to be removed", ids)
+		}
+		if waited := took(func() { a.Invalidate([]store.Change{d.commit(digest(2))}) }); waited != 0 {
+			t.Errorf("the next change has waited %v for the same node", waited)
+		}
+
+		// It goes on, and finds that it was given up.
+		forgets := b.cache.forgets()
+		if err := b.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if b.cache.forgets() == forgets || !b.holds() || len(d.ids()) != 2 {
+			t.Error("it has not joined anew with an empty cache")
+		}
+	})
+}
+
+// A change that was numbered but not made is waited for in vain. That must not cost a node that renews its place: it holds a
+// lease, and the next change has to wait for it.
+func TestANodeThatRenewsIsNotExpelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, b := run(t, d, "a"), run(t, d, "b")
+		a.Invalidate([]store.Change{{ID: 7, Digest: digest(7)}})
+		if ids := d.ids(); len(ids) != 2 || !b.holds() {
+			t.Fatalf("nodes %v; a node that is well was removed", ids)
+		}
+		c := d.commit(digest(1))
+		if waited := took(func() { a.Invalidate([]store.Change{c}) }); waited != 0 || !b.cache.lacks(c.Digest) {
+			t.Errorf("waited %v; the other node was told: %v", waited, b.cache.lacks(c.Digest))
+		}
+	})
+}
+
+func TestTheDatabaseGoesAwayWhileAChangeWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, b := run(t, d, "a"), join(d, "frozen")
+		if err := b.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := d.commit(digest(1))
+		go func() {
+			time.Sleep(time.Second) // it has said who there is
+			d.set(func(d *database) { d.away = true })
+		}()
+		waited := took(func() { a.Invalidate([]store.Change{c}) })
+		if waited < length || waited > expiry+askAgain || b.holds() {
+			t.Errorf("waited %v, the lease is held: %v", waited, b.holds())
+		}
+	})
+}
+
+func TestTheDatabaseGoesAwayBeforeItSaysWhoThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a := run(t, d, "a")
+		c := d.commit(digest(1))
+		d.set(func(d *database) { d.away = true })
+		waited := took(func() { a.Invalidate([]store.Change{c}) })
+		if limit := MaxLease + MaxLease/10; waited < limit || waited > limit+askAgain {
+			t.Errorf("waited %v, want as long as the longest lease there may be", waited)
+		}
+	})
+}
+
+func TestANodeDoesNotWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a := run(t, d, "a")
+		d.set(func(d *database) { d.deaf = true })
+		if waited := took(func() { a.Invalidate([]store.Change{d.commit(digest(1))}) }); waited != 0 {
+			t.Errorf("waited %v", waited)
+		}
+		// Nor where nothing was numbered: there are no others.
+		if waited := took(func() { a.Invalidate([]store.Change{{Digest: digest(2)}}) }); waited != 0 || !a.cache.lacks(digest(2)) {
+			t.Errorf("waited %v; forgotten: %v", waited, a.cache.lacks(digest(2)))
+		}
+	})
+}
+
+// A renewal that meets a change the node does not know is refused until it has followed.
+func TestARenewalIsRefusedUntilFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		b := join(d, "b")
+		made := 0
+		d.deciding = func() { // between following and renewing
+			if made < 3 {
+				made++
+				d.commit(digest(byte(made)))
+			}
+		}
+		if err := b.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for n := range made {
+			if !b.cache.lacks(digest(byte(n + 1))) {
+				t.Errorf("the lease was renewed without change %d", n+1)
+			}
+		}
+		if !b.holds() || d.renewals != 1 {
+			t.Errorf("held: %v, after %d renewals", b.holds(), d.renewals)
+		}
+		d.deciding = func() { d.commit(digest(0)) } // faster than it can follow
+		if err := b.step(t.Context()); err == nil || d.renewals != 1 {
+			t.Errorf("error %v, %d renewals", err, d.renewals)
+		}
+	})
+}
+
+func TestTheLeaseCountsFromBeforeTheRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		b := join(d, "b")
+		d.deciding = func() { time.Sleep(time.Second) }
+		if err := b.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if left := b.lease.Left(); left != lasts-time.Second {
+			t.Errorf("%v are left, want %v", left, lasts-time.Second)
+		}
+	})
+}
+
+// The answer to a renewal may be lost although the database has granted it. The next one must not be taken for another's.
+func TestALostAnswerToARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		b := join(&lossy{database: d, lose: 1}, "b")
+		if err := b.step(t.Context()); err == nil || b.holds() {
+			t.Fatalf("error %v; held: %v", err, b.holds())
+		}
+		forgets := b.cache.forgets()
+		if err := b.step(t.Context()); err != nil || !b.holds() {
+			t.Errorf("error %v; held: %v", err, b.holds())
+		}
+		if b.cache.forgets() != forgets || len(d.ids()) != 1 {
+			t.Error("the node has forgotten everything, or has joined twice")
+		}
+	})
+}
+
+func TestWhatMakesANodeForget(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*database)
+		rejoin bool
+	}{
+		{"changes that it lacks were deleted", func(d *database) { d.last, d.pruned = d.last+5, d.last+5 }, false},
+		{"the database is an older one", func(d *database) { d.last-- }, false},
+		{"its row is gone", func(d *database) { clear(d.rows) }, true},
+		{"its row is an older one", func(d *database) {
+			n := d.rows[1]
+			n.Beat--
+			d.rows[1] = n
+		}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDatabase()
+				d.commit(digest(1))
+				b := join(d, "b")
+				for range 3 {
+					if err := b.step(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				term, _ := b.lease.Held(time.Now())
+				forgets := b.cache.forgets()
+				d.set(test.change)
+				if err := b.step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				again, held := b.lease.Held(time.Now())
+				if !held || again == term || b.cache.forgets() == forgets || b.Stats().Forgotten != 1 {
+					t.Errorf("held: %v, term %d after %d, forgotten %d times more", held, again, term, b.cache.forgets()-forgets)
+				}
+				if ids := d.ids(); len(ids) != 1 || (ids[0] != 1) != test.rejoin {
+					t.Errorf("nodes %v", ids)
+				}
+			})
+		})
+	}
+}
+
+func TestTheLeaseEndsWhileTheDatabaseIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a := run(t, d, "a")
+		d.set(func(d *database) { d.away = true })
+		time.Sleep(length)
+		if a.holds() {
+			t.Error("the lease is held although nobody has renewed it")
+		}
+		d.set(func(d *database) { d.away = false })
+		forgets := a.cache.forgets()
+		time.Sleep(length/4 + 1)
+		if synctest.Wait(); !a.holds() {
+			t.Error("no lease after the database has come back")
+		}
+		if a.cache.forgets() != forgets {
+			t.Error("the cache was forgotten although nothing was missed")
+		}
+	})
+}
+
+func TestANodeThatStopsLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, b := run(t, d, "a"), run(t, d, "b")
+		b.stop()
+		if b.holds() || len(d.ids()) != 1 {
+			t.Errorf("held: %v, nodes %v", b.holds(), d.ids())
+		}
+		if waited := took(func() { a.Invalidate([]store.Change{d.commit(digest(1))}) }); waited != 0 {
+			t.Errorf("waited %v for a node that has left", waited)
+		}
+	})
+}

@@ -1,0 +1,142 @@
+package console
+
+import (
+	"errors"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/key"
+)
+
+// visit is one request and its answer.
+type visit struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	caller  admin.Caller // nobody in particular where there is no session
+	session key.Session  // zero: there is none
+	lost    bool         // the browser has named a session that has ended
+}
+
+// handler serves a page. What it returns as an error is shown by fail.
+type handler func(*visit) error
+
+// page takes requests through the steps that all pages have in common.
+func (c *Console) page(serve handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protect(w.Header())
+		v := &visit{w: w, r: r, caller: admin.Caller{IP: c.Client.Address(r), RequestID: w.Header().Get("X-Request-Id")}}
+		err := c.Guard.Check(r)
+		if err == nil {
+			err = c.recognize(v)
+		}
+		if err == nil {
+			err = serve(v)
+		}
+		if err != nil {
+			c.fail(v, err)
+		}
+	})
+}
+
+// policy allows a page its style and icon, and to send forms here. There is no script, no other host, and no frame to be
+// shown in.
+const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// protect sets the headers that all pages have. The address of a page may be a secret, and what it says is one person's.
+func protect(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+}
+
+// recognize finds out whose session a request was made in.
+func (c *Console) recognize(v *visit) error {
+	secret := browser.Session(v.r)
+	if secret == "" {
+		return nil
+	}
+	session, err := c.Admin.Authenticate(v.r.Context(), secret)
+	if errors.Is(err, &key.Error{Code: key.Unauthenticated}) {
+		v.lost = true
+		return nil
+	}
+	v.session, v.caller.UserID, v.caller.SessionID = session, session.UserID, session.ID
+	return err
+}
+
+// signedIn is a page for those who have signed in. Others are asked to.
+func signedIn(serve handler) handler {
+	return func(v *visit) error {
+		if v.session.ID == 0 {
+			v.askToSignIn()
+			return nil
+		}
+		return serve(v)
+	}
+}
+
+// askToSignIn sends somebody who needs a session to where one begins.
+func (v *visit) askToSignIn() {
+	if v.lost || v.session.ID != 0 {
+		v.set(browser.SignedOut()...)
+		v.goTo(SignInPath, noteEnded)
+		return
+	}
+	v.goTo(SignInPath, "")
+}
+
+// set sets cookies.
+func (v *visit) set(cookies ...*http.Cookie) {
+	for _, c := range cookies {
+		http.SetCookie(v.w, c)
+	}
+}
+
+// goTo sends the browser to another page, which says what has been done where n is a note.
+func (v *visit) goTo(path string, n note) {
+	if n != "" {
+		path += "?" + noteParameter + "=" + string(n)
+	}
+	v.w.Header().Set("Location", path)
+	v.w.WriteHeader(http.StatusSeeOther)
+}
+
+// goTo is a page that sends the browser to another one.
+func goTo(path string) handler {
+	return func(v *visit) error {
+		v.goTo(path, "")
+		return nil
+	}
+}
+
+// Bounds of a form.
+const (
+	maxForm  = 64 << 10 // bytes
+	formType = "application/x-www-form-urlencoded"
+)
+
+// form reads the form that was sent.
+func (v *visit) form() error {
+	if kind, _, err := mime.ParseMediaType(v.r.Header.Get("Content-Type")); err != nil || kind != formType {
+		return &refusal{status: http.StatusUnsupportedMediaType, title: "This is no form", text: "What was sent is no form of these pages. " +
+			"Programs use the API instead."}
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+	err := v.r.ParseForm()
+	switch _, tooLarge := errors.AsType[*http.MaxBytesError](err); {
+	case tooLarge:
+		return &refusal{status: http.StatusRequestEntityTooLarge, title: "That is too much", text: "What was sent is longer than any form here can be."}
+	case err != nil:
+		return &refusal{status: http.StatusBadRequest, title: "That could not be read", text: "What was sent is no form of these pages."}
+	}
+	return nil
+}
+
+// typed returns what somebody has typed into a field.
+func (v *visit) typed(field string) string {
+	return strings.ToValidUTF8(v.r.PostForm.Get(field), "\uFFFD")
+}

@@ -35,8 +35,6 @@ type session struct {
 	tx     transaction
 	// extent is where the audit log ends, as it was read with the turn; nil: it has to be read.
 	extent sqlstore.Row
-	// callers are answers to who somebody is, in this transaction.
-	callers map[caller]kept
 	// late are statements that are sent with the next one: those whose answer nobody waits for.
 	late *pgx.Batch
 }
@@ -52,7 +50,7 @@ type transaction struct {
 var _ sqlstore.Session = (*session)(nil)
 
 func newSession(d *dsn, w *watch) *session {
-	s := &session{watch: w, callers: map[caller]kept{}}
+	s := &session{watch: w}
 	s.config = d.connections(setting{"lock_timeout", milliseconds(turnTimeout)}, setting{"statement_timeout", milliseconds(listTimeout)},
 		// Frozen between two statements, or in the middle of an answer that the network cannot hold.
 		setting{"idle_in_transaction_session_timeout", milliseconds(idleTimeout)}, setting{"tcp_user_timeout", milliseconds(idleTimeout)})
@@ -113,7 +111,6 @@ func (s *session) begin() error {
 		return err
 	}
 	s.tx, s.extent, s.late = transaction{}, nil, nil
-	clear(s.callers)
 	ctx, cancel := s.within(turnTimeout + time.Second)
 	defer cancel()
 	batch := new(pgx.Batch)
@@ -304,9 +301,6 @@ func (s *session) One(_ context.Context, st sqlstore.Statement, scan func(sqlsto
 	}
 	ctx, cancel := s.timeout()
 	defer cancel()
-	if st == sqlstore.SelectIdentityAndKey {
-		return s.identity(ctx, scan, args)
-	}
 	return one(ctx, s.conn, st, scan, args)
 }
 
@@ -331,7 +325,6 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 	case sqlstore.UpdateAuditPruned:
 		s.extent = nil
 	}
-	s.forget(st)
 	if err := s.send(); err != nil {
 		return 0, err
 	}
@@ -350,7 +343,6 @@ func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]an
 	if len(args) == 0 {
 		return nil
 	}
-	s.forget(st)
 	if manyRows[st] {
 		args = [][]any{columns(args)}
 	}
@@ -365,7 +357,6 @@ func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]an
 
 // Insert returns the id of the new row.
 func (s *session) Insert(_ context.Context, st sqlstore.Statement, args ...any) (id int64, err error) {
-	s.forget(st)
 	if err := s.send(); err != nil {
 		return 0, err
 	}

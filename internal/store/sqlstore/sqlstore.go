@@ -71,10 +71,9 @@ type Tx struct {
 	Reader
 	changes []store.Change
 	entries []audit.Entry
+	callers callers      // of this transaction and those that are committed together with it
+	usable  func() error // why no statement can run any more
 }
-
-// NewTx returns a Tx that runs its statements on r.
-func NewTx(r Runner) *Tx { return &Tx{Reader: Reader{r}} }
 
 // Changes returns the changes that were recorded so far.
 func (t *Tx) Changes() []store.Change { return t.changes }

@@ -78,6 +78,7 @@ func (t *turn) Exec(_ context.Context, s Statement, args ...any) (int64, error) 
 	if err := t.may(); err != nil {
 		return 0, err
 	}
+	t.tx.callers.forget(s)
 	n, err := t.session.Exec(context.Background(), s, args...)
 	if err != nil {
 		return 0, t.fail(err)
@@ -91,6 +92,7 @@ func (t *turn) ExecEach(_ context.Context, s Statement, args [][]any) error {
 	if err := t.may(); err != nil {
 		return err
 	}
+	t.tx.callers.forget(s)
 	t.wrote = true // perhaps before it fails
 	if err := t.session.ExecEach(context.Background(), s, args); err != nil {
 		return t.fail(err)
@@ -103,6 +105,7 @@ func (t *turn) Insert(_ context.Context, s Statement, args ...any) (int64, error
 	if err := t.may(); err != nil {
 		return 0, err
 	}
+	t.tx.callers.forget(s)
 	t.wrote = true // perhaps before it fails
 	id, err := t.session.Insert(context.Background(), s, args...)
 	if err != nil {

@@ -172,11 +172,12 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call, apart b
 		}
 		return nil, false
 	}
+	known := callers{}
 	dirty := false
 	var kept []*turn // those that have changed something, and those that may have seen it
 	for c, n := first, 1; c != nil; c, n = next(), n+1 {
 		if c.begin() {
-			t := w.give(c)
+			t := w.give(c, known)
 			if t.lost {
 				w.session.Rollback()
 				c.answer(nil, t.err)
@@ -281,9 +282,9 @@ func (c *call) begin() bool {
 func (c *call) answer(changes []store.Change, err error) { c.outcome <- outcome{changes, err} }
 
 // give gives a call its turn and waits for the end of that.
-func (w *Writer) give(c *call) *turn {
+func (w *Writer) give(c *call, known callers) *turn {
 	t := &turn{session: w.session, call: c}
-	t.tx = NewTx(t)
+	t.tx = &Tx{Reader: Reader{t}, callers: known, usable: t.may}
 	c.turn <- t
 	<-c.finished
 	t.end()

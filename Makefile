@@ -13,7 +13,8 @@ REDOCLY := build/apidoc/node_modules/.bin/redocly
 # What the tests in a browser need comes from npm, pinned with its checksum in e2e/browser.
 BROWSER := build/browser/node_modules/playwright-core/package.json
 
-# The tests of several nodes, which measure how long things take: each has the machine to itself.
+# The tests of PostgreSQL, and those of several nodes, measure how long things take: they have the machine to themselves.
+POSTGRES := internal/store/postgres
 NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestHistories|TestHistoriesFindAFault)$$
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -31,7 +32,8 @@ build: ## build bin/apikeyd
 
 .PHONY: test
 test: prepare generated lint apidoc browser ## everything that must hold before a change lands
-	go test -race -timeout 15m -skip '$(NODES)' ./...
+	go test -race -timeout 15m -skip '$(NODES)' $$(go list ./... | grep -v '$(POSTGRES)$$')
+	go test -race -timeout 15m ./$(POSTGRES)
 	go test -timeout 15m -parallel 1 -run '$(NODES)' ./e2e
 
 .PHONY: prepare

@@ -121,7 +121,10 @@ func (s *session) begin() error {
 	if err == nil {
 		err = s.take(results)
 	}
-	if err = errors.Join(err, results.Close()); err != nil {
+	if closed := results.Close(); err == nil { // else it only says the same again
+		err = closed
+	}
+	if err != nil {
 		s.Rollback()
 		return failure(err)
 	}
@@ -238,7 +241,9 @@ func (s *session) commit() (answer, error) {
 	for i := 0; i < batch.Len() && err == nil; i++ {
 		tag, err = results.Exec()
 	}
-	err = errors.Join(err, results.Close())
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
 	s.used = time.Now()
 	switch {
 	case err == nil && tag.String() != "COMMIT": // the server rolls back what has failed, and says so without an error

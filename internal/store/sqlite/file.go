@@ -23,6 +23,7 @@ type file struct {
 	lock    *flock.Flock
 	log     *slog.Logger
 	pragmas []string
+	busy    string // how long a lock of the database is waited for, in milliseconds
 
 	migrations fs.FS
 	known      []Migration
@@ -31,7 +32,10 @@ type file struct {
 // openFile checks that there can be a database at the path, locks it unless it is opened for reading only, and
 // creates it where it should.
 func openFile(opts Options) (_ *file, err error) {
-	f := &file{path: opts.Path, log: opts.Logger, pragmas: opts.pragmas, migrations: opts.migrations}
+	f := &file{path: opts.Path, log: opts.Logger, pragmas: opts.pragmas, migrations: opts.migrations, busy: "5000"}
+	if opts.Beside { // SQLite knows no queue: a busy server may take the lock again and again
+		f.busy = "30000"
+	}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
@@ -179,7 +183,7 @@ const (
 // later has it too.
 func (f *file) connect(m mode, n int) (*sql.DB, error) {
 	pragmas := []string{"synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)"}
-	query := url.Values{"mode": {"rw"}, "_busy_timeout": {"5000"}, "_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
+	query := url.Values{"mode": {"rw"}, "_busy_timeout": {f.busy}, "_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	switch m {
 	case reading:
 		query.Set("_query_only", "1")

@@ -1,6 +1,9 @@
 package key
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Record is what a check needs to know about a token. It is kept small, a million of them are held in memory, and
 // it is never changed: goroutines share it.
@@ -18,6 +21,8 @@ type Record struct {
 	UserID   int64
 	Name     string
 	Metadata string // a JSON object; "" is {}
+	// Restrictions are nil for a key without any.
+	Restrictions *Restrictions
 }
 
 // Millis is a time in milliseconds since 1970 in UTC; 0 is none. It takes a third of the space of a time.Time and
@@ -46,6 +51,10 @@ func (m Millis) passed(now Millis) bool { return m != 0 && now >= m }
 type Question struct {
 	Scope          Scope // the scope needed; zero: none
 	OrganizationID int64 // the organization the key must belong to; zero: any
+	// IP is where the request came from; zero: not known, which a key with an allow-list is refused for.
+	IP netip.Addr
+	// Uncounted: the request is not one of those that limits and quotas are for. Decide does not count either.
+	Uncounted bool
 }
 
 // Outcome says how a check came out. The order is that of precedence: where several hold, the first is given.
@@ -57,6 +66,9 @@ const (
 	CheckDisabled
 	CheckExpired
 	CheckInsufficientScope
+	CheckIPNotAllowed
+	CheckRateLimited   // as one who counts requests finds: Decide does not
+	CheckQuotaExceeded // so, too
 	CheckValid
 
 	// OutcomeCount is the number of outcomes.
@@ -68,6 +80,9 @@ var outcomeNames = [...]string{
 	CheckDisabled:          "DISABLED",
 	CheckExpired:           "EXPIRED",
 	CheckInsufficientScope: "INSUFFICIENT_SCOPE",
+	CheckIPNotAllowed:      "IP_NOT_ALLOWED",
+	CheckRateLimited:       "RATE_LIMITED",
+	CheckQuotaExceeded:     "QUOTA_EXCEEDED",
 	CheckValid:             "VALID",
 }
 
@@ -76,7 +91,8 @@ func (o Outcome) String() string { return outcomeNames[o] }
 
 // Outcomes lists them all, in order of precedence.
 func Outcomes() []Outcome {
-	return []Outcome{CheckNotFound, CheckDisabled, CheckExpired, CheckInsufficientScope, CheckValid}
+	return []Outcome{CheckNotFound, CheckDisabled, CheckExpired, CheckInsufficientScope, CheckIPNotAllowed, CheckRateLimited,
+		CheckQuotaExceeded, CheckValid}
 }
 
 // Decide answers q for the token that r is about, at the time now.
@@ -92,6 +108,8 @@ func (r *Record) Decide(q Question, now Millis) Outcome {
 		return CheckExpired
 	case q.Scope != 0 && !r.Scopes.Has(q.Scope):
 		return CheckInsufficientScope
+	case !r.Restrictions.Allows(q.IP):
+		return CheckIPNotAllowed
 	default:
 		return CheckValid
 	}

@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -46,6 +48,10 @@ type Key struct {
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	Metadata       []byte // a JSON object without insignificant white space; nil is {}
+	Restrictions
+	// QuotaUsed is how much of the quota is used in the period that QuotaStart began, as far as nodes have said.
+	QuotaUsed  int64
+	QuotaStart time.Time
 }
 
 // Expired reports whether the key is past its expiry.
@@ -54,7 +60,8 @@ func (k *Key) Expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now
 // Same reports whether two keys are alike in everything that a patch can change.
 func (k *Key) Same(other *Key) bool {
 	return k.Name == other.Name && k.Scopes == other.Scopes && k.Enabled == other.Enabled &&
-		k.ExpiresAt.Equal(other.ExpiresAt) && bytes.Equal(k.Metadata, other.Metadata)
+		k.ExpiresAt.Equal(other.ExpiresAt) && bytes.Equal(k.Metadata, other.Metadata) &&
+		k.Restrictions.Same(&other.Restrictions)
 }
 
 // Draft is a key as somebody wants it, before anything about it was checked.
@@ -65,6 +72,7 @@ type Draft struct {
 	Enabled        bool
 	ExpiresAt      time.Time // zero: never
 	Metadata       []byte    // a JSON object as sent; nil is {}
+	Restrictions
 }
 
 // Check returns everything that is wrong with the draft, and the draft in the form in which it is kept.
@@ -77,6 +85,8 @@ func (d Draft) Check(now time.Time) (Draft, []Fault) {
 	}
 	d.ExpiresAt, faults = checkExpiry(d.ExpiresAt, now, faults)
 	d.Metadata, faults = checkMetadata(d.Metadata, faults)
+	faults = d.Restrictions.check(faults)
+	d.AllowedCIDRs = normal(d.AllowedCIDRs)
 	return d, faults
 }
 
@@ -87,11 +97,23 @@ type Patch struct {
 	Enabled   *bool
 	ExpiresAt *time.Time // a zero time clears it
 	Metadata  []byte     // a JSON merge patch (RFC 7396); nil: no change; null: clears all
+
+	Limits       *[]Limit    // all of them
+	Quota        *QuotaPatch // a nil field of it stays as it is, too
+	AllowedCIDRs *[]netip.Prefix
+}
+
+// QuotaPatch is a change to a quota.
+type QuotaPatch struct {
+	None     bool // there is to be none, whatever the others say
+	Requests *int64
+	Period   *Period
 }
 
 // Check returns everything that is wrong with the patch whatever key it is applied to.
 func (p Patch) Check(now time.Time) []Fault {
-	_, faults := p.apply(Key{}, now)
+	k := Key{Restrictions: Restrictions{Quota: Quota{Requests: 1}}} // what is changed in part must be there
+	_, faults := p.apply(k, now)
 	return faults
 }
 
@@ -116,8 +138,32 @@ func (p Patch) apply(k Key, now time.Time) (Key, []Fault) {
 	if p.Metadata != nil {
 		k.Metadata, faults = patchMetadata(k.Metadata, p.Metadata, faults)
 	}
+	k.Restrictions, faults = p.restrict(k.Restrictions, faults)
 	k.UpdatedAt = now
 	return k, faults
+}
+
+func (p Patch) restrict(r Restrictions, faults []Fault) (Restrictions, []Fault) {
+	if p.Limits != nil {
+		r.Limits = slices.Clone(*p.Limits)
+	}
+	if p.AllowedCIDRs != nil {
+		r.AllowedCIDRs = normal(*p.AllowedCIDRs)
+	}
+	if q := p.Quota; q != nil && q.None {
+		r.Quota = Quota{}
+	} else if q != nil {
+		if q.Requests != nil {
+			r.Quota.Requests = *q.Requests
+		}
+		if q.Period != nil {
+			r.Quota.Period = *q.Period
+		}
+		if r.Quota == (Quota{}) { // {} where there was none
+			return r, append(r.check(faults), Fault{"/quota/requests", "is required"})
+		}
+	}
+	return r, r.check(faults)
 }
 
 func checkName(name string, faults []Fault) (string, []Fault) {

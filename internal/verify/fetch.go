@@ -160,5 +160,5 @@ func (c *Checker) remember(digest key.Digest, e *entry[known]) {
 		c.unknown.put(&entry[struct{}]{digest: digest}, 0)
 		return
 	}
-	c.known.put(e, len(e.value.record.Name)+len(e.value.record.Metadata))
+	c.known.put(e, len(e.value.record.Name)+len(e.value.record.Metadata)+e.value.record.Restrictions.Size())
 }

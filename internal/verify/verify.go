@@ -35,12 +35,23 @@ type always struct{}
 func (always) Held(time.Time) (uint64, bool) { return 0, true }
 func (always) Excused(time.Time) bool        { return false }
 
+// Limiter counts requests against the limits and the quota of a key.
+type Limiter interface {
+	// Take counts one request of a key whose restrictions are counted, and says whether it is within all of them: the outcome is
+	// CheckValid, CheckRateLimited or CheckQuotaExceeded. A request that is refused is not counted. Where it cannot be counted, and
+	// must not be allowed uncounted, the error matches store.ErrUnavailable.
+	Take(ctx context.Context, keyID int64, r *key.Restrictions, now time.Time) (key.Outcome, key.Allowance, error)
+}
+
 // Options are what a Checker is made of. Where nothing else is said, a field is required.
 type Options struct {
 	Tokens   store.Tokens
 	LastUsed *usage.Recorder
 	Now      func() time.Time
 	Lease    Lease // nil: nobody else changes what checks depend on
+
+	// Limiter counts the requests of keys that are limited; nil: none may be.
+	Limiter Limiter
 
 	// CacheBytes bounds the memory of known keys, NegativeCacheBytes that of well-formed tokens that belong to no
 	// key. They are apart so that a flood of invented tokens cannot evict a key that is in use.
@@ -54,6 +65,7 @@ type Checker struct {
 	lastUsed *usage.Recorder
 	now      func() time.Time
 	lease    Lease
+	limiter  Limiter
 
 	known   *cache[known]
 	unknown *cache[struct{}]
@@ -79,6 +91,8 @@ type Decision struct {
 	Outcome key.Outcome
 	// Record is what the decision was made from; nil with CheckNotFound. It is shared and must not be changed.
 	Record *key.Record
+	// Allowance is what is left to a key that is limited, where the decision was made after counting.
+	Allowance key.Allowance
 }
 
 // New returns a Checker with an empty cache.
@@ -91,6 +105,7 @@ func New(o Options) *Checker {
 		tokens:   o.Tokens,
 		lastUsed: o.LastUsed,
 		now:      o.Now,
+		limiter:  o.Limiter,
 		known:    newCache[known](o.CacheBytes),
 		unknown:  newCache[struct{}](o.NegativeCacheBytes),
 	}
@@ -109,7 +124,7 @@ func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decis
 	now := c.now()
 	if _, held := c.lease.Held(now); held {
 		if k := c.known.get(&digest); k != nil {
-			return c.decide(k, q, now), nil
+			return c.decide(ctx, k, q, now)
 		}
 		if c.unknown.get(&digest) != nil {
 			return Decision{Outcome: key.CheckNotFound}, nil
@@ -123,36 +138,42 @@ func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decis
 	k, err := c.fetch(ctx, digest)
 	if err != nil {
 		c.failures.Add(1)
-		return c.excused(digest, q, err)
+		return c.excused(ctx, digest, q, err)
 	}
-	return c.decide(k, q, c.now()), nil
+	return c.decide(ctx, k, q, c.now())
 }
 
 // excused answers from memory where the database could not say, and the operator prefers an answer that may be old to none.
-func (c *Checker) excused(digest key.Digest, q key.Question, err error) (Decision, error) {
+func (c *Checker) excused(ctx context.Context, digest key.Digest, q key.Question, err error) (Decision, error) {
 	now := c.now()
 	if k := c.known.get(&digest); k != nil && errors.Is(err, store.ErrUnavailable) && c.lease.Excused(now) {
 		c.stale.Add(1)
-		return c.decide(k, q, now), nil
+		return c.decide(ctx, k, q, now)
 	}
 	return Decision{}, err
 }
 
 // decide answers q from what is known; nil is an unknown token.
-func (c *Checker) decide(k *known, q key.Question, at time.Time) Decision {
+func (c *Checker) decide(ctx context.Context, k *known, q key.Question, at time.Time) (d Decision, err error) {
 	if k == nil {
-		return Decision{Outcome: key.CheckNotFound}
+		return Decision{Outcome: key.CheckNotFound}, nil
 	}
 	now := key.MillisOf(at)
-	switch outcome := k.record.Decide(q, now); outcome {
-	case key.CheckNotFound:
-		return Decision{Outcome: outcome}
-	case key.CheckValid:
-		c.lastUsed.Touch(&k.mark, k.record.KeyID, now)
-		fallthrough
-	default:
-		return Decision{Outcome: outcome, Record: &k.record}
+	d.Outcome = k.record.Decide(q, now)
+	if d.Outcome == key.CheckNotFound {
+		return d, nil
 	}
+	d.Record = &k.record
+	if d.Outcome == key.CheckValid && !q.Uncounted && k.record.Restrictions.Counted() {
+		if d.Outcome, d.Allowance, err = c.limiter.Take(ctx, k.record.KeyID, k.record.Restrictions, at); err != nil {
+			c.failures.Add(1)
+			return Decision{}, err
+		}
+	}
+	if d.Outcome == key.CheckValid {
+		c.lastUsed.Touch(&k.mark, k.record.KeyID, now)
+	}
+	return d, nil
 }
 
 // Invalidate forgets what is known about the tokens that changed. A check that begins after it returned sees the

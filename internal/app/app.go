@@ -21,6 +21,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
@@ -53,6 +54,8 @@ type App struct {
 	lastUsed *usage.Recorder
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
+	gateway  *gateway.Gateway
+	reloads  ruleReloads
 
 	management   listener
 	verification listener
@@ -108,8 +111,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		return nil, fmt.Errorf("public URL: %w", err)
 	}
 
+	a.gateway = gateway.New(checker, c.Rules)
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
+	a.reloads.register(metrics, a.gateway)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease)
 	}
@@ -121,6 +126,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	api := httpapi.Options{
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
+		Gateway: a.gateway,
 		Pages:   a.pages(guard, client),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks,

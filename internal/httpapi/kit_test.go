@@ -18,6 +18,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
@@ -35,6 +36,7 @@ type kit struct {
 	store      *sqlite.Store
 	checker    *verify.Checker
 	admin      *admin.Service
+	options    Options // of both listeners
 	first      admin.Initialised
 	token      string // of the first key, which has every scope
 	log        *logBuffer
@@ -81,10 +83,12 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
 		Guard:     guard,
 		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
+		Gateway:   gateway.New(k.checker, nil),
 		OpenAPI:   text("{}"), Docs: text("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
 		change(&o)
 	}
+	k.options = o
 	k.management = httptest.NewServer(NewManagement(o))
 	t.Cleanup(k.management.Close)
 	k.service = httptest.NewServer(NewVerification(o))

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/key"
 )
 
 // problem is an error of the transport, and what every other error is turned into before it is sent.
 type problem struct {
 	code      api.Code
+	status    int    // 0: that of the code
 	detail    string // for the caller; never a value that was sent
 	faults    []api.Fault
 	challenge string // for WWW-Authenticate
@@ -80,6 +82,9 @@ func (x *exchange) fail(err error) {
 		return // too late: the answer has begun
 	}
 	status := p.code.Status()
+	if p.status != 0 {
+		status = p.status
+	}
 	doc := api.Error{
 		Type:      "about:blank",
 		Title:     http.StatusText(status),
@@ -95,6 +100,9 @@ func (x *exchange) fail(err error) {
 	h := x.Header()
 	for _, name := range []string{"Location", "Link", "Etag", "Last-Modified", "Content-Encoding"} {
 		h.Del(name) // of an answer that was begun and given up
+	}
+	if x.route.judges && h[gateway.HeaderID] == nil {
+		x.sendNobody()
 	}
 	h["Content-Type"] = problemType
 	h["Cache-Control"] = noStore

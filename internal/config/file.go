@@ -66,7 +66,7 @@ func (l *loader) readTOML(path string, data []byte) {
 	var ruleLines []int
 	for _, e := range entries {
 		if e.key[0] == rulesKey {
-			if len(e.key) == 1 {
+			if len(e.key) == 1 || len(ruleLines) == 0 {
 				ruleLines = append(ruleLines, e.line)
 			}
 			continue

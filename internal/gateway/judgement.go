@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"net/http"
-
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/key"
 )
@@ -54,21 +52,8 @@ type Judgement struct {
 // Allowed reports whether the request may go to the API.
 func (j *Judgement) Allowed() bool { return j.Verdict == Allowed || j.Verdict == Public }
 
-// Code returns the code of the problem document that refuses the request.
+// Code returns the code of the problem document that refuses the request, which has the status of the answer.
 func (j *Judgement) Code() api.Code { return codes[j.Verdict] }
-
-// Status returns the status of the answer: 200 where the request may go on. limited is that of Limited, 429 but for proxies that cannot
-// express it.
-func (j *Judgement) Status(limited int) int {
-	switch {
-	case j.Allowed():
-		return http.StatusOK
-	case j.Verdict == Limited:
-		return limited
-	default:
-		return j.Code().Status()
-	}
-}
 
 // Challenge returns the value of WWW-Authenticate (RFC 6750, section 3), "" for none.
 func (j *Judgement) Challenge() string {

@@ -42,14 +42,18 @@ func (h authorization) serve(x *exchange) error {
 		x.WriteHeader(http.StatusOK)
 		return nil
 	}
-	return &problem{code: j.Code(), status: j.Status(o.limited), detail: j.Detail, challenge: j.Challenge(), cause: j.Err}
+	code := j.Code()
+	if j.Verdict == gateway.Limited {
+		code = o.limited
+	}
+	return &problem{code: code, detail: j.Detail, challenge: j.Challenge(), cause: j.Err}
 }
 
 // authorizeOptions is what a proxy asks for beside the decision.
 type authorizeOptions struct {
 	target  string    // what stands behind the path; "": nothing
 	scope   key.Scope // 0: what the rules say
-	limited int       // the status of a request that is refused because of a limit
+	limited api.Code  // of a request that is over a limit
 }
 
 // cutAuthorize returns what stands behind /v1/authorize in the target of a request, and false where it is for something else.
@@ -65,7 +69,7 @@ func cutAuthorize(r *http.Request) (rest string, ok bool) {
 // readAuthorizeOptions reads the address that the proxy asks at. Where something follows the path, a proxy such as Envoy has put the
 // client's own target there: the query is the client's then, and says nothing to us.
 func readAuthorizeOptions(x *exchange) (authorizeOptions, error) {
-	o := authorizeOptions{limited: http.StatusTooManyRequests}
+	o := authorizeOptions{limited: api.CodeRateLimited}
 	rest, _ := cutAuthorize(x.r)
 	if rest == "" {
 		return o, nil
@@ -81,7 +85,7 @@ func readAuthorizeOptions(x *exchange) (authorizeOptions, error) {
 		case name == "scope" && isScope && o.scope == 0:
 			o.scope = scope
 		case name == "limited" && value == "403":
-			o.limited = http.StatusForbidden
+			o.limited = api.CodeForbidden
 		default:
 			return o, &problem{code: api.CodeMalformedRequest,
 				detail: "what may follow " + authorizePath + " is ?scope= with one of " + key.ScopeList + ", once, and limited=403"}

@@ -16,7 +16,6 @@ import (
 // problem is an error of the transport, and what every other error is turned into before it is sent.
 type problem struct {
 	code      api.Code
-	status    int    // 0: that of the code
 	detail    string // for the caller; never a value that was sent
 	faults    []api.Fault
 	challenge string // for WWW-Authenticate
@@ -82,9 +81,6 @@ func (x *exchange) fail(err error) {
 		return // too late: the answer has begun
 	}
 	status := p.code.Status()
-	if p.status != 0 {
-		status = p.status
-	}
 	doc := api.Error{
 		Type:      "about:blank",
 		Title:     http.StatusText(status),

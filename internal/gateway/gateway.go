@@ -42,8 +42,8 @@ type Request struct {
 	Method string
 	Target string // as the client sent it: "/accounts/7?x=y"; "": the proxy does not say
 
-	// Contradictions are what the proxy says of the same request elsewhere, where that is something else. Only the proxy knows
-	// which part it wrote and which part the client did, so that all of it has to be allowed.
+	// Contradictions are what the proxy says of the same request elsewhere, where that is something else: Method, Target and Scope.
+	// Only the proxy knows which part it wrote and which part the client did, so that all of it has to be allowed.
 	Contradictions []Request
 
 	Authorization []string // the lines of this header
@@ -80,7 +80,7 @@ func (g *Gateway) Judge(ctx context.Context, r *Request) Judgement {
 
 // judge judges what is said, of which r is the rest.
 func (g *Gateway) judge(ctx context.Context, set *rules.Set, r, said *Request, uncounted bool) Judgement {
-	need, j := needOf(set, said.Method, said.Target, r.Scope)
+	need, j := needOf(set, said.Method, said.Target, said.Scope)
 	if j.Verdict != undecidedYet {
 		return j
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/apikeyd/apikeyd/api"
@@ -26,12 +27,11 @@ func (h authorization) routes() []route {
 }
 
 func (h authorization) serve(x *exchange) error {
-	o, err := readAuthorizeOptions(x)
+	r := gateway.Request{Authorization: x.r.Header["Authorization"], APIKey: x.r.Header["X-Api-Key"], IP: h.client.Addr(x.r)}
+	limited, err := readAuthorization(x.r, &r)
 	if err != nil {
 		return err
 	}
-	r := gateway.Request{Authorization: x.r.Header["Authorization"], APIKey: x.r.Header["X-Api-Key"], IP: h.client.Addr(x.r), Scope: o.scope}
-	whatIsSaid(x, o.target, &r)
 	j := h.gateway.Judge(x.r.Context(), &r)
 	if j.Checked {
 		h.metrics.Check(j.Outcome)
@@ -44,16 +44,9 @@ func (h authorization) serve(x *exchange) error {
 	}
 	code := j.Code()
 	if j.Verdict == gateway.Limited {
-		code = o.limited
+		code = limited
 	}
 	return &problem{code: code, detail: j.Detail, challenge: j.Challenge(), cause: j.Err}
-}
-
-// authorizeOptions is what a proxy asks for beside the decision.
-type authorizeOptions struct {
-	target  string    // what stands behind the path; "": nothing
-	scope   key.Scope // 0: what the rules say
-	limited api.Code  // of a request that is over a limit
 }
 
 // cutAuthorize returns what stands behind /v1/authorize in the target of a request, and false where it is for something else.
@@ -66,63 +59,89 @@ func cutAuthorize(r *http.Request) (rest string, ok bool) {
 	return rest, ok && (rest == "" || rest[0] == '/' || rest[0] == '?')
 }
 
-// readAuthorizeOptions reads the address that the proxy asks at. Where something follows the path, a proxy such as Envoy has put the
-// client's own target there: the query is the client's then, and says nothing to us.
-func readAuthorizeOptions(x *exchange) (authorizeOptions, error) {
-	o := authorizeOptions{limited: api.CodeRateLimited}
-	rest, _ := cutAuthorize(x.r)
-	if rest == "" {
-		return o, nil
+// readAuthorization fills in the request that is asked about, and returns the code of a refusal because of a limit.
+//
+// Whoever sent that request may have sent headers of the proxy's names too, and a proxy passes on those that it does not write
+// itself. So what is said first is the request, and where something else is said as well, that must be allowed, too.
+//
+// The same goes for the address that the proxy asks at. Where a path follows ours, a proxy such as Envoy has put the client's own
+// target there. Where a query follows and the client's target has the same, a proxy such as Caddy has left the client's there, or an
+// operator has written what a client now writes too: it may then ask for more, and not for less.
+func readAuthorization(r *http.Request, into *gateway.Request) (limited api.Code, err error) {
+	var methods, targets statement
+	methods.add(r.Header["X-Forwarded-Method"])
+	methods.add(r.Header["X-Original-Method"])
+	targets.add(r.Header["X-Forwarded-Uri"])
+	targets.add(r.Header["X-Original-Uri"])
+	rest, _ := cutAuthorize(r)
+	follows := strings.HasPrefix(rest, "/")
+	if follows {
+		targets.one(rest)
 	}
-	if rest[0] == '/' {
-		o.target = rest
-		return o, nil
+	if follows || methods.first == "" { // where the client's target follows ours, its method is ours
+		methods.one(r.Method)
 	}
-	for option := range strings.SplitSeq(rest[1:], "&") {
+	into.Method, into.Target = methods.first, targets.first
+
+	limited = api.CodeRateLimited
+	var asked []key.Scope
+	if query, ok := strings.CutPrefix(rest, "?"); ok {
+		if targets.haveQuery(query) {
+			asked = scopesIn(query)
+		} else if into.Scope, limited, err = readOptions(query); err != nil {
+			return limited, err
+		}
+	}
+	if methods.others != nil || targets.others != nil || asked != nil {
+		contradict(into, &methods, &targets, append(asked, into.Scope))
+	}
+	return limited, nil
+}
+
+// contradict notes all that may be meant, as far as anybody looks at it.
+func contradict(r *gateway.Request, methods, targets *statement, scopes []key.Scope) {
+	for _, method := range methods.all() {
+		for _, target := range targets.all() {
+			for _, scope := range scopes {
+				if len(r.Contradictions) > gateway.MaxContradictions {
+					return
+				}
+				r.Contradictions = append(r.Contradictions, gateway.Request{Method: method, Target: target, Scope: scope})
+			}
+		}
+	}
+}
+
+// readOptions reads what a proxy asks for beside the decision: the scope needed, 0 for what the rules say, and the code of a refusal
+// because of a limit.
+func readOptions(query string) (scope key.Scope, limited api.Code, err error) {
+	limited = api.CodeRateLimited
+	for option := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(option, "=")
-		scope, isScope := key.ParseScope(value)
+		asked, isScope := key.ParseScope(value)
 		switch {
-		case name == "scope" && isScope && o.scope == 0:
-			o.scope = scope
+		case name == "scope" && isScope && scope == 0:
+			scope = asked
 		case name == "limited" && value == "403":
-			o.limited = api.CodeForbidden
+			limited = api.CodeForbidden
 		default:
-			return o, &problem{code: api.CodeMalformedRequest,
+			return 0, limited, &problem{code: api.CodeMalformedRequest,
 				detail: "what may follow " + authorizePath + " is ?scope= with one of " + key.ScopeList + ", once, and limited=403"}
 		}
 	}
-	return o, nil
+	return scope, limited, nil
 }
 
-// whatIsSaid fills in the method and the target of the request that is asked about. own is the target that stands behind our path.
-//
-// Whoever sent the request may have sent headers of these names too, and a proxy passes on those that it does not write itself. So
-// what is said first is the request, and where something else is said as well, that must be allowed, too.
-func whatIsSaid(x *exchange, own string, r *gateway.Request) {
-	var methods, targets statement
-	h := x.r.Header
-	methods.add(h["X-Forwarded-Method"])
-	methods.add(h["X-Original-Method"])
-	targets.add(h["X-Forwarded-Uri"])
-	targets.add(h["X-Original-Uri"])
-	if own != "" {
-		targets.one(own)
-	}
-	if own != "" || methods.first == "" { // where our path is followed by the client's, the method is the client's, too
-		methods.one(x.r.Method)
-	}
-	r.Method, r.Target = methods.first, targets.first
-	if methods.others == nil && targets.others == nil {
-		return
-	}
-	for _, method := range append(methods.others, methods.first) {
-		for _, target := range append(targets.others, targets.first) {
-			if len(r.Contradictions) > gateway.MaxContradictions {
-				return
+// scopesIn returns the scopes that are asked for in a query that may be somebody else's.
+func scopesIn(query string) (asked []key.Scope) {
+	for option := range strings.SplitSeq(query, "&") {
+		if name, ok := strings.CutPrefix(option, "scope="); ok {
+			if scope, isScope := key.ParseScope(name); isScope {
+				asked = append(asked, scope)
 			}
-			r.Contradictions = append(r.Contradictions, gateway.Request{Method: method, Target: target})
 		}
 	}
+	return asked
 }
 
 // statement is what a proxy says about one thing, in one place or in several.
@@ -145,6 +164,17 @@ func (s *statement) one(text string) {
 	default:
 		s.others = append(s.others, text)
 	}
+}
+
+func (s *statement) all() []string { return append([]string{s.first}, s.others...) }
+
+// haveQuery reports whether one of several targets has a query.
+func (s *statement) haveQuery(query string) bool {
+	has := func(target string) bool {
+		_, theirs, _ := strings.Cut(target, "?")
+		return theirs == query
+	}
+	return has(s.first) || slices.ContainsFunc(s.others, has)
 }
 
 // emptyHeader is the value of a header that is there and says nothing.

@@ -95,6 +95,10 @@ func TestAuthorize(t *testing.T) {
 		{"an escaped letter", "GET", "/%61ccounts/7", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
 		{"a scope in the address", "GET", "?scope=UPDATE", []string{bearer, "X-Forwarded-Uri: /health"}, 403, fmt.Sprintf(scopeChallenge, "UPDATE")},
 		{"a scope that the client puts there", "DELETE", "/x?scope=READ", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "DELETE")},
+		{"so, beside our path", "GET", "?scope=READ", []string{bearer, "X-Forwarded-Method: DELETE", "X-Forwarded-Uri: /x?scope=READ"}, 403, fmt.Sprintf(scopeChallenge, "DELETE")},
+		{"a query of the client's, which asks for nothing", "GET", "?x=y&limited=403", []string{bearer, "X-Forwarded-Uri: /x?x=y&limited=403"}, 200, ""},
+		{"a scope that both put there", "GET", "?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x?scope=MANAGE"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
+		{"a scope, and another query of the client's", "GET", "?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x?scope=READ"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
 		{"rules, and no path", "GET", "", []string{all}, 403, ""},
 
 		{"a contradiction about the path", "GET", "", []string{bearer, "X-Forwarded-Uri: /health", "X-Original-URI: /accounts/7"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},

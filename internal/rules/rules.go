@@ -8,7 +8,6 @@
 package rules
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -36,13 +35,13 @@ type Need struct {
 // ByMethod returns the scope that covers a method; false for a method that none covers.
 func ByMethod(method string) (key.Scope, bool) {
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
+	case "GET", "HEAD", "OPTIONS":
 		return key.Read, true
-	case http.MethodPost:
+	case "POST":
 		return key.Create, true
-	case http.MethodPut, http.MethodPatch:
+	case "PUT", "PATCH":
 		return key.Update, true
-	case http.MethodDelete:
+	case "DELETE":
 		return key.Delete, true
 	default:
 		return 0, false
@@ -93,7 +92,7 @@ func (r *Rule) covers(method string) bool {
 		return true
 	}
 	for _, m := range r.Methods {
-		if m == method || m == http.MethodGet && method == http.MethodHead {
+		if m == method || m == "GET" && method == "HEAD" {
 			return true
 		}
 	}

@@ -27,10 +27,18 @@ func (c Client) Address(r *http.Request) string {
 // first address that is no trusted proxy's: what stands before that, the client may have made up.
 func (c Client) Addr(r *http.Request) netip.Addr {
 	address, ok := parseHop(r.RemoteAddr)
-	if !ok || len(c.Trusted) == 0 {
+	if !ok {
 		return address
 	}
-	for _, line := range slices.Backward(r.Header["X-Forwarded-For"]) {
+	return c.Behind(address, r.Header["X-Forwarded-For"])
+}
+
+// Behind is Addr for who has a request from elsewhere: address is where it came from, forwarded the lines of X-Forwarded-For.
+func (c Client) Behind(address netip.Addr, forwarded []string) netip.Addr {
+	if len(c.Trusted) == 0 {
+		return address
+	}
+	for _, line := range slices.Backward(forwarded) {
 		for more := true; more; {
 			if !c.trusts(address) {
 				return address

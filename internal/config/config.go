@@ -61,6 +61,11 @@ type Config struct {
 	// the refusal to start and nothing else: a token or certificate that is asked for is still asked for.
 	VerifyInsecure bool
 
+	// GRPCListen is the address of Envoy's external authorization by gRPC, and GRPCTLS its certificate; a zero GRPCListen is none.
+	// It asks for the same credentials as the verification listener.
+	GRPCListen Address
+	GRPCTLS    TLS
+
 	// Rules say what requests to the API behind us need; nil: there are none. They stand in the file alone.
 	Rules *rules.Set
 

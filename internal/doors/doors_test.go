@@ -47,6 +47,7 @@ var rules = []struct {
 	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},
 	{"internal/oidc", append(drivers, "database/sql", module+"/...", "github.com/zitadel/..."), "who somebody is, is asked of a provider, and what that means is for others"},
 	{"cmd/apikeyd", []string{module + "/internal/oidc/oidctest", "github.com/zitadel/..."}, "the provider of tests says yes to whoever asks"},
+	{"cmd/apikeyd", []string{module + "/internal/gateway/gatewaytest"}, "the keys of tests are for tests"},
 	{"cmd/apikeyd", []string{module + "/internal/mail/mailtest", "github.com/emersion/go-smtp/..."}, "the mail server of tests takes mails from anybody"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
 }
@@ -68,6 +69,7 @@ var direct = []struct {
 	forbidden []string
 	why       string
 }{
+	{"internal/extauthz", append(drivers, module+"/internal/store/...", module+"/internal/httpapi", "database/sql"), "a transport asks use cases, never a store or another transport"},
 	{"internal/httpapi", append(drivers, module+"/internal/store/...", "database/sql"), "a transport asks use cases, never a store"},
 	{"internal/console", append(drivers, module+"/internal/store/...", module+"/internal/httpapi", module+"/internal/oidc", "database/sql"), "a transport asks use cases, never a store or another transport"},
 	{"internal/key", []string{"os", "log", "log/slog", "context"}, "the domain is pure"},

@@ -14,6 +14,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/gateway"
+	"github.com/apikeyd/apikeyd/internal/gateway/gatewaytest"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/rules"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -289,5 +290,28 @@ func TestAuthorizeSaysWhereARequestMayComeFrom(t *testing.T) {
 		if c.status == 403 {
 			r.problem(api.CodeForbidden)
 		}
+	}
+}
+
+// The decisions are those of every other way to ask.
+func TestAuthorizeDecidesAsAllDo(t *testing.T) {
+	w := gatewaytest.New(t)
+	k := newKit(t, func(o *Options) { o.Gateway, o.Client = w.Gateway, w.Client })
+	for _, c := range gatewaytest.Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			headers := []string{"X-Forwarded-Method: " + c.Method, "X-Forwarded-Uri: " + c.Target}
+			for prefix, text := range map[string]string{"Authorization: Bearer ": w.Sent(c.Bearer), "X-API-Key: ": w.Sent(c.APIKey), "X-Forwarded-For: ": c.ForwardedFor} {
+				if text != "" {
+					headers = append(headers, prefix+text)
+				}
+			}
+			r := k.in(t).ask("GET", "/v1/authorize", "", headers...).ok(c.Status)
+			r.identity(c.Identity)
+			for name, want := range map[string]string{"WWW-Authenticate": c.Challenge, "RateLimit-Policy": c.Policy, "RateLimit": c.State, "Retry-After": c.Retry} {
+				if got := r.header.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+		})
 	}
 }

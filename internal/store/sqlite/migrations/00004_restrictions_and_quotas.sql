@@ -9,4 +9,4 @@ CREATE TABLE quotas (
     key_id       INTEGER PRIMARY KEY REFERENCES api_keys ON DELETE CASCADE,
     period_start INTEGER, -- NULL: the quota is never renewed
     used         INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;

@@ -67,7 +67,7 @@ func verification(w io.Writer) (http.Handler, *request, func() error) {
 	lines := telemetry.NewWriter(w)
 	log := telemetry.NewLogger(lines, telemetry.JSON, slog.LevelInfo)
 	h := NewVerification(Options{
-		Checker: verify.New(verify.Options{Tokens: records, LastUsed: usage.NewRecorder(records, log), Now: time.Now,
+		Checker: verify.New(verify.Options{Tokens: records, Usage: usage.NewRecorder(records, log), Now: time.Now,
 			CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20}),
 		RequestIDs: telemetry.NewRequestIDs(),
 		Requests:   telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelInfo),

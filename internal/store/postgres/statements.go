@@ -107,6 +107,9 @@ func text(s sqlstore.Statement) string {
 		return `INSERT INTO usage_counts (` + sqlstore.UsageColumns + `)
 			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[]) AS g (` + sqlstore.UsageColumns + `)
 			WHERE ` + sqlstore.UsageKept("g.organization_id", "g.key_id") + sqlstore.UsageAdded
+	case sqlstore.DeleteUsage:
+		const columns = `(organization_id, key_id, first_hour, hours, outcome)`
+		return `DELETE FROM usage_counts WHERE ` + columns + ` >= ($1, $2, $3, $4, $5) AND ` + columns + ` <= ($1, $2, $3, $4, $5)`
 	default:
 		return s.Text()
 	}

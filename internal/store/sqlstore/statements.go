@@ -361,10 +361,9 @@ var statements = [Count]struct {
 		INSERT INTO usage_counts (` + UsageColumns + `)
 		SELECT $1, $2, $3, $4, $5, $6 WHERE ` + UsageKept("$1", "$2") + UsageAdded},
 
-	// Added to, hours cannot lead to the index by age, where an hour may have a million rows.
 	DeleteUsage: {writes: true, text: `
 		DELETE FROM usage_counts
-		WHERE organization_id = $1 AND key_id = $2 AND first_hour = $3 AND hours + 0 = $4 AND outcome = $5`},
+		WHERE organization_id = $1 AND key_id = $2 AND first_hour = $3 AND hours = $4 AND outcome = $5`},
 
 	InsertGoneKey: {writes: true, text: `
 		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, key_id FROM api_keys WHERE key_id = $1`},

@@ -366,10 +366,12 @@ var statements = [Count]struct {
 		WHERE organization_id = $1 AND key_id = $2 AND first_hour = $3 AND hours = $4 AND outcome = $5`},
 
 	InsertGoneKey: {writes: true, text: `
-		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, key_id FROM api_keys WHERE key_id = $1`},
+		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, key_id FROM api_keys WHERE key_id = $1
+		ON CONFLICT (organization_id, key_id) DO NOTHING`},
 
 	InsertGoneOrganization: {writes: true, text: `
-		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, 0 FROM organizations WHERE organization_id = $1`},
+		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, 0 FROM organizations WHERE organization_id = $1
+		ON CONFLICT (organization_id, key_id) DO NOTHING`},
 
 	DeleteGone: {writes: true, text: `DELETE FROM usage_gone WHERE organization_id = $1 AND key_id = $2`},
 }

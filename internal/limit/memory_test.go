@@ -331,6 +331,7 @@ func BenchmarkMemory(b *testing.B) {
 				m.take(id, tt.l, time.Now())
 			}
 			b.ReportAllocs()
+			b.ResetTimer()
 			var next atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
 				id := next.Add(1) * 7919

@@ -68,7 +68,7 @@ func fillKeys(ctx context.Context, db *sql.DB, keys int64) error {
 		account := Organization(id, keys)
 		text := Token(id)
 		hint := string(text[:7]) + "…" + string(text[len(text)-4:])
-		return append(args, name(id), int64(key.AllScopes), account, account, hint, true, nil, at, at, at, nil)
+		return append(args, name(id), int64(key.AllScopes), account, account, hint, true, nil, at, at, at, nil, nil)
 	})
 }
 

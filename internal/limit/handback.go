@@ -42,28 +42,28 @@ func (q *Quotas) end(ctx context.Context) {
 	const always = 1<<63 - 1
 	q.handBack(ctx, always)
 	q.underWay.Wait()
-	keys, requests := 0, q.lost.Load()
+	requests := q.lost.Load()
 	for i := range q.shards {
 		for _, s := range q.shards[i].shares {
-			if s.left > 0 {
-				keys++
-				requests += s.left
-			}
+			requests += s.left
 		}
 	}
 	if requests > 0 {
-		q.log.Warn("quotas not given back: they count as used until their period ends", "keys", keys, "requests", requests)
+		q.log.Warn("quotas not given back: they count as used until their period ends", "requests", requests)
 	}
 }
 
 // handBack gives back what is left to keys that were not used since a time, and forgets them. While the store is away nothing is
 // given back: it would be lost.
 func (q *Quotas) handBack(ctx context.Context, since time.Duration) {
+	if q.keys.Load() == 0 {
+		return
+	}
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	free := make(chan struct{}, handbacks)
 	for i := range q.shards {
-		for _, s := range q.shards[i].unused(since, q.now()) {
+		for _, s := range q.unused(&q.shards[i], since) {
 			if ctx.Err() != nil || q.away.Load() && !q.back(ctx, s) {
 				return
 			}
@@ -77,19 +77,25 @@ func (q *Quotas) handBack(ctx context.Context, since time.Duration) {
 }
 
 // unused forgets the keys that were not used since a time and have nothing left, and returns the others.
-func (sh *quotaShard) unused(since time.Duration, at time.Time) (unused []*share) {
+func (q *Quotas) unused(sh *quotaShard, since time.Duration) (unused []*share) {
+	at := q.now()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for id, s := range sh.shares {
 		switch {
 		case s.busy != nil || s.usedAt > since:
 		case s.left == 0 || !s.current(s.quota, at):
-			delete(sh.shares, id)
+			q.forget(sh, id)
 		default:
 			unused = append(unused, s)
 		}
 	}
 	return unused
+}
+
+func (q *Quotas) forget(sh *quotaShard, keyID int64) {
+	delete(sh.shares, keyID)
+	q.keys.Add(-1)
 }
 
 // back asks a store that was away whether it is back: for nothing, so that nothing is lost where it is not.
@@ -117,7 +123,7 @@ func (q *Quotas) handBackOne(ctx context.Context, s *share, since time.Duration)
 	_, _ = q.ask(ctx, t) // what could not be given back is counted
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	delete(sh.shares, s.keyID)
+	q.forget(sh, s.keyID)
 	close(s.busy)
 	s.busy = nil
 }
@@ -132,12 +138,5 @@ type QuotaStats struct {
 
 // Stats returns the counts.
 func (q *Quotas) Stats() QuotaStats {
-	s := QuotaStats{Takes: q.takes.Load(), Failures: q.failures.Load(), Lost: q.lost.Load()}
-	for i := range q.shards {
-		sh := &q.shards[i]
-		sh.mu.Lock()
-		s.Keys += len(sh.shares)
-		sh.mu.Unlock()
-	}
-	return s
+	return QuotaStats{Takes: q.takes.Load(), Failures: q.failures.Load(), Lost: q.lost.Load(), Keys: int(q.keys.Load())}
 }

@@ -18,8 +18,10 @@ const (
 
 	// takeTimeout bounds how long a check waits for a share before it says that it cannot decide.
 	takeTimeout = 5 * time.Second
-	// usedUpPause is for how long a quota that is used up is refused without asking: another node may give something back.
-	usedUpPause = time.Second
+	// usedUpPause is for how long a quota that is used up is refused without asking, at first: another node may give something
+	// back. It doubles up to longestPause.
+	usedUpPause  = time.Second
+	longestPause = 8 * time.Second
 	// failurePause is for how long a store that could not answer is not asked again about the same key.
 	failurePause = 200 * time.Millisecond
 )
@@ -35,7 +37,7 @@ type Quotas struct {
 	underWay sync.WaitGroup // takes
 	away     atomic.Bool    // the store could not answer the last time
 
-	takes, failures, lost atomic.Int64
+	keys, takes, failures, lost atomic.Int64
 }
 
 type quotaShard struct {
@@ -71,6 +73,7 @@ func (q *Quotas) take(ctx context.Context, keyID int64, quota key.Quota, at time
 		if err := await(ctx, wait); err != nil {
 			return a, false, err
 		}
+		at = q.now()
 	}
 }
 
@@ -82,20 +85,21 @@ func (q *Quotas) try(keyID int64, quota key.Quota, at time.Time) (a key.Allowanc
 	defer sh.mu.Unlock()
 	s := sh.shares[keyID]
 	if s == nil {
-		s = &share{keyID: keyID, quota: quota, size: firstShare}
+		s = newShare(keyID, quota)
 		sh.shares[keyID] = s
+		q.keys.Add(1)
 	}
 	s.usedAt = now
 	current := s.current(quota, at)
 	if current && s.left > 0 {
 		s.left--
-		if s.busy == nil && s.low() && now >= s.retryAt {
+		if s.busy == nil && s.low() && !s.paused(now) {
 			q.begin(s, s.ask(quota, at, now))
 		}
 		return s.allowance(at), true, nil, nil
 	}
 	if s.busy == nil {
-		if current && now < s.retryAt {
+		if current && s.paused(now) {
 			return s.refusal(at), false, nil, s.failure
 		}
 		q.begin(s, s.ask(quota, at, now))
@@ -129,7 +133,7 @@ func (q *Quotas) finish(s *share, t store.QuotaTake) {
 	sh := q.shard(s.keyID)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s.enter(t, got, err, q.now().Sub(q.start))
+	s.enter(got, err, q.now().Sub(q.start))
 	close(s.busy)
 	s.busy = nil
 }
@@ -158,24 +162,4 @@ func (q *Quotas) ask(ctx context.Context, t store.QuotaTake) (got store.QuotaSha
 		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return got, fmt.Errorf("take a share of the quota: %w", err)
-}
-
-// enter takes up what the store said about t.
-func (s *share) enter(t store.QuotaTake, got store.QuotaShare, err error, now time.Duration) {
-	s.asked = true
-	s.failure = err
-	switch {
-	case err != nil:
-		s.retryAt = now + failurePause
-		return
-	case got.PeriodStart.After(s.start):
-		s.left = 0 // of a period that is over by somebody else's clock
-		s.start, s.end = got.PeriodStart, endOf(s.quota.Period, got.PeriodStart)
-	}
-	s.left += got.Granted
-	s.granted, s.used, s.takenAt = got.Granted, got.Used, now
-	s.retryAt = 0
-	if got.Granted == 0 && t.Want > 0 {
-		s.retryAt = now + usedUpPause
-	}
 }

@@ -31,22 +31,33 @@ type share struct {
 	left       int64     // requests that may still be let pass
 	granted    int64     // of the last take
 	used       int64     // how much of the quota was handed out to all, at the last take
-	asked      bool      // used is known
+	known      bool      // used is what the store said
+	asked      bool      // the store was asked
 
 	size    int64         // how much to ask for
 	capped  bool          // less was asked for the last time, because the end is near
 	takenAt time.Duration // the last take
 
 	usedAt  time.Duration // the last request
-	retryAt time.Duration // until when the store is not asked, because of
+	retryAt time.Duration // until when the store is not asked again, because of
 	failure error         // which it could not answer; nil: the quota is used up
+	pause   time.Duration // for how long it was not asked the last time
 
 	busy chan struct{} // closed when the take that is under way has ended; nil: there is none
 }
 
+func newShare(keyID int64, q key.Quota) *share {
+	return &share{keyID: keyID, quota: q, size: firstShare}
+}
+
 // current reports whether s is a share of the quota as it is, and of the period that it is.
 func (s *share) current(q key.Quota, at time.Time) bool {
-	return s.asked && s.quota == q && (s.end.IsZero() || at.Before(s.end))
+	return s.quota == q && (s.end.IsZero() || at.Before(s.end))
+}
+
+// paused reports whether the store is not to be asked again yet. A clock that has jumped back is not waited for.
+func (s *share) paused(now time.Duration) bool {
+	return s.asked && now < s.retryAt && now >= s.retryAt-s.pause
 }
 
 // low reports whether it is time for the next share. Of small shares there are so few requests left then that one can as well
@@ -92,7 +103,7 @@ func (s *share) ask(q key.Quota, at time.Time, now time.Duration) store.QuotaTak
 
 // want returns how much to ask for. As long as nobody knows how near the end is, that is a single request.
 func (s *share) want() int64 {
-	if !s.asked {
+	if !s.known {
 		return 1
 	}
 	most := max(1, (s.quota.Requests-s.used+restParts-1)/restParts)
@@ -103,7 +114,7 @@ func (s *share) want() int64 {
 // resize changes how much is asked for, by how long the last share has lasted.
 func (s *share) resize(now time.Duration) {
 	switch lasted := now - s.takenAt; {
-	case !s.asked || s.granted == 0 || s.capped:
+	case !s.known || s.granted == 0 || s.capped:
 	case s.granted < s.size: // the first, which tells nothing
 	case lasted < quick:
 		s.size = min(2*s.size, mostShare)
@@ -119,3 +130,26 @@ func endOf(p key.Period, start time.Time) time.Time {
 	}
 	return p.End(p.Start(start))
 }
+
+// enter takes up what the store said about t.
+func (s *share) enter(got store.QuotaShare, err error, now time.Duration) {
+	s.asked, s.failure = true, err
+	if err != nil {
+		s.rest(failurePause, now)
+		return
+	}
+	if got.PeriodStart.After(s.start) {
+		s.left = 0 // of a period that is over by somebody else's clock
+		s.start, s.end = got.PeriodStart, endOf(s.quota.Period, got.PeriodStart)
+	}
+	s.known, s.used, s.granted, s.takenAt = true, got.Used, got.Granted, now
+	s.left += got.Granted
+	if got.Granted == 0 {
+		s.rest(min(max(usedUpPause, 2*s.pause), longestPause), now)
+	} else {
+		s.pause = 0
+	}
+}
+
+// rest keeps the store from being asked for a while.
+func (s *share) rest(pause, now time.Duration) { s.pause, s.retryAt = pause, now+pause }

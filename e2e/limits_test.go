@@ -264,8 +264,12 @@ func drainLimits(t *testing.T, c *cluster, shared *valkeytest.Server) {
 	over := make(chan struct{})
 	d, wait := c.drain(k.Token, over)
 	d.until(t, api.VerifyRateLimited, 30)
-	if fallbacks := c.nodes[0].metric(t, "apikeyd_limits_fallback_total"); fallbacks == 0 && d.count(api.VerifyValid) != requests {
-		t.Errorf("%d have passed, want %d", d.count(api.VerifyValid), requests)
+	fallbacks := 0.0 // a busy machine may hold the server up for longer than a check waits
+	for _, n := range c.nodes {
+		fallbacks += n.metric(t, "apikeyd_limits_fallback_total")
+	}
+	if passed := d.count(api.VerifyValid); passed < requests || fallbacks == 0 && passed != requests {
+		t.Errorf("%d have passed, want %d", passed, requests)
 	}
 	up := func(want float64) {
 		t.Helper()

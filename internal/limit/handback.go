@@ -53,8 +53,8 @@ func (q *Quotas) end(ctx context.Context) {
 	}
 }
 
-// handBack gives back what is left to keys that were not used since a time, and forgets them. While the store is away nothing is
-// given back: it would be lost.
+// handBack gives back what is left to keys that were not used since a time, and forgets them, and what is left to keys that are
+// used less than before. While the store is away nothing is given back: it would be lost.
 func (q *Quotas) handBack(ctx context.Context, since time.Duration) {
 	if q.keys.Load() == 0 {
 		return
@@ -76,16 +76,20 @@ func (q *Quotas) handBack(ctx context.Context, since time.Duration) {
 	}
 }
 
-// unused forgets the keys that were not used since a time and have nothing left, and returns the others.
+// unused forgets the keys that were not used since a time and have nothing left, and returns those that have something to give
+// back.
 func (q *Quotas) unused(sh *quotaShard, since time.Duration) (unused []*share) {
 	at := q.now()
+	now := at.Sub(q.start)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for id, s := range sh.shares {
 		switch {
-		case s.busy != nil || s.usedAt > since:
+		case s.busy != nil || !s.idle(since) && !s.stale(now):
 		case s.left == 0 || !s.current(s.quota, at):
-			q.forget(sh, id)
+			if s.idle(since) {
+				q.forget(sh, id)
+			}
 		default:
 			unused = append(unused, s)
 		}
@@ -108,11 +112,12 @@ func (q *Quotas) back(ctx context.Context, s *share) bool {
 	return !q.away.Load()
 }
 
-// handBackOne gives back what is left to one key, given that it was not used meanwhile.
+// handBackOne gives back what is left to one key, given that there is still reason to.
 func (q *Quotas) handBackOne(ctx context.Context, s *share, since time.Duration) {
 	sh := q.shard(s.keyID)
 	sh.mu.Lock()
-	if s.busy != nil || s.usedAt > since || s.left == 0 || sh.shares[s.keyID] != s {
+	forget := s.idle(since)
+	if s.busy != nil || !forget && !s.stale(q.now().Sub(q.start)) || s.left == 0 || sh.shares[s.keyID] != s {
 		sh.mu.Unlock()
 		return
 	}
@@ -120,10 +125,14 @@ func (q *Quotas) handBackOne(ctx context.Context, s *share, since time.Duration)
 	s.left = 0
 	s.busy = make(chan struct{})
 	sh.mu.Unlock()
-	_, _ = q.ask(ctx, t) // what could not be given back is counted
+	got, err := q.ask(ctx, t) // what could not be given back is counted
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	q.forget(sh, s.keyID)
+	if forget {
+		q.forget(sh, s.keyID)
+	} else {
+		s.shrink(t.Return, got, err)
+	}
 	close(s.busy)
 	s.busy = nil
 }

@@ -166,6 +166,38 @@ func TestWhatIsIdleIsGivenBack(t *testing.T) {
 	})
 }
 
+// A key that was used a lot and is used little now gives back what it does not need, so that others need not refuse.
+func TestWhatIsHardlyUsedIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(1)
+		n := startNode(t.Context(), l)
+		defer n.stop()
+		quota := key.Quota{Requests: 1e6}
+		if passed, _, err := n.pass(t.Context(), 1, quota, 10_000); passed != 10_000 || err != nil {
+			t.Fatal(passed, err)
+		}
+		synctest.Wait()
+		if used := l.used(1); used < 11_000 {
+			t.Fatalf("%d were taken for 10,000 that came at once", used)
+		}
+		const more = 40
+		asked := l.asked()
+		for range more {
+			time.Sleep(idle / 2)
+			if passed, _, err := n.pass(t.Context(), 1, quota, 1); passed != 1 || err != nil {
+				t.Fatal(passed, err)
+			}
+		}
+		synctest.Wait()
+		if used := l.used(1); used > 10_000+2*more {
+			t.Errorf("%d are used, 200 s after the last of 10,000 requests but %d", used, more)
+		}
+		if asked := l.asked() - asked; asked > more {
+			t.Errorf("asked %d times for %d requests", asked, more)
+		}
+	})
+}
+
 func TestAChangedQuotaIsInForceAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger(1)

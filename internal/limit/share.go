@@ -118,10 +118,18 @@ func (s *share) resize(now time.Duration) {
 	case s.granted < s.size: // the first, which tells nothing
 	case lasted < quick:
 		s.size = min(2*s.size, mostShare)
-	case lasted > slow:
-		s.size = max(s.size/2, 1)
+	default:
+		for ; lasted > slow; lasted /= 2 {
+			s.size = max(s.size/2, 1)
+		}
 	}
 }
+
+// idle reports whether s was not used since a time.
+func (s *share) idle(since time.Duration) bool { return s.usedAt <= since }
+
+// stale reports whether s was taken when requests came more quickly than they do now: others may need it.
+func (s *share) stale(now time.Duration) bool { return now-s.takenAt > slow && s.left > s.granted/2 }
 
 // endOf returns when the period ends that began at start or, where the quota was another one then, that start is in.
 func endOf(p key.Period, start time.Time) time.Time {
@@ -148,6 +156,14 @@ func (s *share) enter(got store.QuotaShare, err error, now time.Duration) {
 		s.rest(min(max(usedUpPause, 2*s.pause), longestPause), now)
 	} else {
 		s.pause = 0
+	}
+}
+
+// shrink makes the next share as large as what was used of this one, of which so much was given back.
+func (s *share) shrink(back int64, got store.QuotaShare, err error) {
+	s.size, s.granted = max(min(s.size/2, s.granted-back), 1), 0
+	if err == nil {
+		s.used = got.Used
 	}
 }
 

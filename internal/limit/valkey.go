@@ -38,6 +38,8 @@ type Valkey struct {
 	client valkey.Client
 	script *valkey.Lua
 	log    *slog.Logger
+	// timeout bounds how long a check waits.
+	timeout time.Duration
 
 	failures atomic.Int32 // since it answered last
 	away     atomic.Bool
@@ -58,7 +60,7 @@ func NewValkey(address, password string, log *slog.Logger) (*Valkey, error) {
 	if password != "" {
 		o.Password = password
 	}
-	v := &Valkey{script: valkey.NewLuaScript(takeScript), log: log}
+	v := &Valkey{script: valkey.NewLuaScript(takeScript), log: log, timeout: valkeyTimeout}
 	v.client, err = valkey.NewClient(o)
 	if v.client == nil {
 		return nil, fmt.Errorf("store of limits: %w", err)
@@ -110,7 +112,7 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 	if v.away.Load() {
 		return a, false, errValkeyAway
 	}
-	answer, err := v.ask(ctx, valkeyTimeout, names(keyID, limits), arguments(limits))
+	answer, err := v.ask(ctx, v.timeout, names(keyID, limits), arguments(limits))
 	switch {
 	case err == nil:
 		if v.failures.Load() != 0 {

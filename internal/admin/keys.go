@@ -201,7 +201,11 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 			}
 		}
 		r.Before, r.After = differences(keyFields(&old), keyFields(&updated))
-		return tx.UpdateKey(ctx, updated)
+		err = tx.UpdateKey(ctx, updated)
+		if err == nil && old.Quota == (key.Quota{}) && updated.Quota != (key.Quota{}) {
+			updated, err = tx.Key(ctx, id) // it may have had one before, and used a part of it
+		}
+		return err
 	})
 	if err != nil {
 		return key.Key{}, err

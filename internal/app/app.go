@@ -51,6 +51,7 @@ type App struct {
 	node     *cluster.Node // nil: this is the only one
 	admin    *admin.Service
 	usage    *usage.Recorder
+	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
 
@@ -76,8 +77,11 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		return nil, err
 	}
 	a.usage = usage.NewRecorder(a.store, a.log)
+	if a.limiter, err = newLimiter(c, a.store, o.Now, a.log); err != nil {
+		return nil, err
+	}
 	checking := verify.Options{
-		Tokens: a.store, Usage: a.usage, Now: o.Now,
+		Tokens: a.store, Usage: a.usage, Now: o.Now, Limiter: a.limiter,
 		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
 	}
 	nodes, several := a.store.(store.Nodes)
@@ -110,6 +114,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
+	registerLimits(metrics, a.limiter.Limiter)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease)
 	}
@@ -199,6 +204,7 @@ func (a *App) Run(ctx context.Context) error {
 		background.Go(func() { a.node.Run(stop) })
 	}
 	background.Go(func() { a.usage.Run(stop) })
+	background.Go(func() { a.limiter.Run(stop) })
 	background.Go(func() { a.admin.Run(stop) })
 	if a.mailer != nil {
 		background.Go(func() { a.mailer.outbox.Run(stop) })
@@ -241,6 +247,9 @@ func (a *App) Close() error {
 	errs := []error{a.management.close(), a.verification.close()}
 	if a.provider != nil {
 		a.provider.Close()
+	}
+	if a.limiter != nil {
+		a.limiter.close()
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

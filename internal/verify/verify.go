@@ -38,8 +38,9 @@ func (always) Excused(time.Time) bool        { return false }
 // Limiter counts requests against the limits and the quota of a key.
 type Limiter interface {
 	// Take counts one request of a key whose restrictions are counted, and says whether it is within all of them: the outcome is
-	// CheckValid, CheckRateLimited or CheckQuotaExceeded. A request that is refused is not counted. Where it cannot be counted, and
-	// must not be allowed uncounted, the error matches store.ErrUnavailable.
+	// CheckValid, CheckRateLimited or CheckQuotaExceeded, or CheckNotFound where the key has been deleted meanwhile. A request that
+	// is refused is not counted, save that one which the quota refuses may be counted against the limits. Where it cannot be
+	// counted, and must not be allowed uncounted, the error matches store.ErrUnavailable.
 	Take(ctx context.Context, keyID int64, r *key.Restrictions, now time.Time) (key.Outcome, key.Allowance, error)
 }
 
@@ -178,6 +179,9 @@ func (c *Checker) decide(ctx context.Context, k *known, q key.Question, at time.
 		if d.Outcome, d.Allowance, err = c.limiter.Take(ctx, k.record.KeyID, k.record.Restrictions, at); err != nil {
 			c.failures.Add(1)
 			return Decision{}, err
+		}
+		if d.Outcome == key.CheckNotFound {
+			return Decision{Outcome: d.Outcome}, nil
 		}
 	}
 	switch {

@@ -18,6 +18,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
@@ -79,7 +80,7 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.token = k.first.Token.Reveal()
 	o := Options{Admin: k.admin, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
-		Guard:     guard,
+		Guard: guard, GitHub: unsigned{},
 		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
 		OpenAPI:   text("{}"), Docs: text("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
@@ -90,6 +91,13 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.service = httptest.NewServer(NewVerification(o))
 	t.Cleanup(k.service.Close)
 	return k
+}
+
+// unsigned finds that nothing was signed by GitHub.
+type unsigned struct{}
+
+func (unsigned) Verify(context.Context, string, string, []byte) error {
+	return &key.Error{Code: key.Forbidden, Detail: "not signed"}
 }
 
 // text is a page that is always the same.

@@ -23,6 +23,7 @@ var rules = []struct {
 }{
 	{"api", []string{module + "/..."}, "wire types are data; whoever uses them gets nothing else of ours"},
 	{"client", []string{module + "/internal/..."}, "users import it, and internal packages may change at any time"},
+	{"middleware", []string{module + "/internal/..."}, "users import it, and internal packages may change at any time"},
 	{"internal/cli", []string{module + "/internal/..."}, "client commands do what any client can, by the same door"},
 	{"internal/key", []string{module + "/...", "net/http", "database/sql"}, "the domain is pure"},
 	{"internal/token", []string{"net/http", "database/sql", "os/exec", module + "/internal/store/..."}, "tokens are text and arithmetic"},

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -17,6 +18,9 @@ func (s *settings) address(r *http.Request) string {
 	if !ok {
 		return ""
 	}
+	if len(s.trusted) == 0 {
+		return textOf(from, r.RemoteAddr)
+	}
 	if s.trusts(from) {
 		hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 		for _, hop := range slices.Backward(hops) {
@@ -30,6 +34,15 @@ func (s *settings) address(r *http.Request) string {
 		}
 	}
 	return from.String()
+}
+
+// textOf returns an address as text, that of the connection's other end without a copy where it is the same.
+func textOf(address netip.Addr, remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if same, parseErr := netip.ParseAddr(host); err == nil && parseErr == nil && same == address {
+		return host
+	}
+	return address.String()
 }
 
 // parseHop reads an address with a port or without.

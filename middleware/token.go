@@ -34,8 +34,7 @@ func wellFormed(text string) bool {
 	if strings.Trim(text[body:], digits) != "" || text[body:check] > maxBody {
 		return false
 	}
-	var unchecked [maxToken]byte
-	sum := crc32.ChecksumIEEE(append(unchecked[:0], text[:check]...))
+	sum := checksum(text[:check])
 	for i := len(text) - 1; i >= check; i-- {
 		if text[i] != digits[sum%uint32(len(digits))] {
 			return false
@@ -43,4 +42,13 @@ func wellFormed(text string) bool {
 		sum /= uint32(len(digits))
 	}
 	return true
+}
+
+// checksum is crc32.ChecksumIEEE of a text, which it does not copy.
+func checksum(text string) uint32 {
+	sum := ^uint32(0)
+	for _, c := range []byte(text) {
+		sum = crc32.IEEETable[byte(sum)^c] ^ sum>>8
+	}
+	return ^sum
 }

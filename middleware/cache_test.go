@@ -1,0 +1,193 @@
+package middleware_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/client"
+	"github.com/apikeyd/apikeyd/internal/apptest"
+	"github.com/apikeyd/apikeyd/middleware"
+)
+
+// newCache returns a cache that has a lease.
+func newCache(t testing.TB, keys *client.Verifier, o middleware.CacheOptions) *middleware.Cache {
+	t.Helper()
+	c := middleware.NewCache(keys, o)
+	t.Cleanup(c.Close)
+	waitFor(t, "a lease", c.Leased)
+	return c
+}
+
+// waitFor waits until something is so.
+func waitFor(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("there is never %s", what)
+		}
+	}
+}
+
+func createKey(t testing.TB, s *apptest.Server, change func(*api.NewKey)) api.CreatedKey {
+	t.Helper()
+	n := api.NewKey{KeyName: "k", KeyScope: []api.Scope{api.ScopeRead, api.ScopeCreate}, OrganizationID: s.First.OrganizationID}
+	if change != nil {
+		change(&n)
+	}
+	k, err := s.Client().CreateKey(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// The cache says of every key what apikeyd says, the first time and later.
+func TestCacheAnswersAsApikeyd(t *testing.T) {
+	s := apptest.Start(t, nil)
+	v := s.Verifier()
+	c := newCache(t, v, middleware.CacheOptions{})
+	soon, off := api.Time{Time: time.Now().Add(time.Hour)}, false
+	passing := createKey(t, s, func(n *api.NewKey) { n.ExpiresAt = &api.Time{Time: time.Now().Add(200 * time.Millisecond)} })
+	rotated := createKey(t, s, nil)
+	if _, err := s.Client().RotateKey(t.Context(), rotated.KeyID, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	tokens := []string{
+		createKey(t, s, nil).Token, passing.Token, rotated.Token, newToken(), "nonsense", "",
+		createKey(t, s, func(n *api.NewKey) { n.ExpiresAt, n.Metadata = &soon, []byte(`{"plan":"<gold> & \u00e9"}`) }).Token,
+		createKey(t, s, func(n *api.NewKey) { n.Enabled, n.KeyName = &off, "off “é”" }).Token,
+	}
+	time.Sleep(time.Until(passing.ExpiresAt.Time))
+	for _, token := range tokens {
+		for _, scope := range []api.Scope{"", api.ScopeRead, api.ScopeDelete} {
+			for _, organization := range []int64{0, s.First.OrganizationID, s.First.OrganizationID + 1} {
+				q := api.VerifyRequest{Key: token, Scope: scope, OrganizationID: organization, IP: "203.0.113.9"}
+				want, err := v.Verify(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 2 {
+					got, err := c.Verify(t.Context(), q)
+					if diff := cmp.Diff(want, got); err != nil || diff != "" {
+						t.Errorf("%+v: %v, %s", q, err, diff)
+					}
+				}
+			}
+		}
+	}
+	if _, err := c.Verify(t.Context(), api.VerifyRequest{Key: tokens[0], Scope: "WRITE"}); err == nil {
+		t.Error("a scope that is none was answered")
+	}
+}
+
+// A key that is in use all the time is dead for every request that begins after its delete was answered.
+func TestADeadKeyIsDeadInTheProcess(t *testing.T) {
+	s := apptest.Start(t, nil)
+	c := newCache(t, s.Verifier(), middleware.CacheOptions{})
+	h := middleware.Require(c)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	const readers, rounds = 6, 25
+	var token atomic.Pointer[string]
+	var dead atomic.Pointer[sync.Map] // tokens whose delete was answered
+	dead.Store(new(sync.Map))
+	var allowed, wrong atomic.Int64
+	var stop atomic.Bool
+	var group sync.WaitGroup
+	first := createKey(t, s, nil)
+	token.Store(&first.Token)
+	for range readers {
+		group.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				if n%20 == 0 { // the server needs processors, too
+					time.Sleep(100 * time.Microsecond)
+				}
+				text := *token.Load()
+				_, over := dead.Load().Load(text) // before the request begins
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, request("GET", text))
+				switch {
+				case w.Code == 200 && over:
+					wrong.Add(1)
+				case w.Code == 200:
+					allowed.Add(1)
+				case w.Code == 503:
+					t.Error("a key could not be checked")
+				}
+			}
+		})
+	}
+	for key := first; ; {
+		before := allowed.Load()
+		waitFor(t, "a request that is allowed", func() bool { return allowed.Load() > before+readers })
+		if err := s.Client().DeleteKey(t.Context(), key.KeyID); err != nil {
+			t.Fatal(err)
+		}
+		dead.Load().Store(key.Token, true)
+		time.Sleep(time.Millisecond)
+		if key.KeyID > rounds {
+			break
+		}
+		key = createKey(t, s, nil)
+		token.Store(&key.Token)
+	}
+	stop.Store(true)
+	group.Wait()
+	if wrong.Load() > 0 {
+		t.Errorf("%d requests were allowed with a dead key", wrong.Load())
+	}
+	t.Logf("%d requests were allowed", allowed.Load())
+}
+
+func TestAHitAllocatesNothing(t *testing.T) {
+	s := apptest.Start(t, nil)
+	c := newCache(t, s.Verifier(), middleware.CacheOptions{})
+	key := createKey(t, s, nil)
+	for name, q := range map[string]api.VerifyRequest{
+		"valid":   {Key: key.Token, Scope: api.ScopeRead, IP: "203.0.113.9"},
+		"refused": {Key: key.Token, Scope: api.ScopeDelete},
+		"unknown": {Key: newToken(), Scope: api.ScopeRead},
+	} {
+		ctx := t.Context()
+		if n := testing.AllocsPerRun(1000, func() {
+			if _, err := c.Verify(ctx, q); err != nil {
+				t.Error(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// BenchmarkHit is the claim "under a microsecond, and no allocation".
+func BenchmarkHit(b *testing.B) {
+	s := apptest.Start(b, nil)
+	c := newCache(b, s.Verifier(), middleware.CacheOptions{})
+	q := api.VerifyRequest{Key: createKey(b, s, nil).Token, Scope: api.ScopeRead, IP: "203.0.113.9"}
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		if a, err := c.Verify(ctx, q); err != nil || !a.Valid {
+			b.Fatal(a, err)
+		}
+	}
+}
+
+// BenchmarkRequest is a whole request through the middleware. To hand the key on costs net/http's two allocations.
+func BenchmarkRequest(b *testing.B) {
+	s := apptest.Start(b, nil)
+	c := newCache(b, s.Verifier(), middleware.CacheOptions{})
+	h := middleware.Require(c)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	r, w := request("GET", createKey(b, s, nil).Token), httptest.NewRecorder()
+	b.ReportAllocs()
+	for b.Loop() {
+		if h.ServeHTTP(w, r); w.Code != 200 {
+			b.Fatal(w.Code)
+		}
+	}
+}

@@ -55,6 +55,9 @@ func knownKey(r *key.Record) (_ *api.KnownKey, ok bool) {
 	if r == nil {
 		return nil, true
 	}
+	if r.Metadata != "" && !json.Valid([]byte(r.Metadata)) { // it was checked when it came in
+		return nil, false
+	}
 	k := &api.KnownKey{
 		KeyID: r.KeyID, KeyName: r.Name, OrganizationID: r.OrganizationID, UserID: r.UserID, Enabled: r.Enabled,
 		ExpiresAt: timeOf(r.ExpiresAt), TokenExpiresAt: timeOf(r.TokenExpiresAt),
@@ -66,7 +69,7 @@ func knownKey(r *key.Record) (_ *api.KnownKey, ok bool) {
 	if r.Metadata != "" {
 		k.Metadata = json.RawMessage(r.Metadata)
 	}
-	return k, r.Metadata == "" || json.Valid(k.Metadata)
+	return k, true
 }
 
 func timeOf(m key.Millis) *api.Time {

@@ -266,6 +266,7 @@ func TestADeadKeyIsDeadBehindTheMiddleware(t *testing.T) {
 		s.kill()
 		again()
 		end(t, u, k.KeyID)
+		time.Sleep(subscriberLease / 2)
 		l.heal()
 		u.ended()
 		quick(t)
@@ -289,4 +290,32 @@ func TestADeadKeyIsDeadBehindTheMiddleware(t *testing.T) {
 		u.ended()
 		quick(t)
 	})
+}
+
+// endBehindANode deletes keys on one node that are in use behind the middleware of an API that subscribes to another one, while
+// something is wrong with that.
+func endBehindANode(t *testing.T, c *cluster) {
+	sick, well := c.nodes[0], c.nodes[1]
+	g := guard(t, sick.server().verification)
+	for name, fault := range map[string]struct{ begin, end func() }{
+		"all well":  {func() {}, func() {}},
+		"frozen":    {func() { freezeNode(sick) }, sick.thaw},
+		"swallowed": {sick.line.swallow, sick.line.heal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g.isLeased()
+			k := c.create(t, well)
+			u := g.use(t, k.Token)
+			fault.begin()
+			err := c.client(well).DeleteKey(t.Context(), k.KeyID)
+			u.over.Store(true)
+			time.Sleep(subscriberLease)
+			fault.end()
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.ended()
+			sick.holdsLease(t)
+		})
+	}
 }

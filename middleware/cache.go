@@ -124,19 +124,21 @@ func hash(token string) digest {
 const (
 	// openTimeout bounds the opening of a subscription.
 	openTimeout = 5 * time.Second
-	// Between two attempts there is a random time from the first to the second.
-	minPause, maxPause = 50 * time.Millisecond, 500 * time.Millisecond
+	// Between two attempts there is a random time up to the first, which doubles with each that has failed, up to the second: who
+	// lost a server together does not come back together.
+	firstPause, maxPause = 100 * time.Millisecond, 2 * time.Second
 )
 
 // run subscribes, again and again, until ctx ends.
 func (c *Cache) run(ctx context.Context) {
 	defer close(c.done)
+	pause := firstPause
 	for well := true; ; {
 		err := c.subscribe(ctx, func() {
 			if !well {
 				c.options.Log.Info("subscribed to apikeyd again; keys are checked from memory")
 			}
-			well = true
+			well, pause = true, firstPause
 		})
 		if ctx.Err() != nil {
 			return
@@ -148,8 +150,9 @@ func (c *Cache) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(minPause + rand.N(maxPause-minPause)):
+		case <-time.After(rand.N(pause) + 1):
 		}
+		pause = min(2*pause, maxPause)
 	}
 }
 

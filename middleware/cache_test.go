@@ -1,8 +1,10 @@
 package middleware_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/client"
 	"github.com/apikeyd/apikeyd/internal/apptest"
+	"github.com/apikeyd/apikeyd/internal/config"
 	"github.com/apikeyd/apikeyd/middleware"
 )
 
@@ -189,5 +192,108 @@ func BenchmarkRequest(b *testing.B) {
 		if h.ServeHTTP(w, r); w.Code != 200 {
 			b.Fatal(w.Code)
 		}
+	}
+}
+
+// Uses that are decided in the process are noted like all others.
+func TestUsesAreTold(t *testing.T) {
+	options := &apptest.Options{}
+	path := ""
+	options.Config = func(c *config.Config) {
+		if path != "" {
+			c.Database.Path = path
+		}
+		path = c.Database.Path
+	}
+	s := apptest.Start(t, options)
+	used, refused := createKey(t, s, nil), createKey(t, s, nil)
+	c := newCache(t, s.Verifier(), middleware.CacheOptions{})
+	for key, scope := range map[string]api.Scope{used.Token: api.ScopeRead, refused.Token: api.ScopeDelete} {
+		if _, err := c.Verify(t.Context(), api.VerifyRequest{Key: key, Scope: scope}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Close()
+	token := s.First.Token.Reveal()
+	s.Stop() // which writes what was noted
+	s = apptest.Start(t, options)
+	for id, want := range map[int64]bool{used.KeyID: true, refused.KeyID: false} {
+		k, err := s.ClientWith(token).GetKey(t.Context(), id)
+		if err != nil || (k.LastUsedAt != nil) != want {
+			t.Errorf("key %d: %v, %v", id, k.LastUsedAt, err)
+		}
+	}
+}
+
+// A cache without a subscription, be it that the server knows of none, asks each time.
+func TestWithoutASubscription(t *testing.T) {
+	s := apptest.Start(t, nil)
+	key := createKey(t, s, nil)
+	refusing, err := client.NewVerifier(s.VerificationURL, client.WithHTTPClient(&http.Client{Transport: noSubscriptions{}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log apptest.Buffer
+	c := middleware.NewCache(refusing, middleware.CacheOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	defer c.Close()
+	waitFor(t, "a line in the log", func() bool { return strings.Contains(log.String(), "subscription") })
+	for range 2 {
+		if a, err := c.Verify(t.Context(), api.VerifyRequest{Key: key.Token}); err != nil || !a.Valid {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+	if c.Leased() || strings.Count(log.String(), "\n") != 1 {
+		t.Errorf("leased: %t, log: %s", c.Leased(), log.String())
+	}
+	if err := s.Client().DeleteKey(t.Context(), key.KeyID); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := c.Verify(t.Context(), api.VerifyRequest{Key: key.Token}); err != nil || a.Valid {
+		t.Errorf("after the delete: %+v, %v", a, err)
+	}
+}
+
+// noSubscriptions is a way to a server that knows of no subscriptions.
+type noSubscriptions struct{}
+
+func (noSubscriptions) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/v1/subscribe" {
+		r.URL.Path = "/v1/nothing"
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// The server ends subscriptions as soon as it stops, and a cache finds the next one.
+func TestTheServerStops(t *testing.T) {
+	s := apptest.Start(t, nil)
+	c := newCache(t, s.Verifier(), middleware.CacheOptions{})
+	began := time.Now()
+	s.Stop()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if c.Leased() {
+		t.Error("the cache has a lease of a server that has stopped")
+	}
+	if _, err := c.Verify(t.Context(), api.VerifyRequest{Key: newToken()}); err == nil {
+		t.Error("a key was checked by nobody")
+	}
+}
+
+func TestClosedCache(t *testing.T) {
+	s := apptest.Start(t, nil)
+	key := createKey(t, s, nil)
+	c := newCache(t, s.Verifier(), middleware.CacheOptions{})
+	c.Close()
+	c.Close()
+	if a, err := c.Verify(t.Context(), api.VerifyRequest{Key: key.Token}); err != nil || !a.Valid || c.Leased() {
+		t.Errorf("%+v, %v, leased: %t", a, err, c.Leased())
+	}
+	began := time.Now()
+	if err := s.Client().DeleteKey(t.Context(), key.KeyID); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 800*time.Millisecond {
+		t.Errorf("a delete waits for a cache that has left: %v", took)
 	}
 }

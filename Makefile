@@ -48,7 +48,6 @@ generated: # generated files are what their generators make
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted (run gofmt -w):'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go mod tidy -diff
 	go mod verify
-	cd $(EXAMPLES) && go mod tidy -diff
 
 .PHONY: lint
 lint: ## vet and staticcheck

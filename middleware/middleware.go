@@ -50,6 +50,7 @@ func Require(checker Checker, options ...Option) func(http.Handler) http.Handler
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answer, refusal := s.check(checker, r)
+			rateLimit(w.Header(), answer)
 			if refusal != nil {
 				s.refuse(w, r, refusal)
 				return

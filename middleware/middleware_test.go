@@ -28,9 +28,9 @@ func TestOutcomes(t *testing.T) {
 		{api.VerifyDisabled, 401, invalid, api.CodeUnauthenticated},
 		{api.VerifyExpired, 401, invalid, api.CodeUnauthenticated},
 		{api.VerifyInsufficientScope, 403, narrow, api.CodeInsufficientScope},
-		{"IP_NOT_ALLOWED", 403, `Bearer realm="api"`, api.CodeForbidden},
-		{"RATE_LIMITED", 429, "", api.CodeRateLimited},
-		{"QUOTA_EXCEEDED", 429, "", api.CodeRateLimited},
+		{api.VerifyIPNotAllowed, 403, `Bearer realm="api"`, api.CodeForbidden},
+		{api.VerifyRateLimited, 429, "", api.CodeRateLimited},
+		{api.VerifyQuotaExceeded, 429, "", api.CodeRateLimited},
 		{"OF_A_NEWER_SERVER", 403, `Bearer realm="api"`, api.CodeForbidden},
 	} {
 		c := valid()
@@ -219,5 +219,31 @@ func TestMistakesOfAProgramPanic(t *testing.T) {
 			}()
 			f()
 		}()
+	}
+}
+
+func TestRateLimitHeaders(t *testing.T) {
+	in := func(seconds int64) *int64 { return &seconds }
+	for _, tt := range []struct {
+		name                 string
+		code                 api.VerifyCode
+		limit                *api.RateLimit
+		policy, state, retry string
+	}{
+		{"a key without limits", api.VerifyValid, nil, "", "", ""},
+		{"allowed", api.VerifyValid, &api.RateLimit{Limit: 100, Remaining: 50, ResetSeconds: in(30)}, `"default";q=100`, `"default";r=50;t=30`, ""},
+		{"limited", api.VerifyRateLimited, &api.RateLimit{Limit: 100, ResetSeconds: in(60)}, `"default";q=100`, `"default";r=0;t=60`, "1"},
+		{"limited for long", api.VerifyRateLimited, &api.RateLimit{Limit: 7, ResetSeconds: in(60)}, `"default";q=7`, `"default";r=0;t=60`, "9"},
+		{"used up", api.VerifyQuotaExceeded, &api.RateLimit{Limit: 9, ResetSeconds: in(3600)}, `"quota";q=9`, `"quota";r=0;t=3600`, "3600"},
+		{"used up, at the end of the day", api.VerifyQuotaExceeded, &api.RateLimit{Limit: 9, ResetSeconds: in(0)}, `"quota";q=9`, `"quota";r=0;t=0`, "1"},
+		{"used up for ever", api.VerifyQuotaExceeded, &api.RateLimit{Limit: 9}, `"quota";q=9`, `"quota";r=0`, ""},
+	} {
+		c := valid()
+		c.answer.Code, c.answer.Valid, c.answer.RateLimit = tt.code, tt.code == api.VerifyValid, tt.limit
+		w, _ := send(t, middleware.Require(c), request("GET", newToken()))
+		h := w.Header()
+		if h.Get("RateLimit-Policy") != tt.policy || h.Get("RateLimit") != tt.state || h.Get("Retry-After") != tt.retry {
+			t.Errorf("%s: %v", tt.name, h)
+		}
 	}
 }

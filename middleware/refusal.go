@@ -54,11 +54,11 @@ func refused(answer api.Verification, scope api.Scope) *Refusal {
 	case api.VerifyInsufficientScope:
 		r.Status, r.challenge = http.StatusForbidden, challengeNoScope+`, scope="`+string(scope)+`"`
 		r.Detail = "the key lacks the scope " + string(scope)
-	case "IP_NOT_ALLOWED":
+	case api.VerifyIPNotAllowed:
 		r.Status, r.challenge, r.Detail = http.StatusForbidden, challenge, "the key may not be used from this address"
-	case "RATE_LIMITED":
+	case api.VerifyRateLimited:
 		r.Status, r.Detail = http.StatusTooManyRequests, "the key has made too many requests; wait as long as Retry-After says"
-	case "QUOTA_EXCEEDED":
+	case api.VerifyQuotaExceeded:
 		r.Status, r.Detail = http.StatusTooManyRequests, "the key has used up its quota"
 	default:
 		r.Status, r.challenge, r.Detail = http.StatusForbidden, challenge, "the key is refused"

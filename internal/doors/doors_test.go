@@ -38,6 +38,7 @@ var rules = []struct {
 	{"internal/store/postgres", []string{"net/http", "modernc.org/sqlite/...", module + "/internal/store/sqlite", module + "/internal/admin", module + "/internal/verify", module + "/internal/cluster"}, "a store keeps and finds, and decides nothing"},
 	{"internal/store/move", append(drivers, "net/http", module+"/internal/store/sqlite", module+"/internal/store/postgres"), "rows go from one database to another, whichever they are"},
 	{"internal/cluster", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "the protocol knows no database and no transport"},
+	{"internal/subscribe", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/cluster", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "subscribers know no database and no HTTP"},
 	{"internal/verify", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},

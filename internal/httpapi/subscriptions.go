@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -40,7 +39,7 @@ func (h subscriptions) subscribe(x *exchange) error {
 	}
 	x.status = http.StatusSwitchingProtocols
 	if err := h.change(conn, buffered, x.id); err != nil {
-		return errors.Join(err, conn.Close())
+		_ = conn.Close() // who is gone does not miss it, and who is one too many comes again
 	}
 	return nil
 }

@@ -62,19 +62,19 @@ func Require(checker Checker, options ...Option) func(http.Handler) http.Handler
 
 // check asks about the key of a request. Without a refusal the request may go on.
 func (s *settings) check(checker Checker, r *http.Request) (api.Verification, *Refusal) {
+	scope, ok := s.scopeOf(r.Method)
+	if !ok {
+		return api.Verification{}, &Refusal{Status: http.StatusForbidden, Detail: "no scope covers the request's method"}
+	}
 	token, refusal := credential(r.Header)
 	if refusal != nil {
 		return api.Verification{}, refusal
-	}
-	scope, ok := s.scopeOf(r.Method)
-	if !ok {
-		return api.Verification{}, noScope()
 	}
 	answer, err := checker.Verify(r.Context(), api.VerifyRequest{Key: token, Scope: scope, IP: s.address(r)})
 	switch {
 	case err != nil:
 		return api.Verification{}, &Refusal{Status: http.StatusServiceUnavailable, Err: err,
-			Detail: "the key cannot be checked at the moment; try again"}
+			Detail: "the key cannot be checked just now; nothing was done, try again"}
 	case !answer.Valid:
 		return answer, refused(answer, scope)
 	}

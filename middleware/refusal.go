@@ -38,11 +38,6 @@ func badKey(detail string) *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, challenge: challengeBadKey, Detail: detail}
 }
 
-// noScope refuses a method that no scope is for.
-func noScope() *Refusal {
-	return &Refusal{Status: http.StatusForbidden, challenge: challengeNoScope, Detail: "no scope gives access to this method"}
-}
-
 // refused says what becomes of a request whose key was found not to be good enough. A code that is not known yet is
 // one more reason to refuse.
 func refused(answer api.Verification, scope api.Scope) *Refusal {
@@ -53,15 +48,15 @@ func refused(answer api.Verification, scope api.Scope) *Refusal {
 		r.Detail = "the key is unknown, deleted, disabled or expired"
 	case api.VerifyInsufficientScope:
 		r.Status, r.challenge = http.StatusForbidden, challengeNoScope+`, scope="`+string(scope)+`"`
-		r.Detail = "the key lacks the scope " + string(scope)
+		r.Detail = "the key lacks the scope that the request needs"
 	case api.VerifyIPNotAllowed:
-		r.Status, r.challenge, r.Detail = http.StatusForbidden, challenge, "the key may not be used from this address"
+		r.Status, r.Detail = http.StatusForbidden, "the key may not be used from this address"
 	case api.VerifyRateLimited:
-		r.Status, r.Detail = http.StatusTooManyRequests, "the key has made too many requests; wait as long as Retry-After says"
+		r.Status, r.Detail = http.StatusTooManyRequests, "the key has made as many requests as it may; try again later"
 	case api.VerifyQuotaExceeded:
-		r.Status, r.Detail = http.StatusTooManyRequests, "the key has used up its quota"
+		r.Status, r.Detail = http.StatusTooManyRequests, "the quota of the key is used up"
 	default:
-		r.Status, r.challenge, r.Detail = http.StatusForbidden, challenge, "the key is refused"
+		r.Status, r.Detail = http.StatusForbidden, "the key is refused"
 	}
 	return r
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/subscribe"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/usage"
 	"github.com/apikeyd/apikeyd/internal/verify"
@@ -50,6 +51,7 @@ type App struct {
 	log      *slog.Logger
 	store    store.Store
 	node     *cluster.Node // nil: this is the only one
+	hub      *subscribe.Hub
 	admin    *admin.Service
 	usage    *usage.Recorder
 	limiter  *limiter
@@ -91,9 +93,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		checking.Lease = lease
 	}
 	checker := verify.New(checking)
-	var invalidator admin.Invalidator = checker
+	if a.hub, err = newHub(c, checker, several, lease, a.log); err != nil {
+		return nil, err
+	}
+	var invalidator admin.Invalidator = a.hub
 	if several {
-		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: checker, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
+		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: a.hub, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
 			Now: o.Now, Log: a.log})
 		invalidator = a.node
 	}
@@ -116,6 +121,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
 	registerLimits(metrics, a.limiter.Limiter)
+	registerHub(metrics, a.hub)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease)
 	}
@@ -129,7 +135,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
 		Pages:   a.pages(guard, client),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
-		Ready: a.ready, LogChecks: c.LogChecks,
+		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
 	}
 	if a.provider != nil {
 		api.Identities = identities{a.provider}
@@ -234,21 +240,25 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// drain ends both listeners at the same time. The time it takes is bounded by the shutdown timeout.
+// drain ends both listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
 func (a *App) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
 	defer cancel()
-	var errs [2]error
-	var both sync.WaitGroup
-	both.Go(func() { errs[0] = a.management.shutdown(ctx) })
-	both.Go(func() { errs[1] = a.verification.shutdown(ctx) })
-	both.Wait()
+	var errs [3]error
+	var all sync.WaitGroup
+	all.Go(func() { errs[0] = a.management.shutdown(ctx) })
+	all.Go(func() { errs[1] = a.verification.shutdown(ctx) })
+	all.Go(func() { errs[2] = a.hub.Close() })
+	all.Wait()
 	return errors.Join(errs[:]...)
 }
 
 // Close frees what Open took. It is to be called after Run has returned, or instead of it.
 func (a *App) Close() error {
 	errs := []error{a.management.close(), a.verification.close()}
+	if a.hub != nil {
+		errs = append(errs, a.hub.Close())
+	}
 	if a.provider != nil {
 		a.provider.Close()
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -33,9 +34,14 @@ type Caller struct {
 	// SessionID is the session that the request was made in; 0: it was not.
 	SessionID int64
 
-	// For the audit log.
-	IP        string // where the request came from; "": not known
-	RequestID string // "": a command on the server
+	IP        string // where the request came from, for the audit log and for keys with an allow-list; "": not known
+	RequestID string // for the audit log; "": a command on the server
+}
+
+// Address returns where the request came from; the zero Addr: not known.
+func (c Caller) Address() netip.Addr {
+	address, _ := netip.ParseAddr(c.IP)
+	return address
 }
 
 // Invalidator makes every node forget what it knew about tokens that changed. It MUST return only when no check that
@@ -44,11 +50,13 @@ type Invalidator interface {
 	Invalidate(changes []store.Change)
 }
 
-// Mailer sends one-time links. It MUST NOT wait for a mail server.
+// Mailer sends one-time links, and word of leaked keys. It MUST NOT wait for a mail server.
 type Mailer interface {
 	// SendSignInLink sends a link to a user. organization is the one that they were invited to, "" where they asked for
 	// the link themselves.
 	SendSignInLink(email string, link secret.Secret, organization string)
+	// SendLeak tells the user whose key it was that a token was reported and is dead.
+	SendLeak(email string, n LeakNotice)
 }
 
 // Options are what a Service is made of. Where nothing else is said, a field is required.

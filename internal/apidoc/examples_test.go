@@ -28,6 +28,13 @@ func sendExamples(t *testing.T, r *apidoctest.Recorder) {
 	count := 0
 	for _, x := range examples(t) {
 		count++
+		if x.operation == "reportGitHubLeaks" {
+			sendFindings(t, r, x)
+			continue
+		}
+		if x.operation == "subscribe" { // which no plain request does
+			continue
+		}
 		if x.operation == "requestLink" {
 			mailing.send(x.success, x.method, x.path, x.body)
 			continue
@@ -132,6 +139,8 @@ func checkOutcomes(s *target, organization int64) {
 		}
 	}
 	check("INSUFFICIENT_SCOPE")
+	s.send(200, "PATCH", path, `{"allowed_cidrs": ["203.0.113.0/24"], "key_scope": ["DELETE"]}`)
+	check("IP_NOT_ALLOWED")
 	s.send(200, "PATCH", path, `{"enabled": false}`)
 	check("DISABLED")
 }

@@ -23,10 +23,12 @@ import (
 	"github.com/apikeyd/apikeyd/internal/config"
 	"github.com/apikeyd/apikeyd/internal/extauthz"
 	"github.com/apikeyd/apikeyd/internal/gateway"
+	"github.com/apikeyd/apikeyd/internal/github"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/subscribe"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/usage"
 	"github.com/apikeyd/apikeyd/internal/verify"
@@ -51,8 +53,10 @@ type App struct {
 	log      *slog.Logger
 	store    store.Store
 	node     *cluster.Node // nil: this is the only one
+	hub      *subscribe.Hub
 	admin    *admin.Service
-	lastUsed *usage.Recorder
+	usage    *usage.Recorder
+	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
 	gateway  *gateway.Gateway
@@ -80,9 +84,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if a.store, err = openDatabase(ctx, c, serving, a.log); err != nil {
 		return nil, err
 	}
-	a.lastUsed = usage.NewRecorder(a.store, a.log)
+	a.usage = usage.NewRecorder(a.store, a.log)
+	if a.limiter, err = newLimiter(c, a.store, o.Now, a.log); err != nil {
+		return nil, err
+	}
 	checking := verify.Options{
-		Tokens: a.store, LastUsed: a.lastUsed, Now: o.Now,
+		Tokens: a.store, Usage: a.usage, Now: o.Now, Limiter: a.limiter,
 		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
 	}
 	nodes, several := a.store.(store.Nodes)
@@ -91,9 +98,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		checking.Lease = lease
 	}
 	checker := verify.New(checking)
-	var invalidator admin.Invalidator = checker
+	if a.hub, err = newHub(c, checker, several, lease, a.log); err != nil {
+		return nil, err
+	}
+	var invalidator admin.Invalidator = a.hub
 	if several {
-		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: checker, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
+		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: a.hub, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
 			Now: o.Now, Log: a.log})
 		invalidator = a.node
 	}
@@ -117,6 +127,8 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
 	a.reloads.register(metrics, a.gateway)
+	registerLimits(metrics, a.limiter.Limiter)
+	registerHub(metrics, a.hub)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease)
 	}
@@ -131,10 +143,13 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		Gateway: a.gateway,
 		Pages:   a.pages(guard, client),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
-		Ready: a.ready, LogChecks: c.LogChecks,
+		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
 	}
 	if a.provider != nil {
 		api.Identities = identities{a.provider}
+	}
+	if c.GitHubKeysURL != "" {
+		api.GitHub = secretScanning{github.New(github.Options{URL: c.GitHubKeysURL, Now: o.Now, Log: a.log})}
 	}
 	if c.VerifyTokens.Len() > 0 {
 		api.VerifyToken = c.VerifyTokens.Match
@@ -213,7 +228,8 @@ func (a *App) Run(ctx context.Context) error {
 	if a.node != nil {
 		background.Go(func() { a.node.Run(stop) })
 	}
-	background.Go(func() { a.lastUsed.Run(stop) })
+	background.Go(func() { a.usage.Run(stop) })
+	background.Go(func() { a.limiter.Run(stop) })
 	background.Go(func() { a.admin.Run(stop) })
 	if a.mailer != nil {
 		background.Go(func() { a.mailer.outbox.Run(stop) })
@@ -245,15 +261,16 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// drain ends all listeners at the same time. The time it takes is bounded by the shutdown timeout.
+// drain ends all listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
 func (a *App) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
 	defer cancel()
-	var errs [3]error
+	var errs [4]error
 	var all sync.WaitGroup
 	all.Go(func() { errs[0] = a.management.shutdown(ctx) })
 	all.Go(func() { errs[1] = a.verification.shutdown(ctx) })
 	all.Go(func() { errs[2] = a.grpc.shutdown(ctx) })
+	all.Go(func() { errs[3] = a.hub.Close() })
 	all.Wait()
 	return errors.Join(errs[:]...)
 }
@@ -261,8 +278,14 @@ func (a *App) drain() error {
 // Close frees what Open took. It is to be called after Run has returned, or instead of it.
 func (a *App) Close() error {
 	errs := []error{a.management.close(), a.verification.close(), a.grpc.close()}
+	if a.hub != nil {
+		errs = append(errs, a.hub.Close())
+	}
 	if a.provider != nil {
 		a.provider.Close()
+	}
+	if a.limiter != nil {
+		a.limiter.close()
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

@@ -44,7 +44,7 @@ func (e severalErrors) Unwrap() []error { return e }
 // PrintError prints err for a person: what was wrong, what is right, and each fault on a line of its own. It prints
 // nothing for nil. Whatever a server put into the error is escaped.
 func PrintError(w io.Writer, err error) {
-	if err == nil || errors.Is(err, errAnswered) {
+	if err == nil || errors.Is(err, errAnswered) || errors.Is(err, ErrFound) || errors.Is(err, ErrFaulty) {
 		return
 	}
 	all, several := errors.AsType[severalErrors](err)
@@ -140,22 +140,27 @@ var flagsOf = map[string]string{
 	"metadata":          "--metadata",
 	"grace_seconds":     "--grace",
 	"limit":             "--limit",
+	"limits":            "--limit",
+	"quota":             "--quota",
+	"allowed_cidrs":     "--allow",
 	"q":                 "--query",
 	"scope":             "--scope",
 }
 
-// place says in the words of the command line where a fault is: "/key_scope/1" is "--scope, value 2".
+// place says in the words of the command line where a fault is: "/key_scope/1" is "--scope, value 2", and "/limits/0/name"
+// "--limit, value 1, at /name".
 func place(pointer string) string {
 	field, rest, nested := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
 	flag, known := flagsOf[field]
 	if !known {
 		return pointer
 	}
+	first, inside, deeper := strings.Cut(rest, "/")
+	if i, err := strconv.ParseUint(first, 10, 31); nested && err == nil {
+		flag, rest, nested = fmt.Sprintf("%s, value %d", flag, i+1), inside, deeper
+	}
 	if !nested {
 		return flag
-	}
-	if i, err := strconv.ParseUint(rest, 10, 31); err == nil {
-		return fmt.Sprintf("%s, value %d", flag, i+1)
 	}
 	return flag + ", at /" + rest
 }

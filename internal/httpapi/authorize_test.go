@@ -193,14 +193,14 @@ func TestAuthorizeWantsTheVerifyToken(t *testing.T) {
 	k.ask("POST", "/v1/verify", `{"key":"x"}`, "X-Apikeyd-Verify-Token: "+secret).ok(200)
 }
 
-// limiter is one that has made up its mind.
-type limiter struct {
+// decided is a limiter that has made up its mind.
+type decided struct {
 	outcome   key.Outcome
 	allowance key.Allowance
 	taken     int
 }
 
-func (l *limiter) Take(context.Context, int64, *key.Restrictions, time.Time) (key.Outcome, key.Allowance, error) {
+func (l *decided) Take(context.Context, int64, *key.Restrictions, time.Time) (key.Outcome, key.Allowance, error) {
 	l.taken++
 	return l.outcome, l.allowance, nil
 }
@@ -221,13 +221,13 @@ func (r restricted) RecordByDigest(ctx context.Context, digest key.Digest) (*key
 
 // hold has requests judged as if each key of the kit's were held to something.
 func hold(k *kit, o *Options, restrictions *key.Restrictions, l verify.Limiter) {
-	o.Gateway = gateway.New(verify.New(verify.Options{Tokens: restricted{k.store, restrictions}, LastUsed: usage.NewRecorder(k.store, o.Log),
+	o.Gateway = gateway.New(verify.New(verify.Options{Tokens: restricted{k.store, restrictions}, Usage: usage.NewRecorder(k.store, o.Log),
 		Now: o.Now, Limiter: l, CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20}), nil)
 }
 
 func TestAuthorizeTellsOfLimits(t *testing.T) {
 	restrictions := &key.Restrictions{Limits: []key.Limit{{Name: "default", Requests: 100, Window: time.Minute}}}
-	l := new(limiter)
+	l := new(decided)
 	k := newKit(t, nil)
 	hold(k, &k.options, restrictions, l)
 	service := httptest.NewServer(NewVerification(k.options))

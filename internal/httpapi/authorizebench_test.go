@@ -21,7 +21,7 @@ func forwardAuth() (http.Handler, *request, func() error) {
 	records := &oneRecord{key.Record{KeyID: 17, OrganizationID: 432, UserID: 3, Name: "Backend API Key", Scopes: key.ScopesOf(key.Read, key.Create), Enabled: true}}
 	lines := telemetry.NewWriter(io.Discard)
 	log := telemetry.NewLogger(lines, telemetry.JSON, slog.LevelInfo)
-	checker := verify.New(verify.Options{Tokens: records, LastUsed: usage.NewRecorder(records, log), Now: time.Now,
+	checker := verify.New(verify.Options{Tokens: records, Usage: usage.NewRecorder(records, log), Now: time.Now,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
 	h := NewVerification(Options{
 		Checker:    checker,

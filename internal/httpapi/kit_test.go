@@ -19,6 +19,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/gateway"
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
@@ -35,6 +36,7 @@ type kit struct {
 	database   string // its file
 	store      *sqlite.Store
 	checker    *verify.Checker
+	limiter    *limiter
 	admin      *admin.Service
 	options    Options // of both listeners
 	first      admin.Initialised
@@ -52,7 +54,7 @@ func newKit(t *testing.T, change func(*Options)) *kit {
 // newKitOf is newKit with other use cases.
 func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options)) *kit {
 	t.Helper()
-	k := &kit{t: t, log: new(logBuffer), database: filepath.Join(t.TempDir(), "test.db")}
+	k := &kit{t: t, log: new(logBuffer), limiter: &limiter{outcome: key.CheckValid}, database: filepath.Join(t.TempDir(), "test.db")}
 	lines := telemetry.NewWriter(k.log)
 	t.Cleanup(func() { lines.Close() })
 	k.flush = lines.Flush
@@ -64,8 +66,8 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.store.Close() })
-	k.checker = verify.New(verify.Options{Tokens: k.store, LastUsed: usage.NewRecorder(k.store, log), Now: now,
-		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
+	k.checker = verify.New(verify.Options{Tokens: k.store, Usage: usage.NewRecorder(k.store, log), Now: now,
+		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20, Limiter: k.limiter})
 	use := admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak", Log: log,
 		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour}
 	changeUse(&use)
@@ -81,7 +83,7 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.token = k.first.Token.Reveal()
 	o := Options{Admin: k.admin, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
-		Guard:     guard,
+		Guard: guard, GitHub: unsigned{},
 		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
 		Gateway:   gateway.New(k.checker, nil),
 		OpenAPI:   text("{}"), Docs: text("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
@@ -94,6 +96,13 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.service = httptest.NewServer(NewVerification(o))
 	t.Cleanup(k.service.Close)
 	return k
+}
+
+// unsigned finds that nothing was signed by GitHub.
+type unsigned struct{}
+
+func (unsigned) Verify(context.Context, string, string, []byte) error {
+	return &key.Error{Code: key.Forbidden, Detail: "not signed"}
 }
 
 // text is a page that is always the same.

@@ -107,6 +107,22 @@ type AuditQuery struct {
 	Limit          int       // at most this many; MUST be positive
 }
 
+// UsageQuery says which checks to count.
+type UsageQuery struct {
+	OrganizationID int64     // which the keys belong to; MUST be given
+	KeyID          int64     // of this key; 0: of all keys, those that are gone as well
+	UserID         int64     // where no key is given: of the keys that are this user's now; 0: of everybody's
+	From, To       time.Time // from the beginning of the hour or day that From is in, to the end of that before To
+	ByDay          bool      // by days of UTC; otherwise by hours
+}
+
+// Usage is how many checks had an outcome in an hour or a day.
+type Usage struct {
+	Start   time.Time // of the hour or day
+	Outcome key.Outcome
+	Checks  int64
+}
+
 // Reader is what can be asked, inside a transaction and outside. Outside, each call MUST see every change whose
 // Update has returned; inside, it MUST also see what the transaction has done so far, save audit entries, its own
 // and those of transactions that are committed together with it.
@@ -170,6 +186,10 @@ type Reader interface {
 	AuditAfter(ctx context.Context, after int64, limit int) ([]audit.Entry, error)
 	// AuditExtent returns where the audit log begins and ends.
 	AuditExtent(ctx context.Context) (audit.Extent, error)
+
+	// Usage returns how many checks q describes there were in each hour or day, in the order of time and outcome. Where there were
+	// none there is no element. By hour it leaves out what TidyUsage has made days of.
+	Usage(ctx context.Context, q UsageQuery) ([]Usage, error)
 
 	// Initialised reports whether the first user has been made.
 	Initialised(ctx context.Context) (bool, error)
@@ -242,11 +262,12 @@ type Tx interface {
 	PruneAudit(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// InsertKey adds a key with its token. It MUST return a ConflictError with NoReference where the organization or
-	// the user is not there.
+	// the user is not there. QuotaUsed and QuotaStart are not written: a new key has used nothing.
 	InsertKey(ctx context.Context, k key.Key, digest key.Digest) (id int64, err error)
 
-	// UpdateKey writes name, scopes, owner, enabled, expiry, metadata and UpdatedAt of the key with k.ID, and MUST
-	// record a Change for each of its tokens. ErrNotFound where there is no such key. LastUsedAt is not written.
+	// UpdateKey writes name, scopes, owner, enabled, expiry, metadata, restrictions and UpdatedAt of the key with k.ID, and MUST
+	// record a Change for each of its tokens. ErrNotFound where there is no such key. LastUsedAt is not written, nor is what of
+	// the quota is used.
 	UpdateKey(ctx context.Context, k key.Key) error
 
 	// ReplaceToken gives a key another token and hint and sets UpdatedAt. Each token that the key has so far MUST end
@@ -257,6 +278,10 @@ type Tx interface {
 	// DeleteKey deletes a key and its tokens for good, and MUST record a Change for each token. ErrNotFound where there is
 	// no such key.
 	DeleteKey(ctx context.Context, id int64) error
+
+	// DeleteToken deletes a token for good, and leaves its key and the key's other tokens. ErrNotFound where no key has it. It MUST
+	// record a Change for the token in both cases: whoever deleted it may still be waiting for other nodes.
+	DeleteToken(ctx context.Context, digest key.Digest) error
 
 	// Recall records a Change for each token of a key although nothing was changed: somebody may be about to find it as they want
 	// it, while who made it so is still waiting for other nodes.
@@ -270,6 +295,24 @@ type Tx interface {
 	// SetLastUsed moves LastUsedAt of each key forward, never back. Keys that are gone are passed over. It MUST NOT
 	// record a Change: a check does not depend on it.
 	SetLastUsed(ctx context.Context, uses []Use) error
+
+	// TakeQuota is that of Quotas, as a part of the transaction.
+	TakeQuota(ctx context.Context, take QuotaTake) (QuotaShare, error)
+
+	// AddUsage adds checks to those that were counted before, for the key and for its organization. Where the key is gone they count
+	// for the organization alone, and where that is gone for nothing. It MUST NOT record a Change.
+	AddUsage(ctx context.Context, checks []Checks) error
+	// TidyUsage makes days of hours of before the one that hoursBefore is in, deletes days that ended before daysBefore, and deletes
+	// what was counted for keys and organizations that are gone. It does at most limit of these things, and returns how many.
+	TidyUsage(ctx context.Context, hoursBefore, daysBefore time.Time, limit int) (int, error)
+}
+
+// Checks says how many checks of a key had an outcome.
+type Checks struct {
+	OrganizationID, KeyID int64
+	At                    time.Time   // in the hour for which they count
+	Outcome               key.Outcome // not CheckNotFound: no key has that
+	Count                 int64
 }
 
 // Use says when a key was last used.
@@ -290,6 +333,7 @@ type Change struct {
 type Store interface {
 	Tokens
 	Reader
+	Quotas
 
 	// Update runs fn in a transaction and returns the changes that fn's calls recorded.
 	//

@@ -69,7 +69,7 @@ func New(t testing.TB) *World {
 		w.tokens[k.name] = secret.Reveal()
 	}
 	w.tokens["unknown"] = token.New(token.DefaultPrefix).Reveal()
-	w.Checker = verify.New(verify.Options{Tokens: w.store, LastUsed: usage.NewRecorder(w.store, slog.New(slog.DiscardHandler)), Now: time.Now,
+	w.Checker = verify.New(verify.Options{Tokens: w.store, Usage: usage.NewRecorder(w.store, slog.New(slog.DiscardHandler)), Now: time.Now,
 		Limiter: limiter{}, CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
 	w.Gateway = gateway.New(w.Checker, set)
 	return w

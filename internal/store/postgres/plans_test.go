@@ -14,16 +14,18 @@ import (
 // fill makes n rows of everything: few organizations that have most of it, and many that have little.
 func fill(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
-	execute(t, conn, `TRUNCATE users, organizations, api_keys, tokens, members, sessions, sign_in_links, devices, identities, audit_log RESTART IDENTITY`)
+	execute(t, conn, `TRUNCATE users, organizations, api_keys, quotas, tokens, members, sessions, sign_in_links, devices, identities, audit_log, usage_counts, usage_gone RESTART IDENTITY`)
 	for _, statement := range []string{
 		`INSERT INTO users (email, email_folded, instance_admin, created_at, updated_at)
 			SELECT n || '@example.com', n || '@example.com', FALSE, n, n FROM generate_series(1, $1 / 4 + 1) n`,
 		`INSERT INTO organizations (organization_name, external_id, created_at, updated_at)
 			SELECT 'o' || n, CASE WHEN n % 2 = 0 THEN 'x' || n END, n, n FROM generate_series(1, $1 / 10 + 1) n`,
 		// organization 1 has half of all keys, user 1 a third of them
-		`INSERT INTO api_keys (key_name, key_hint, scopes, organization_id, user_id, enabled, created_at, updated_at)
-			SELECT 'k' || n, 'h', n % 32, CASE n % 2 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 10) END, CASE n % 3 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 4) END, n % 10 > 0, n, n
+		`INSERT INTO api_keys (key_name, key_hint, scopes, organization_id, user_id, enabled, created_at, updated_at, restrictions)
+			SELECT 'k' || n, 'h', n % 32, CASE n % 2 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 10) END, CASE n % 3 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 4) END, n % 10 > 0, n, n,
+			CASE n % 4 WHEN 0 THEN '{"quota":{"requests":1}}' END
 			FROM generate_series(1, $1) n`,
+		`INSERT INTO quotas (key_id, used) SELECT n, n FROM generate_series(1, $1) n WHERE n % 4 = 0`,
 		`INSERT INTO tokens (digest, key_id) SELECT sha256(n::text::bytea), n FROM generate_series(1, $1) n`,
 		`INSERT INTO members (organization_id, user_id, role, created_at)
 			SELECT 1, n, 1 + n % 4, n FROM generate_series(1, $1 / 4) n
@@ -37,6 +39,9 @@ func fill(t *testing.T, conn *pgx.Conn, n int) {
 		`INSERT INTO audit_log (audit_id, occurred_at, actor_user_id, action, target_type, target_id, organization_id, outcome, previous_hash, hash)
 			SELECT n, n, 1, 'key.create', CASE n % 10 WHEN 0 THEN 'user' ELSE 'key' END, n / 2, CASE n % 2 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 10) END, 1, '\x', '\x'
 			FROM generate_series(1, $1) n`,
+		`INSERT INTO usage_counts (organization_id, key_id, first_hour, hours, outcome, checks)
+			SELECT 1 + n / 2 % ($1 / 10), CASE n % 2 WHEN 0 THEN 0 ELSE n END, n, CASE n % 4 WHEN 0 THEN 24 ELSE 1 END, 1 + n % 7, n FROM generate_series(1, $1) n`,
+		`INSERT INTO usage_gone (organization_id, key_id) SELECT n, n FROM generate_series(1, $1 / 10) n`,
 	} {
 		execute(t, conn, strings.ReplaceAll(statement, "$1", fmt.Sprint(n)))
 	}
@@ -92,7 +97,9 @@ func holdPlans(t *testing.T, dsn, circumstances string) {
 		plan := genericPlan(t, conn, texts[s])
 		want := map[sqlstore.Statement][]string{
 			sqlstore.SelectRecord:            {"tokens_digest", "(digest = $1)", "api_keys_pkey"},
-			sqlstore.ListKeys:                {"Backward using api_keys_pkey", "(key_id < $3)"},
+			sqlstore.SelectKey:               {"using api_keys_pkey", "using quotas_pkey"},
+			sqlstore.SelectQuota:             {"using api_keys_pkey", "using quotas_pkey"},
+			sqlstore.ListKeys:                {"Backward using api_keys_pkey", "(key_id < $3)", "using quotas_pkey"},
 			sqlstore.ListKeysOfOrganization:  {"Backward using api_keys_by_organization", "ROW(organization_id, key_id) >= ROW($1, ", "ROW(organization_id, key_id) < ROW($1, $3)"},
 			sqlstore.ListKeysOfUser:          {"Backward using api_keys_by_user", "ROW(user_id, key_id) >= ROW($2, ", "ROW(user_id, key_id) < ROW($2, $3)"},
 			sqlstore.ListKeysOfMember:        {"Backward using api_keys_by_member", "ROW(organization_id, user_id, key_id) >= ROW($1, $2, ", "ROW(organization_id, user_id, key_id) < ROW($1, $2, $3)"},
@@ -107,6 +114,12 @@ func holdPlans(t *testing.T, dsn, circumstances string) {
 			sqlstore.ListSessions:            {"Backward using sessions_by_user", "ROW(user_id, session_id) >= ROW($1, ", "ROW(user_id, session_id) < ROW($1, $2)"},
 			sqlstore.ListDigests:             {"tokens_by_key", "(key_id = $1)"},
 			sqlstore.DeleteTokens:            {"tokens_by_key", "(key_id = $1)"},
+			sqlstore.ListUsage:               {"usage_counts_once", "((organization_id = $1) AND (key_id = $2) AND (first_hour >= $3) AND (first_hour < $4))"},
+			sqlstore.ListUsageOfMember:       {"using api_keys_by_member", "((organization_id = $1) AND (key_id = api_keys.key_id) AND (first_hour >= $3) AND (first_hour < $4))"},
+			sqlstore.ListAgedUsage:           {"using usage_counts_by_age", "ROW(hours, first_hour) >= ROW($1, ", "ROW(hours, first_hour) < ROW($1, $2)"},
+			sqlstore.ListUsageOfGone:         {"using usage_counts_once", "ROW(organization_id, key_id) >= ROW($1, $2)", "ROW(organization_id, key_id) <= ROW($1, $3)"},
+			sqlstore.AddUsage:                {"using organizations_pkey", "using api_keys_pkey"},
+			sqlstore.DeleteUsage:             {"usage_counts_once", "ROW(organization_id, key_id, first_hour, hours, outcome) >= ROW($1, $2, $3, $4, $5)", "<= ROW($1, $2, $3, $4, $5)"},
 		}[s]
 		found := !strings.Contains(plan, "Sort") && (one[s] || !strings.Contains(plan, "Seq Scan"))
 		for _, part := range want {

@@ -71,10 +71,21 @@ const (
 	ListAuditOfTarget
 	ListAuditOldest // $1 the id to stay above, $2 the number of rows, in rising order
 
+	// ListUsage takes $1 the organization, $2 the key, $3 the first hour and $4 the hour to stay before, and answers with
+	// first_hour, hours, outcome and checks. ListUsageOfMember takes $2 the user instead, and answers with the same for each key.
+	ListUsage
+	ListUsageOfMember
+	// ListAgedUsage takes $1 the hours that a row stands for, $2 the hour to stay before and $3 the number of rows.
+	// ListUsageOfGone takes $1 the organization, $2 the first and $3 the last key, and $4 the number of rows. Both answer with
+	// UsageColumns.
+	ListAgedUsage
+	ListUsageOfGone
+	ListGone // $1 the number of rows
+
 	InsertUser
 	InsertOrganization
 	InsertMember
-	// InsertKey takes $12 the digest of a token beside the columns of the key, and adds that as InsertToken does. Each database has
+	// InsertKey takes $13 the digest of a token beside the columns of the key, and adds that as InsertToken does. Each database has
 	// its own way of adding both.
 	InsertKey
 	InsertToken
@@ -83,6 +94,10 @@ const (
 	InsertLink
 	InsertDevice
 	InsertAudit
+	// SelectQuota takes $1 the key, and answers with what is kept of its quota, NULL where nothing is. KeepQuota takes $1 the key,
+	// $2 the beginning of the period and $3 what is used.
+	SelectQuota
+	KeepQuota
 	UpdateKey
 	UpdateHint
 	UpdateLastUsed
@@ -97,6 +112,7 @@ const (
 	EndTokens
 	DeleteEndedTokens
 	DeleteTokens
+	DeleteToken
 	DeleteKey
 	ListDigests
 	DeleteUser
@@ -116,25 +132,44 @@ const (
 	DeleteDevices
 	DeleteOldDevices
 	DeleteAudit
+	AddUsage
+	DeleteUsage
+	InsertGoneKey
+	InsertGoneOrganization
+	DeleteGone
 
 	Count int = iota
 )
 
-// KeyColumns are the columns of a key, in the order in which they are read.
+// KeyColumns are the columns of a key, in the order in which they are read. Nothing is looked up for one without a quota.
 const KeyColumns = `key_id, key_name, scopes, organization_id, user_id, key_hint, enabled, expires_at, last_used_at,
-	created_at, updated_at, metadata`
+	created_at, updated_at, metadata, restrictions,
+	CASE WHEN restrictions IS NOT NULL THEN (SELECT q.used FROM quotas q WHERE q.key_id = api_keys.key_id) END,
+	CASE WHEN restrictions IS NOT NULL THEN (SELECT q.period_start FROM quotas q WHERE q.key_id = api_keys.key_id) END`
 
 // Likewise.
 const (
 	UserColumns   = `u.user_id, u.email, u.instance_admin, u.signed_in_at, u.created_at, u.updated_at`
 	RecordColumns = `k.key_id, k.organization_id, k.user_id, k.key_name, k.metadata, k.expires_at,
-	(SELECT t.expires_at FROM tokens t WHERE t.digest = $1), k.scopes, k.enabled`
+	(SELECT t.expires_at FROM tokens t WHERE t.digest = $1), k.scopes, k.enabled, k.restrictions`
 	OrganizationColumns = `organization_id, organization_name, external_id, metadata, created_at, updated_at`
 	MemberColumns       = `organization_id, user_id, (SELECT u.email FROM users u WHERE u.user_id = m.user_id), role, created_at`
 	SessionColumns      = `session_id, user_id, method, ip, user_agent, created_at, last_used_at, expires_at`
 	AuditColumns        = `audit_id, occurred_at, actor_user_id, actor_key_id, actor_session_id, action, target_type, target_id,
 	organization_id, ip, request_id, outcome, code, before, after, previous_hash, hash`
+	UsageColumns = `organization_id, key_id, first_hour, hours, outcome, checks`
 )
+
+// UsageAdded adds to a row of usage_counts that is there already.
+const UsageAdded = `
+		ON CONFLICT (organization_id, key_id, first_hour, hours, outcome)
+		DO UPDATE SET checks = usage_counts.checks + excluded.checks`
+
+// UsageKept is the condition that what is counted is there.
+func UsageKept(organization, key string) string {
+	return `CASE ` + key + ` WHEN 0 THEN (SELECT o.organization_id FROM organizations o WHERE o.organization_id = ` + organization + `)
+			ELSE (SELECT k.organization_id FROM api_keys k WHERE k.key_id = ` + key + `) END = ` + organization
+}
 
 // How many links and devices of a user are kept; the oldest go.
 const (
@@ -217,8 +252,8 @@ var statements = [Count]struct {
 
 	InsertKey: {writes: true, text: `
 		INSERT INTO api_keys (key_name, scopes, organization_id, user_id, key_hint, enabled, expires_at, last_used_at,
-			created_at, updated_at, metadata)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`},
+			created_at, updated_at, metadata, restrictions)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`},
 
 	InsertToken: {writes: true, taken: store.DigestTaken, text: `
 		INSERT INTO tokens (digest, key_id) VALUES ($1, $2)`},
@@ -241,9 +276,17 @@ var statements = [Count]struct {
 		INSERT INTO audit_log (` + AuditColumns + `)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`},
 
+	SelectQuota: {text: `
+		SELECT (SELECT q.used FROM quotas q WHERE q.key_id = $1), (SELECT q.period_start FROM quotas q WHERE q.key_id = $1)
+		FROM api_keys WHERE key_id = $1`},
+
+	KeepQuota: {writes: true, text: `
+		INSERT INTO quotas (key_id, period_start, used) VALUES ($1, $2, $3)
+		ON CONFLICT (key_id) DO UPDATE SET period_start = $2, used = $3`},
+
 	UpdateKey: {writes: true, text: `
 		UPDATE api_keys
-		SET key_name = $2, scopes = $3, user_id = $4, enabled = $5, expires_at = $6, metadata = $7, updated_at = $8
+		SET key_name = $2, scopes = $3, user_id = $4, enabled = $5, expires_at = $6, metadata = $7, restrictions = $8, updated_at = $9
 		WHERE key_id = $1`},
 
 	UpdateHint: {writes: true, text: `UPDATE api_keys SET key_hint = $2, updated_at = $3 WHERE key_id = $1`},
@@ -281,6 +324,8 @@ var statements = [Count]struct {
 	DeleteEndedTokens: {writes: true, text: `DELETE FROM tokens WHERE key_id = $1 AND expires_at <= $2`},
 
 	DeleteTokens: {writes: true, text: `DELETE FROM tokens WHERE key_id = $1`},
+
+	DeleteToken: {writes: true, text: `DELETE FROM tokens WHERE digest = $1`},
 
 	DeleteKey: {writes: true, text: `DELETE FROM api_keys WHERE key_id = $1`},
 
@@ -325,6 +370,27 @@ var statements = [Count]struct {
 	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
 
 	DeleteAudit: {writes: true, text: `DELETE FROM audit_log WHERE audit_id <= $1`},
+
+	ListGone: {text: `SELECT organization_id, key_id FROM usage_gone WHERE organization_id > 0 ORDER BY organization_id, key_id LIMIT $1`},
+
+	// What is gone is looked up by its key, and passed over.
+	AddUsage: {writes: true, text: `
+		INSERT INTO usage_counts (` + UsageColumns + `)
+		SELECT $1, $2, $3, $4, $5, $6 WHERE ` + UsageKept("$1", "$2") + UsageAdded},
+
+	DeleteUsage: {writes: true, text: `
+		DELETE FROM usage_counts
+		WHERE organization_id = $1 AND key_id = $2 AND first_hour = $3 AND hours = $4 AND outcome = $5`},
+
+	InsertGoneKey: {writes: true, text: `
+		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, key_id FROM api_keys WHERE key_id = $1
+		ON CONFLICT (organization_id, key_id) DO NOTHING`},
+
+	InsertGoneOrganization: {writes: true, text: `
+		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, 0 FROM organizations WHERE organization_id = $1
+		ON CONFLICT (organization_id, key_id) DO NOTHING`},
+
+	DeleteGone: {writes: true, text: `DELETE FROM usage_gone WHERE organization_id = $1 AND key_id = $2`},
 }
 
 // Text returns the statement, and "" for those of which each database has its own.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -31,6 +32,8 @@ type node struct {
 	dsn    string // through the line
 	folder string
 	args   []string
+
+	program string // "": the one that is tested
 
 	mu      sync.Mutex
 	current *server // changes with each start
@@ -73,7 +76,8 @@ func (c *cluster) add(n *node) {
 func (n *node) start() {
 	n.t.Helper()
 	env := append([]string{"APIKEYD_DATABASE=" + n.dsn, "APIKEYD_LOG_CHECKS=false", "APIKEYD_NODE_NAME=" + n.name}, anyPort...)
-	s := await(n.t, launch(n.t, n.folder, env, binary, append([]string{"serve"}, n.args...)...), n.folder)
+	program := cmp.Or(n.program, binary)
+	s := await(n.t, launch(n.t, n.folder, env, program, append([]string{"serve"}, n.args...)...), n.folder)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.current = s

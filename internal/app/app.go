@@ -171,7 +171,7 @@ func (a *App) ready(ctx context.Context) error {
 	}
 	switch err := a.store.Ready(ctx); {
 	case errors.Is(err, store.ErrSchema):
-		return &httpapi.NotReady{Reason: "the database has another schema than this version", Err: err}
+		return &httpapi.NotReady{Reason: "this version cannot work on the schema of the database", Err: err}
 	case err != nil:
 		return &httpapi.NotReady{Reason: "the database cannot be read", Err: err}
 	}

@@ -15,7 +15,7 @@ BROWSER := build/browser/node_modules/playwright-core/package.json
 
 # The tests of PostgreSQL, and those of several nodes, measure how long things take: they have the machine to themselves.
 POSTGRES := internal/store/postgres
-NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestUpgrade|TestHistories|TestHistoriesFindAFault)$$
+NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestFailOverLosesCommits|TestUpgrade|TestHistories|TestHistoriesFindAFault)$$
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)

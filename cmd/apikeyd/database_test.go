@@ -58,8 +58,8 @@ func TestNodes(t *testing.T) {
 	if out, _, err := run(t, "nodes", "--database", dsn, "-o", "json"); err != nil || out != "[]\n" {
 		t.Errorf("without nodes: %q, %v", out, err)
 	}
-	for _, name := range []string{"keys-1", "keys-\x1b[31m2"} {
-		if _, err := s.Join(t.Context(), store.Node{Name: name, Version: "1.2.3", Lease: 2500 * time.Millisecond, StartedAt: time.Now()}); err != nil {
+	for i, name := range []string{"keys-1", "keys-\x1b[31m2"} {
+		if _, err := s.Join(t.Context(), store.Node{ID: int64(i) + 1, Name: name, Version: "1.2.3", Lease: 2500 * time.Millisecond, StartedAt: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,12 +1,12 @@
 // Package cluster is what makes a deleted key dead on every node: leases and acknowledgements.
 //
 // Every node answers checks from memory. It may do so while it holds a lease, which it renews several times before it
-// ends, and a renewal is granted only to a node that has applied every change there is. Whoever changes something waits,
+// ends, and a renewal brings every change there is that it has not applied. Whoever changes something waits,
 // after the commit, until each other node has applied the change or its lease has ended. Then it answers.
 //
 // No two clocks are compared. A node counts its lease from before it asked for it; whoever waits counts the same time from
-// after the commit. A renewal that was asked for after the commit is not granted without the change; one that was asked for
-// before it ends no later than the wait. This is lease-based caching (Gray and Cheriton, 1989) with the server's part in
+// after the commit. A renewal that sees the commit brings the change, which is applied before the lease counts; one that does not
+// was asked for before it, so that its lease ends no later than the wait. This is lease-based caching (Gray and Cheriton, 1989) with the server's part in
 // the database. docs/consistency.md has the argument at length, and model/ holds it against a model checker.
 //
 // The package knows no database: it is handed store.Nodes.
@@ -14,6 +14,8 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -98,8 +100,10 @@ func (n *Node) Run(ctx context.Context) {
 	defer every.Stop()
 	tidy := time.NewTicker(tidyEvery)
 	defer tidy.Stop()
+	told := false
 	for well := true; ; {
-		err := n.step(ctx)
+		err := n.step(ctx, told)
+		told = false
 		if failed := err != nil && ctx.Err() == nil; failed && well {
 			n.o.Log.Warn("the lease cannot be renewed; once it ends, checks are answered by the database alone", "error", err)
 			well = false
@@ -112,6 +116,7 @@ func (n *Node) Run(ctx context.Context) {
 			n.leave()
 			return
 		case <-n.wake:
+			told = true
 		case <-every.C:
 		case <-tidy.C:
 			n.tidy(ctx)
@@ -144,9 +149,9 @@ func (n *Node) leave() {
 	}
 }
 
-// step brings the node up to date and renews its lease.
-func (n *Node) step(ctx context.Context) error {
-	err := n.renew(ctx)
+// step renews the node's lease and brings it up to date. told: there is word of a change.
+func (n *Node) step(ctx context.Context, told bool) error {
+	err := n.renew(ctx, told)
 	n.count(func(s *Stats) {
 		s.Applied = n.self.Applied
 		if err != nil {
@@ -158,52 +163,82 @@ func (n *Node) step(ctx context.Context) error {
 	return err
 }
 
-// tries is how often a renewal is asked for in a row where others change things in between.
+// tries is how often a renewal is asked for in a row, where others change things in between.
 const tries = 10
 
-func (n *Node) renew(ctx context.Context) error {
+// renew asks for renewals until one brings nothing new: the one before has brought changes, and this one says that they are
+// applied. Where there is word of a change, it is read before, so that the first renewal says so.
+func (n *Node) renew(ctx context.Context, told bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.o.Lease.length)
 	defer cancel()
 	for range tries {
-		if err := n.follow(ctx); err != nil {
-			return err
+		if !n.joined {
+			if err := n.join(ctx); err != nil {
+				return err
+			}
+		} else if told {
+			if err := n.follow(ctx); err != nil {
+				return err
+			}
 		}
+		told = false
 		asked := n.o.Now() // before: the answer may take its time
 		n.tried++
-		renewed, known, err := n.o.Nodes.Renew(ctx, n.self.ID, n.beat, n.tried, n.self.Applied)
+		feed, known, err := n.o.Nodes.Renew(ctx, n.self, n.beat, n.tried)
 		switch {
 		case err != nil:
 			return err
-		case renewed:
-			n.beat = n.tried
-			n.o.Lease.extend(asked)
+		case !known:
+			n.fallOut(feed)
+			continue
+		}
+		n.beat = n.tried
+		news := feed.Last != n.self.Applied
+		n.apply(feed)
+		n.o.Lease.extend(asked)
+		if !news {
 			return nil
-		case !known: // the row is gone, or the database is an older one
-			n.forget("this node is not known to the database any more")
-			n.joined = false
 		}
 	}
-	return errBusy
+	if !n.joined {
+		return errNotKept
+	}
+	signal(n.wake) // that the last changes are applied is not said yet
+	return nil
 }
 
-// follow applies the changes that the node lacks, after it has joined where it has not.
+// follow applies the changes that the node lacks.
 func (n *Node) follow(ctx context.Context) error {
-	if !n.joined {
-		if err := n.join(ctx); err != nil {
-			return err
-		}
-	}
 	feed, err := n.o.Nodes.Follow(ctx, n.self.Applied)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case feed.History != n.self.History:
+		n.fallOut(feed)
+		return n.join(ctx)
 	}
+	n.apply(feed)
+	return nil
+}
+
+// fallOut has a node that the database does not know any more join anew.
+func (n *Node) fallOut(feed store.Feed) {
+	reason := "this node is not known to the database any more"
+	if feed.History != n.self.History {
+		reason = "another server has taken over the database"
+	}
+	n.forget(reason)
+	n.joined = false
+}
+
+// apply applies the changes that the node lacks.
+func (n *Node) apply(feed store.Feed) {
 	if feed.Gap {
 		n.forget("changes are missing from the database")
 	} else if len(feed.Digests) > 0 {
 		n.o.Cache.Invalidate(changesOf(feed.Digests))
 	}
 	n.self.Applied = feed.Last
-	return nil
 }
 
 func (n *Node) join(ctx context.Context) error {
@@ -212,7 +247,7 @@ func (n *Node) join(ctx context.Context) error {
 			return err
 		}
 	}
-	self, err := n.o.Nodes.Join(ctx, store.Node{Name: n.o.Name, Version: n.o.Version, Lease: n.o.Lease.length, StartedAt: n.o.Now()})
+	self, err := n.o.Nodes.Join(ctx, store.Node{ID: newID(), Name: n.o.Name, Version: n.o.Version, Lease: n.o.Lease.length, StartedAt: n.o.Now()})
 	if err != nil {
 		return err
 	}
@@ -220,6 +255,13 @@ func (n *Node) join(ctx context.Context) error {
 	n.self, n.beat, n.tried, n.joined = self, 0, 0, true
 	n.id.Store(self.ID)
 	return nil
+}
+
+// newID returns an id that no node has had. It has 53 bits, so that everybody who reads JSON can read it.
+func newID() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return int64(binary.LittleEndian.Uint64(b[:])&(1<<53-1)) | 1
 }
 
 // forget empties the cache, which may lack changes that nobody can tell of any more, and gives up the lease with it.

@@ -439,7 +439,7 @@ func TestTables(t *testing.T) {
 		FROM information_schema.columns c
 		LEFT JOIN information_schema.table_constraints t ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.constraint_type = 'PRIMARY KEY'
 		LEFT JOIN information_schema.key_column_usage k ON k.table_schema = c.table_schema AND k.constraint_name = t.constraint_name AND k.column_name = c.column_name
-		WHERE c.table_schema = 'public' AND c.table_name NOT IN ('schema_migrations', 'changes', 'change_extent', 'nodes')`)
+		WHERE c.table_schema = 'public' AND c.table_name NOT IN ('schema_migrations', 'changes', 'change_extent', 'nodes', 'schema_compatibility')`)
 	if err == nil {
 		inPostgres, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}

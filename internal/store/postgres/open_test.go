@@ -173,6 +173,14 @@ func TestWithoutSuperuser(t *testing.T) {
 		execute(t, own, `CREATE SCHEMA "`+schema+`"`)
 		return open(t, with(t, u.String(), "search_path", `"`+schema+`"`))
 	})
+	s := open(t, with(t, u.String(), "search_path", `"Keys 1"`))
+	n, err := s.Join(t.Context(), store.Node{ID: 7, Lease: time.Second})
+	if err != nil || n.History == "" {
+		t.Errorf("Join() = %+v, %v", n, err)
+	}
+	if _, known, err := s.Renew(t.Context(), n, 0, 1); err != nil || !known {
+		t.Errorf("Renew() = %v, %v", known, err)
+	}
 }
 
 func TestPoolSettings(t *testing.T) {

@@ -48,7 +48,8 @@ type App struct {
 	config   *config.Config
 	log      *slog.Logger
 	store    store.Store
-	node     *cluster.Node // nil: this is the only one
+	node     *cluster.Node      // nil: this is the only one
+	stale    *cluster.Staleness // likewise
 	admin    *admin.Service
 	lastUsed *usage.Recorder
 	mailer   *mailer        // nil: no mail is sent
@@ -90,6 +91,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if several {
 		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: checker, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
 			Now: o.Now, Log: a.log})
+		a.stale = cluster.NewStaleness(lease, func() int64 { return checker.Stats().Stale }, o.Now, a.log)
 		invalidator = a.node
 	}
 	if a.mailer, err = newMailer(c, a.SignInURL, a.log); err != nil {
@@ -111,7 +113,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
 	if a.node != nil {
-		registerNode(metrics, a.node, lease)
+		registerNode(metrics, a.node, lease, a.stale)
 	}
 	if o.LogLost != nil {
 		metrics.CounterFunc("apikeyd_log_lines_lost_total", "Log lines dropped because they could not be written.", nil,
@@ -197,6 +199,7 @@ func (a *App) Run(ctx context.Context) error {
 	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if a.node != nil {
 		background.Go(func() { a.node.Run(stop) })
+		background.Go(func() { a.stale.Run(stop) })
 	}
 	background.Go(func() { a.lastUsed.Run(stop) })
 	background.Go(func() { a.admin.Run(stop) })

@@ -17,6 +17,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,28 +61,34 @@ type Node struct {
 	mu      sync.Mutex
 	waiters map[chan struct{}]struct{} // changes that wait for other nodes
 	stats   Stats
+	unsaid  map[int64]Awaited // by node, what has not been added to its row yet
 }
 
 // Stats are counts since the start.
 type Stats struct {
-	Renewals, Failures int64         // of the lease
-	Applied            int64         // the last change that this node has applied
-	Forgotten          int64         // how often it had to forget everything
-	Waits              int64         // changes that other nodes had to be told of
-	Expiries           int64         // of these, how many had to wait for a lease to end
-	Waited             time.Duration // all of them together
+	Renewals, Failures int64              // of the lease
+	Applied            int64              // the last change that this node has applied
+	Last               int64              // the last one that it knows of
+	Forgotten          int64              // how often it had to forget everything
+	Waits              int64              // changes that other nodes had to be told of
+	Expiries           int64              // of these, how many had to wait for a lease to end
+	Waited             time.Duration      // all of them together
+	Awaited            map[string]Awaited // for whom they waited, by the name of the node
 }
 
 // New returns a node that holds no lease and knows nobody. Run joins the others.
 func New(o Options) *Node {
-	return &Node{o: o, wake: make(chan struct{}, 1), waiters: map[chan struct{}]struct{}{}}
+	return &Node{o: o, wake: make(chan struct{}, 1), waiters: map[chan struct{}]struct{}{},
+		stats: Stats{Awaited: map[string]Awaited{Others: {}}}, unsaid: map[int64]Awaited{}}
 }
 
 // Stats returns the counts.
 func (n *Node) Stats() Stats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.stats
+	s := n.stats
+	s.Awaited = maps.Clone(s.Awaited)
+	return s
 }
 
 func (n *Node) count(change func(*Stats)) {
@@ -134,6 +141,7 @@ func (n *Node) tidy(ctx context.Context) {
 	if err := n.o.Nodes.Tidy(ctx); err != nil && ctx.Err() == nil {
 		n.o.Log.Debug("old changes cannot be removed", "error", err)
 	}
+	n.sayAwaited(ctx)
 }
 
 // leave gives up the lease, and then says so: in this order, nobody needs to wait for it any more.
@@ -239,6 +247,12 @@ func (n *Node) apply(feed store.Feed) {
 		n.o.Cache.Invalidate(changesOf(feed.Digests))
 	}
 	n.self.Applied = feed.Last
+	n.heard(feed.Last)
+}
+
+// heard notes that there is a change.
+func (n *Node) heard(change int64) {
+	n.count(func(s *Stats) { s.Last = max(s.Last, change) })
 }
 
 func (n *Node) join(ctx context.Context) error {
@@ -254,6 +268,7 @@ func (n *Node) join(ctx context.Context) error {
 	n.o.Cache.Forget() // it may hold what changed before the node was counted among those that are told
 	n.self, n.beat, n.tried, n.joined = self, 0, 0, true
 	n.id.Store(self.ID)
+	n.count(func(s *Stats) { s.Applied, s.Last = self.Applied, self.Applied }) // another history may have come less far
 	return nil
 }
 
@@ -282,103 +297,7 @@ func (n *Node) Invalidate(changes []store.Change) {
 		last = max(last, changes[i].ID)
 	}
 	if last != 0 {
+		n.heard(last)
 		n.await(committed, last)
-	}
-}
-
-// await waits until every other node has applied a change or its lease has ended.
-func (n *Node) await(committed time.Time, change int64) {
-	word := n.subscribe()
-	defer n.unsubscribe(word)
-	w := wait{seen: map[int64]sighting{}}
-	for {
-		if limit := MaxLease + margin(MaxLease); !w.known && n.o.Now().Sub(committed) >= limit {
-			n.waited(n.o.Now().Sub(committed), "the database cannot say which nodes there are")
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-		behind, err := n.o.Nodes.Behind(ctx, change, n.id.Load())
-		cancel()
-		now := n.o.Now()
-		if err == nil {
-			w.look(behind, now)
-		}
-		if pending, ended := w.pending(now); w.known && !pending {
-			n.waited(now.Sub(committed), ended)
-			n.expel(w)
-			return
-		}
-		select {
-		case <-word:
-		case <-time.After(askAgain):
-		}
-	}
-}
-
-const (
-	askTimeout = time.Second
-	askAgain   = 20 * time.Millisecond // where a notification got lost, and while a lease is being waited for
-)
-
-// wait is whom a change waits for, as far as is known.
-type wait struct {
-	known  bool // the database has said who there is
-	behind []store.Node
-	seen   map[int64]sighting // by node, the first time
-}
-
-// sighting is when the database had answered that a node's last renewal was the one with this beat. A lease that was granted with
-// it was asked for before.
-type sighting struct {
-	at   time.Time
-	beat int64
-}
-
-// look notes which nodes the database has said are behind.
-func (w *wait) look(behind []store.Node, now time.Time) {
-	w.behind, w.known = behind, true
-	for _, b := range behind {
-		if _, ok := w.seen[b.ID]; !ok {
-			w.seen[b.ID] = sighting{at: now, beat: b.Beat}
-		}
-	}
-}
-
-// pending reports whether there is a node whose lease may not have ended yet, and names one of those whose lease has.
-func (w *wait) pending(now time.Time) (pending bool, ended string) {
-	for _, b := range w.behind {
-		if now.Sub(w.seen[b.ID].at) < b.Lease+margin(b.Lease) {
-			pending = true
-		} else {
-			ended = b.Name
-		}
-	}
-	return pending, ended
-}
-
-// expel removes the nodes whose leases were waited for, so that the next change does not wait for them as well. They join anew
-// when they are able to. One that has renewed meanwhile without the change shows that the change was not made after all, as may
-// be where the outcome of the commit was unknown; it holds a lease, and must go on being waited for.
-func (n *Node) expel(w wait) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	defer cancel()
-	for _, b := range w.behind {
-		if err := n.o.Nodes.Expel(ctx, b.ID, w.seen[b.ID].beat); err != nil {
-			n.o.Log.Debug("a node cannot be removed", "node", b.Name, "error", err)
-		}
-	}
-}
-
-// waited counts a change that other nodes had to be told of; ended is whose lease had to end for it.
-func (n *Node) waited(took time.Duration, ended string) {
-	n.count(func(s *Stats) {
-		s.Waits++
-		s.Waited += took
-		if ended != "" {
-			s.Expiries++
-		}
-	})
-	if ended != "" {
-		n.o.Log.Warn("a change had to wait for a lease to end", "node", ended, "waited", took)
 	}
 }

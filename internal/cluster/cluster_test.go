@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,64 @@ func TestAcknowledgedByWord(t *testing.T) {
 		}
 		if s := a.Stats(); s.Waits != 1 || s.Expiries != 0 {
 			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// Whom changes have waited for is told by name, of which there are not too many, and said to the database from time to time.
+func TestForWhomChangesWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, slow := run(t, d, "a"), join(d, "slow")
+		step := func() {
+			if err := slow.step(t.Context(), false); err != nil {
+				t.Error(err)
+			}
+		}
+		step()
+		for range 2 {
+			c := d.commit(digest(1))
+			go func() { time.Sleep(time.Second); step() }()
+			a.Invalidate([]store.Change{c})
+		}
+		want := Awaited{Changes: 2, Waited: 2 * time.Second}
+		if s := a.Stats(); s.Awaited["slow"] != want || s.Last != s.Applied || s.Last != 2 {
+			t.Errorf("stats %+v, want %+v", s, want)
+		}
+		time.Sleep(tidyEvery)
+		synctest.Wait()
+		if n := d.rows[slow.self.ID]; n.Waits != 2 || n.Waited != want.Waited {
+			t.Errorf("the database knows of %d changes and %v", n.Waits, n.Waited)
+		}
+		a.Invalidate([]store.Change{d.commit(digest(1))}) // waits until the lease has ended
+		if got := a.Stats().Awaited["slow"]; got.Changes != 3 || got.Expiries != 1 || got.Waited < want.Waited+length {
+			t.Errorf("stats %+v", got)
+		}
+
+		for i := range maxAwaited {
+			b := join(d, fmt.Sprint("dead ", i))
+			if err := b.step(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.Invalidate([]store.Change{d.commit(digest(1))})
+		if s := a.Stats().Awaited; len(s) != maxAwaited || s[Others].Changes != 2 {
+			t.Errorf("%d names, %+v for others", len(s), s[Others])
+		}
+	})
+}
+
+// A node hears of a change by word before it can apply it.
+func TestChangesBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a := run(t, d, "a")
+		d.set(func(d *database) { d.away = true })
+		d.commit(digest(1))
+		c := d.commit(digest(2))
+		synctest.Wait()
+		if s := a.Stats(); s.Last != c.ID || s.Applied != 0 {
+			t.Errorf("stats %+v, want two changes behind", s)
 		}
 	})
 }

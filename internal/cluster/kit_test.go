@@ -30,7 +30,10 @@ type database struct {
 	renewals  int
 }
 
-type listener struct{ changed, applied func() }
+type listener struct {
+	changed func(last int64)
+	applied func()
+}
 
 func newDatabase() *database {
 	return &database{changes: map[int64]key.Digest{}, rows: map[int64]store.Node{}, history: "1"}
@@ -62,7 +65,7 @@ func (d *database) commit(digest key.Digest) store.Change {
 	defer d.mu.Unlock()
 	d.last++
 	d.changes[d.last] = digest
-	d.tell(func(l listener) { l.changed() })
+	d.tell(func(l listener) { l.changed(d.last) })
 	return store.Change{ID: d.last, Digest: digest}
 }
 
@@ -172,11 +175,23 @@ func (d *database) List(context.Context) ([]store.Node, int64, error) {
 
 func (d *database) Tidy(context.Context) error { return nil }
 
-func (d *database) Listen(ctx context.Context, changed, applied func()) error {
+func (d *database) Awaited(_ context.Context, id, changes int64, waited time.Duration) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.mu.Unlock()
+	if n, ok := d.rows[id]; ok {
+		n.Waits, n.Waited = n.Waits+changes, n.Waited+waited
+		d.rows[id] = n
+	}
+	return nil
+}
+
+func (d *database) Listen(ctx context.Context, changed func(last int64), applied func()) error {
 	d.mu.Lock()
 	d.listeners = append(d.listeners, listener{changed, applied})
 	d.mu.Unlock()
-	changed()
+	changed(0)
 	applied()
 	<-ctx.Done()
 	return ctx.Err()

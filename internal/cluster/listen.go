@@ -39,7 +39,10 @@ func (n *Node) listen(ctx context.Context) {
 }
 
 // changed wakes Run.
-func (n *Node) changed() { signal(n.wake) }
+func (n *Node) changed(last int64) {
+	n.heard(last)
+	signal(n.wake)
+}
 
 // applied wakes the changes that wait for other nodes.
 func (n *Node) applied() {

@@ -18,6 +18,10 @@ type Node struct {
 	History   string        // of the database that it has joined; see Feed
 	StartedAt time.Time
 	RenewedAt time.Time // by the database's clock, for people
+
+	// How many changes the others have waited for it, and for how long all together, as they say from time to time: for people.
+	Waits  int64
+	Waited time.Duration
 }
 
 // Feed is what happened since a node has looked last.
@@ -59,13 +63,16 @@ type Nodes interface {
 
 	// Behind returns the nodes but one that have not applied a change.
 	Behind(ctx context.Context, change, except int64) ([]Node, error)
+	// Awaited adds to how many changes have waited for a node, and how long; for one that is gone it does nothing.
+	Awaited(ctx context.Context, id, changes int64, waited time.Duration) error
 	// List returns all nodes, in the order of their names, and the number of the last change.
 	List(ctx context.Context) ([]Node, int64, error)
 
 	// Tidy removes changes that all nodes have applied.
 	Tidy(ctx context.Context) error
 
-	// Listen calls changed when there may be changes that a node has not seen, and applied when a node may have applied some,
-	// until ctx ends; it returns nothing else than why it could not go on. Word may get lost: it only saves waiting.
-	Listen(ctx context.Context, changed, applied func()) error
+	// Listen calls changed when there may be changes that a node has not seen, with the number of the last one (0: not known), and
+	// applied when a node may have applied some, until ctx ends; it returns nothing else than why it could not go on. Word may get
+	// lost: it only saves waiting.
+	Listen(ctx context.Context, changed func(last int64), applied func()) error
 }

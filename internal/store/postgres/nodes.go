@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -136,12 +137,12 @@ func (s *Store) Expel(ctx context.Context, id, beat int64) error {
 	return s.done(ctx, err)
 }
 
-const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at`
+const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at, waits, waited_ms`
 
 func scanNode(row pgx.CollectableRow) (n store.Node, err error) {
-	var lease, started, renewed int64
-	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed)
-	n.Lease = time.Duration(lease) * time.Millisecond
+	var lease, started, renewed, waited int64
+	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed, &n.Waits, &waited)
+	n.Lease, n.Waited = time.Duration(lease)*time.Millisecond, time.Duration(waited)*time.Millisecond
 	n.StartedAt, n.RenewedAt = time.UnixMicro(started).UTC(), time.UnixMicro(renewed).UTC()
 	return n, err
 }
@@ -160,6 +161,15 @@ func (s *Store) listNodes(ctx context.Context, query string, args ...any) ([]sto
 	}
 	nodes, err := pgx.CollectRows(rows, scanNode)
 	return nodes, s.done(ctx, err)
+}
+
+// Awaited adds to how many changes have waited for a node.
+func (s *Store) Awaited(ctx context.Context, id, changes int64, waited time.Duration) error {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.nodes.Exec(limited, `UPDATE nodes SET waits = waits + $2, waited_ms = waited_ms + $3 WHERE node_id = $1`,
+		id, changes, waited.Milliseconds())
+	return s.done(ctx, err)
 }
 
 // List returns all nodes and the number of the last change.
@@ -188,7 +198,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 }
 
 // Listen waits for notifications on a connection of its own.
-func (s *Store) Listen(ctx context.Context, changed, applied func()) error {
+func (s *Store) Listen(ctx context.Context, changed func(last int64), applied func()) error {
 	conn, err := connect(ctx, uncancelled(s.dsn.connections()))
 	if err != nil {
 		return s.watch.saw(err)
@@ -200,7 +210,7 @@ func (s *Store) Listen(ctx context.Context, changed, applied func()) error {
 		}
 	}
 	// What was said before is not repeated.
-	changed()
+	changed(0)
 	applied()
 	for {
 		if err := s.wait(ctx, conn, changed, applied); err != nil {
@@ -219,13 +229,14 @@ func (s *Store) listenTo(ctx context.Context, conn *pgx.Conn, channel string) er
 // quiet is how long nothing may be heard before it is looked whether the connection is there still.
 const quiet = 5 * time.Second
 
-func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed, applied func()) error {
+func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed func(last int64), applied func()) error {
 	waiting, cancel := context.WithTimeout(ctx, quiet)
 	defer cancel()
 	n, err := conn.WaitForNotification(waiting)
 	switch {
 	case err == nil && n.Channel == changedChannel:
-		changed()
+		last, _ := strconv.ParseInt(n.Payload, 10, 64) // 0 where somebody else says something
+		changed(last)
 	case err == nil:
 		applied()
 	case ctx.Err() != nil:

@@ -247,7 +247,7 @@ func (n *Node) apply(feed store.Feed) {
 		n.o.Cache.Invalidate(changesOf(feed.Digests))
 	}
 	n.self.Applied = feed.Last
-	n.heard(feed.Last)
+	n.count(func(s *Stats) { s.Last = feed.Last }) // what was heard of and is not there was not committed after all
 }
 
 // heard notes that there is a change.

@@ -99,8 +99,8 @@ func checkOf(ctx context.Context, c *verify.Checker) func(keyfile.Text, key.Dige
 func scanRecord(row interface{ Scan(...any) error }) error {
 	var keyID, organizationID, userID, scopes int64
 	var name string
-	var metadata sql.NullString
+	var metadata, restrictions sql.NullString
 	var expires, tokenExpires sql.NullInt64
 	var enabled bool
-	return row.Scan(&keyID, &organizationID, &userID, &name, &metadata, &expires, &tokenExpires, &scopes, &enabled)
+	return row.Scan(&keyID, &organizationID, &userID, &name, &metadata, &expires, &tokenExpires, &scopes, &enabled, &restrictions)
 }

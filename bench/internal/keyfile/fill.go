@@ -67,7 +67,7 @@ func fillKeys(ctx context.Context, db *sql.DB, keys int64) error {
 	return insert(ctx, db, sqlstore.InsertKey, keys, func(args []any, i int64) []any {
 		id := i + 1
 		account := Organization(id, keys)
-		return append(args, name(id), int64(key.AllScopes), account, account, hint(id), true, nil, at, at, at, nil)
+		return append(args, name(id), int64(key.AllScopes), account, account, hint(id), true, nil, at, at, at, nil, nil)
 	})
 }
 

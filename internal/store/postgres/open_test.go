@@ -147,22 +147,8 @@ func TestNoPasswordIsTold(t *testing.T) {
 
 // The user needs to create in its own schema, and nothing else.
 func TestWithoutSuperuser(t *testing.T) {
-	admin := postgrestest.NewDatabase(t)
-	conn := plain(t, admin)
-	role := "apikeyd_test_" + databaseOf(t, admin)
-	execute(t, conn, `CREATE ROLE `+role+` LOGIN PASSWORD 'x'`)
-	t.Cleanup(func() {
-		conn := plain(t, admin)
-		execute(t, conn, `DROP OWNED BY `+role+` CASCADE`)
-		execute(t, conn, `DROP ROLE `+role)
-	})
-	execute(t, conn, `GRANT CREATE ON DATABASE `+databaseOf(t, admin)+` TO `+role)
-	u, err := url.Parse(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(role, "x")
-	own := plain(t, u.String())
+	limited := postgrestest.Limited(t, postgrestest.NewDatabase(t))
+	own := plain(t, limited)
 	var mu sync.Mutex
 	schemas := 0
 	storetest.Run(t, func(t *testing.T) store.Store {
@@ -171,9 +157,9 @@ func TestWithoutSuperuser(t *testing.T) {
 		schemas++
 		schema := fmt.Sprintf("Keys %d", schemas) // a name that has to be quoted
 		execute(t, own, `CREATE SCHEMA "`+schema+`"`)
-		return open(t, with(t, u.String(), "search_path", `"`+schema+`"`))
+		return open(t, with(t, limited, "search_path", `"`+schema+`"`))
 	})
-	s := open(t, with(t, u.String(), "search_path", `"Keys 1"`))
+	s := open(t, with(t, limited, "search_path", `"Keys 1"`))
 	n, err := s.Join(t.Context(), store.Node{ID: 7, Lease: time.Second})
 	if err != nil || n.History == "" {
 		t.Errorf("Join() = %+v, %v", n, err)

@@ -216,7 +216,7 @@ func startWork(t *testing.T, c *cluster, kept string) *work {
 // goesOn waits until some more has been done.
 func (w *work) goesOn() {
 	w.t.Helper()
-	checks, changes := w.checks.Load()+500, w.changes.Load()+50
+	checks, changes := w.checks.Load()+300, w.changes.Load()+20
 	for deadline := time.Now().Add(patience); w.checks.Load() < checks || w.changes.Load() < changes; time.Sleep(10 * time.Millisecond) {
 		if w.t.Failed() || time.Now().After(deadline) {
 			w.t.Fatal("the work does not go on")

@@ -1,15 +1,38 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// lines is a log, a line for each write.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+// Write adds a line.
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(line))
+	return len(line), nil
+}
+
+// take returns the lines that were written since it was called last.
+func (l *lines) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.all
+	l.all = nil
+	return all
+}
 
 // TestStaleness has answers be given beyond a lease, and holds what the log says to when it was so.
 func TestStaleness(t *testing.T) {
@@ -17,7 +40,7 @@ func TestStaleness(t *testing.T) {
 		const allowed = time.Minute
 		l := NewLease(length, allowed, time.Now)
 		var answers atomic.Int64
-		log := new(bytes.Buffer)
+		log := new(lines)
 		s := NewStaleness(l, answers.Load, time.Now, slog.New(slog.NewTextHandler(log, nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -27,17 +50,13 @@ func TestStaleness(t *testing.T) {
 			t.Helper()
 			time.Sleep(wait)
 			synctest.Wait()
-			var lines []string
-			if log.Len() > 0 {
-				lines = strings.Split(strings.TrimSpace(log.String()), "\n")
-			}
-			log.Reset()
-			ok := len(lines) == len(want)
+			got := log.take()
+			ok := len(got) == len(want)
 			for i := 0; ok && i < len(want); i++ {
-				ok = strings.Contains(lines[i], want[i])
+				ok = strings.Contains(got[i], want[i])
 			}
 			if !ok || s.InForce() != inForce {
-				t.Errorf("in force: %v, said %q; want %v, %q", s.InForce(), lines, inForce, want)
+				t.Errorf("in force: %v, said %q; want %v, %q", s.InForce(), got, inForce, want)
 			}
 		}
 		l.extend(time.Now())

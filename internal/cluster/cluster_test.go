@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,8 +44,10 @@ func TestForWhomChangesWait(t *testing.T) {
 		step()
 		for range 2 {
 			c := d.commit(digest(1))
-			go func() { time.Sleep(time.Second); step() }()
+			var stepping sync.WaitGroup
+			stepping.Go(func() { time.Sleep(time.Second); step() })
 			a.Invalidate([]store.Change{c})
+			stepping.Wait()
 		}
 		want := Awaited{Changes: 2, Waited: 2 * time.Second}
 		if s := a.Stats(); s.Awaited["slow"] != want || s.Last != s.Applied || s.Last != 2 {

@@ -18,6 +18,7 @@ func (l *loader) check() {
 	l.checkOIDC()
 	l.checkMail()
 	l.checkCluster()
+	l.checkLimits()
 }
 
 // checkCluster warns of settings of several nodes where there is one. It is no error: a file for all machines may hold them, or one

@@ -52,7 +52,8 @@ type App struct {
 	config   *config.Config
 	log      *slog.Logger
 	store    store.Store
-	node     *cluster.Node // nil: this is the only one
+	node     *cluster.Node      // nil: this is the only one
+	stale    *cluster.Staleness // likewise
 	hub      *subscribe.Hub
 	admin    *admin.Service
 	usage    *usage.Recorder
@@ -105,6 +106,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if several {
 		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: a.hub, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
 			Now: o.Now, Log: a.log})
+		a.stale = cluster.NewStaleness(lease, func() int64 { return checker.Stats().Stale }, o.Now, a.log)
 		invalidator = a.node
 	}
 	if a.mailer, err = newMailer(c, a.SignInURL, a.log); err != nil {
@@ -130,7 +132,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	registerLimits(metrics, a.limiter.Limiter)
 	registerHub(metrics, a.hub)
 	if a.node != nil {
-		registerNode(metrics, a.node, lease)
+		registerNode(metrics, a.node, lease, a.stale)
 	}
 	if o.LogLost != nil {
 		metrics.CounterFunc("apikeyd_log_lines_lost_total", "Log lines dropped because they could not be written.", nil,
@@ -201,7 +203,7 @@ func (a *App) ready(ctx context.Context) error {
 	}
 	switch err := a.store.Ready(ctx); {
 	case errors.Is(err, store.ErrSchema):
-		return &httpapi.NotReady{Reason: "the database has another schema than this version", Err: err}
+		return &httpapi.NotReady{Reason: "this version cannot work on the schema of the database", Err: err}
 	case err != nil:
 		return &httpapi.NotReady{Reason: "the database cannot be read", Err: err}
 	}
@@ -227,6 +229,7 @@ func (a *App) Run(ctx context.Context) error {
 	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if a.node != nil {
 		background.Go(func() { a.node.Run(stop) })
+		background.Go(func() { a.stale.Run(stop) })
 	}
 	background.Go(func() { a.usage.Run(stop) })
 	background.Go(func() { a.limiter.Run(stop) })

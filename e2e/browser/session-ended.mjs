@@ -7,9 +7,10 @@ export default async ({open, world, look}) => {
   await begin(page, world.signInURL)
   const elsewhere = await open()
   await signIn(elsewhere, 'admin@localhost', password)
+  await elsewhere.goto('/account/password')
   await elsewhere.getByLabel('Current password').fill(password)
 
-  await page.goto('/account')
+  await page.goto('/account/password')
   await choose(page, password + ' two') // ends the other session
 
   await elsewhere.getByLabel('New password', {exact: true}).fill(password + ' three')
@@ -18,5 +19,5 @@ export default async ({open, world, look}) => {
   await elsewhere.getByText('Your session has ended. Sign in again to go on.').waitFor()
   await look(elsewhere, 'sign-in-ended')
   await signIn(elsewhere, 'admin@localhost', password + ' two')
-  await elsewhere.waitForURL('**/account')
+  await elsewhere.waitForURL('**/keys')
 }

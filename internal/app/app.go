@@ -121,7 +121,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	api := httpapi.Options{
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
-		Pages:   a.pages(guard, client),
+		Pages:   a.pages(guard, client, o.Now),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks,
 	}
@@ -163,6 +163,11 @@ func (a *App) ManagementURL() string {
 		return a.config.PublicURL
 	}
 	return LocalURL(a.config.Listen, a.config.TLS, a.ManagementAddr().String())
+}
+
+// VerificationURL is how services on this machine ask whether a key is good.
+func (a *App) VerificationURL() string {
+	return LocalURL(a.config.VerifyListen, a.config.VerifyTLS, a.VerificationAddr().String())
 }
 
 func (a *App) ready(ctx context.Context) error {

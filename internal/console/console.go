@@ -49,6 +49,7 @@ type Console struct {
 	Options
 	style, icon, script *asset
 	templates           templates
+	tokens              *tokens
 }
 
 // New returns a Console.
@@ -60,6 +61,7 @@ func New(o Options) *Console {
 		script:  newAsset("/assets/console.js", "text/javascript; charset=utf-8"),
 
 		templates: parseTemplates(o.Now),
+		tokens:    &tokens{made: map[formID]*making{}},
 	}
 }
 

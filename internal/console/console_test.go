@@ -24,11 +24,11 @@ func TestHeaders(t *testing.T) {
 		for name, want := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " +
 				"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-			"X-Frame-Options":         "DENY",
-			"X-Content-Type-Options":  "nosniff",
-			"Referrer-Policy":         "no-referrer",
-			"Cache-Control":           "no-store",
-			"Content-Type":            "text/html; charset=utf-8",
+			"X-Frame-Options":        "DENY",
+			"X-Content-Type-Options": "nosniff",
+			"Referrer-Policy":        "no-referrer",
+			"Cache-Control":          "no-store",
+			"Content-Type":           "text/html; charset=utf-8",
 		} {
 			if got := p.header.Get(name); got != want {
 				t.Errorf("%s: %s is %q", p.path, name, got)

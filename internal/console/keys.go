@@ -14,20 +14,40 @@ import (
 // pageKeys is the template of this page.
 const pageKeys = "keys"
 
-const (
-	keysPath   = "/keys"
-	newKeyPath = "/keys/new"
-)
+const keysPath = "/keys"
 
 // keyPages are those of keys. Patterns that name a word come before those that take any.
 func (c *Console) keyPages() []Page {
 	return []Page{
 		c.page(http.MethodGet, keysPath, c.signedIn(c.keys)),
+		c.page(http.MethodGet, newKeyPath, c.signedIn(c.newKey)),
+		c.page(http.MethodPost, newKeyPath, c.signedIn(c.createKey)),
+		c.page(http.MethodGet, keyPattern, c.signedIn(c.key)),
+		c.page(http.MethodGet, keyPattern+"/change", c.signedIn(c.changeKeyForm)),
+		c.page(http.MethodPost, keyPattern+"/change", c.signedIn(c.changeKey)),
+		c.page(http.MethodPost, keyPattern+"/state", c.signedIn(c.setKeyState)),
+		c.page(http.MethodGet, keyPattern+"/state", c.signedIn(toKey)),
+		c.page(http.MethodGet, keyPattern+"/rotate", c.signedIn(c.rotateKeyForm)),
+		c.page(http.MethodPost, keyPattern+"/rotate", c.signedIn(c.rotateKey)),
+		c.page(http.MethodGet, keyPattern+"/delete", c.signedIn(c.deleteKeyForm)),
+		c.page(http.MethodPost, keyPattern+"/delete", c.signedIn(c.deleteKey)),
 	}
 }
 
 // What has been done.
-var keyNotes = map[note]string{}
+const (
+	noteChanged  note = "key-changed"
+	noteEnabled  note = "key-enabled"
+	noteDisabled note = "key-disabled"
+	noteDeleted  note = "key-deleted"
+)
+
+var keyNotes = map[note]string{
+	noteChanged:  "The key is changed. It is so from now on, wherever it is checked.",
+	noteEnabled:  "The key is enabled.",
+	noteDisabled: "The key is disabled: from now on it is refused, wherever it is checked.",
+	noteDeleted:  "The key is deleted: from now on it is refused, wherever it is checked.",
+}
 
 // keysPage is what the list of keys says.
 type keysPage struct {

@@ -22,7 +22,7 @@ var sources embed.FS
 type templates map[string]*template.Template
 
 // parts are the templates that pages are made with; all others are pages.
-var parts = []string{"templates/frame.html", "templates/parts.html"}
+var parts = []string{"templates/frame.html", "templates/parts.html", "templates/key-parts.html"}
 
 // parseTemplates panics where a template is wrong, which the tests rule out.
 func parseTemplates(now func() time.Time) templates {
@@ -94,6 +94,10 @@ func sentence(detail string) string {
 	}
 	return detail + "."
 }
+
+// isolated is a name within a sentence: one that is written from right to left does not turn around what stands beside it (Unicode
+// Standard Annex 9, isolates).
+func isolated(name string) string { return "“\u2068" + name + "\u2069”" }
 
 // A time for people, one that leaves nothing out, and one for programs.
 func when(t time.Time) string      { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }

@@ -115,9 +115,8 @@ func (c *Console) Pages() []Page {
 // start is the first page.
 func (c *Console) start(v *visit) error {
 	if v.session.ID == 0 {
-		v.askToSignIn()
-	} else {
-		v.goTo(keysPath, "")
+		return c.askToSignIn(v)
 	}
+	v.goTo(keysPath, "")
 	return nil
 }

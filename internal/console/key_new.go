@@ -90,12 +90,12 @@ func (c *Console) createKey(v *visit) error {
 			}
 			return shownToken{}, err
 		}
-		k, token, err := c.Admin.CreateKey(v.r.Context(), v.caller, draft)
-		return shownToken{key: k, token: token}, err
+		k, token, err := c.Admin.CreateKey(v.whole(), v.caller, draft)
+		return shown(&k, token), err
 	})
 	switch rule, _ := errors.AsType[*key.Error](err); {
 	case err == nil:
-		return c.showToken(v, http.StatusCreated, made)
+		return c.showToken(v, made)
 	case rule == nil:
 		return err
 	case rule.Code == key.Invalid:

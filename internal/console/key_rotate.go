@@ -54,8 +54,10 @@ func (c *Console) rotateKey(v *visit) error {
 	}
 	grace := time.Duration(given) * time.Second
 	made, err := c.tokens.once(v, func() (shownToken, error) {
-		k, token, err := c.Admin.RotateKey(v.r.Context(), v.caller, k.ID, grace)
-		return shownToken{k, token, grace}, err
+		k, token, err := c.Admin.RotateKey(v.whole(), v.caller, k.ID, grace)
+		s := shown(&k, token)
+		s.rotated, s.grace = true, grace
+		return s, err
 	})
 	if rule, ok := errors.AsType[*key.Error](err); ok && rule.Code == key.Forbidden {
 		return c.showRotateKey(v, http.StatusForbidden, &k, o, sentence(rule.Detail), v.r.PostForm.Get(onceField))
@@ -63,5 +65,5 @@ func (c *Console) rotateKey(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return c.showToken(v, http.StatusOK, made)
+	return c.showToken(v, made)
 }

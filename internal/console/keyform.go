@@ -51,7 +51,7 @@ var units = []unit{{"second", time.Second}, {"minute", time.Minute}, {"hour", ti
 
 // newKeyForm is the form of a key that has not been thought about: it may read, and not for ever.
 func newKeyForm() keyForm {
-	return keyForm{scopes: key.ScopesOf(key.Read), expiry: "90", limits: []limitTyped{emptyLimit}}
+	return keyForm{scopes: key.ScopesOf(key.Read), expiry: "90", limits: []limitTyped{emptyLimit}, period: key.Month.String()}
 }
 
 // emptyLimit is a row for another limit.
@@ -59,7 +59,7 @@ var emptyLimit = limitTyped{count: "1", unit: "minute"}
 
 // formOf is the form of a key as it is.
 func formOf(k key.Key) keyForm {
-	f := keyForm{name: k.Name, scopes: k.Scopes, expiry: expiryKeep, metadata: string(k.Metadata), present: &k}
+	f := keyForm{name: k.Name, scopes: k.Scopes, expiry: expiryKeep, period: key.Month.String(), metadata: string(k.Metadata), present: &k}
 	for _, l := range k.Limits {
 		u := units[0]
 		for _, larger := range units {

@@ -3,6 +3,8 @@ package console
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,25 +27,35 @@ func (v *visit) once() key.Digest {
 	return sha256.Sum256([]byte(id))
 }
 
-// shownToken is a token that is shown, and its key.
+// shownToken is a token that is shown, and what there is to know of its key.
 type shownToken struct {
-	key   key.Key
-	token token.Token
-	grace time.Duration // how long the token before it is good; 0: there was none, or it is dead
+	keyID, organizationID int64
+	name                  string
+	token                 token.Token
+	rotated               bool          // there was one before it
+	grace                 time.Duration // how long that is good; 0: not any more
 }
 
-// Bounds of what is remembered of tokens.
+func shown(k *key.Key, t token.Token) shownToken {
+	return shownToken{keyID: k.ID, organizationID: k.OrganizationID, name: k.Name, token: t}
+}
+
+// Bounds of what is remembered of forms.
 const (
 	tokenLife = time.Minute // somebody who presses a button twice does it sooner
-	maxTokens = 1000
+	maxForms  = 10_000
 )
 
-// tokens remembers for a minute what forms have brought forth, so that whoever presses a button twice sees in the answer to the
-// second form, which is the only one that a browser shows, what the first has made. That nothing is made twice does not
-// depend on it: each form has an id that a use case takes once. It is safe for concurrent use.
+// tokens makes tokens once for each form, however often it is sent: pressed twice, or sent again by reloading the page that was its
+// answer. For a minute it remembers the token, too, so that whoever presses a button twice sees it: browsers show the answer to the
+// second form alone. It is safe for concurrent use.
+//
+// It is for one node. Two forms that are the same reach different nodes only where a proxy spreads the requests of a browser and
+// somebody without script presses twice; then there are two keys in the list, and both are shown there.
 type tokens struct {
-	mu   sync.Mutex
-	made map[formID]*making
+	mu    sync.Mutex
+	made  map[formID]*making
+	order []formID // the oldest first
 }
 
 // formID is a form and the session that it was sent in.
@@ -54,12 +66,13 @@ type formID struct {
 
 // making is something that is being made, or was.
 type making struct {
-	done  chan struct{} // closed when token and err are there
-	token shownToken
+	done  chan struct{} // closed when the others are there
+	token shownToken    // zero after a while
 	err   error
 }
 
-// once calls make, or returns what it has returned when the same form was sent a moment ago.
+// once calls make, or returns what it has returned when the same form was sent a moment ago. The error is formUsed where that was
+// longer ago.
 func (t *tokens) once(v *visit, make func() (shownToken, error)) (shownToken, error) {
 	id := formID{v.once(), v.session.ID}
 	if id.form == (key.Digest{}) {
@@ -71,35 +84,59 @@ func (t *tokens) once(v *visit, make func() (shownToken, error)) (shownToken, er
 		m.token, m.err = make()
 		if m.err != nil {
 			t.forget(id) // the form comes back, and may be sent again
-		} else {
-			time.AfterFunc(tokenLife, func() { t.forget(id) })
+			return shownToken{}, m.err
 		}
-		return m.token, m.err
+		made := m.token
+		time.AfterFunc(tokenLife, func() { t.fade(m) })
+		return made, nil
 	}
 	select {
 	case <-m.done:
-		return m.token, m.err
 	case <-v.r.Context().Done():
 		return shownToken{}, v.r.Context().Err()
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m.err == nil && m.token == (shownToken{}) {
+		return shownToken{}, formUsed()
+	}
+	return m.token, m.err
 }
 
-// begin returns what a form makes, and whether that has yet to be made. Where too much is remembered, it is made without that.
+// begin returns what a form makes, and whether that has yet to be made.
 func (t *tokens) begin(id formID) (m *making, first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if m, ok := t.made[id]; ok {
 		return m, false
 	}
-	m = &making{done: make(chan struct{})}
-	if len(t.made) < maxTokens {
-		t.made[id] = m
+	for len(t.order) >= maxForms {
+		delete(t.made, t.order[0])
+		t.order = t.order[1:]
 	}
+	m = &making{done: make(chan struct{})}
+	t.made[id] = m
+	t.order = append(t.order, id)
 	return m, true
 }
 
+// fade forgets a token, and keeps that its form was sent.
+func (t *tokens) fade(m *making) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m.token = shownToken{}
+}
+
+// forget forgets a form.
 func (t *tokens) forget(id formID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.made, id)
+	t.order = slices.DeleteFunc(t.order, func(other formID) bool { return other == id })
+}
+
+// formUsed is the error of a form that was carried out before.
+func formUsed() error {
+	return &refusal{status: http.StatusConflict, title: "This was sent already", text: "What the form asks for was done when it was sent the first " +
+		"time, and nothing was done again. The token was shown then. If you have not kept it, find the key in the list and rotate it."}
 }

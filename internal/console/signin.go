@@ -63,14 +63,25 @@ type signInPage struct {
 	Provider                  string // who else somebody may sign in with; "": nobody
 	Mail                      bool   // a link can be mailed
 	Unencrypted               bool
+	To                        string   // where the reader wanted to go; "/": nowhere in particular
+	Kept                      keptForm // what the reader has sent in a session that had ended
 }
 
 func (c *Console) signInForm(v *visit) error {
+	to := local(v.r.URL.Query().Get(toParameter))
 	if v.session.ID != 0 {
-		v.goTo(keysPath, "")
+		v.goTo(onward(to), "")
 		return nil
 	}
-	return c.showSignIn(v, http.StatusOK, signInPage{})
+	return c.showSignIn(v, http.StatusOK, signInPage{To: to})
+}
+
+// onward returns where somebody goes who has signed in.
+func onward(to string) string {
+	if to == "/" {
+		return keysPath
+	}
+	return to
 }
 
 func (c *Console) showSignIn(v *visit, status int, p signInPage) error {
@@ -86,7 +97,7 @@ func (c *Console) signIn(v *visit) error {
 	if err := v.form(); err != nil {
 		return err
 	}
-	p := signInPage{Email: v.typed("email")}
+	p := signInPage{Email: v.typed("email"), To: local(v.typed("to")), Kept: v.kept()}
 	password := v.r.PostForm.Get("password")
 	if strings.TrimSpace(p.Email) == "" {
 		p.EmailError = "Type your e-mail address."
@@ -99,8 +110,10 @@ func (c *Console) signIn(v *visit) error {
 	}
 	started, err := c.Admin.SignIn(v.r.Context(), v.caller, p.Email, password, v.browser())
 	switch rule, _ := errors.AsType[*key.Error](err); {
+	case err == nil && p.Kept.Path != "":
+		return c.resume(v, started, p.Kept)
 	case err == nil:
-		v.begin(started)
+		v.begin(started, onward(p.To))
 		return nil
 	case rule == nil:
 		return err
@@ -139,13 +152,9 @@ func (v *visit) browser() admin.Browser {
 }
 
 // begin gives the browser its session, and sends it where it is good for something.
-func (v *visit) begin(s admin.Started) {
+func (v *visit) begin(s admin.Started, to string) {
 	v.set(browser.SignedIn(s.Secret, s.Device, s.ExpiresAt)...)
-	if s.Method == key.ByLink {
-		v.goTo(passwordPath, "") // so that they get in the next time, too
-		return
-	}
-	v.goTo(keysPath, "")
+	v.goTo(to, "")
 }
 
 // mailLink has a one-time link mailed.
@@ -205,7 +214,7 @@ func (c *Console) useLink(v *visit) error {
 	status := http.StatusGone
 	switch rule, _ := errors.AsType[*key.Error](err); {
 	case err == nil:
-		v.begin(started)
+		v.begin(started, passwordPath) // so that they get in the next time, too
 		return nil
 	case rule != nil && rule.Code == key.RateLimited: // a link that is good works nevertheless, so this one is not
 		v.retryAfter(rule.Wait)

@@ -32,19 +32,20 @@ type snippet struct {
 
 // showToken shows a token. It is the answer to the form itself, and not a page of its own: the token is kept nowhere, so no other
 // request, and no other node, could show it.
-func (c *Console) showToken(v *visit, status int, s shownToken) error {
-	p := tokenPage{Title: "Your key", Name: s.key.Name, Token: s.token.Reveal(), Key: keyURL(s.key.ID), Rotated: status == http.StatusOK}
+func (c *Console) showToken(v *visit, s shownToken) error {
+	status := http.StatusCreated
+	p := tokenPage{Title: "Your key", Name: s.name, Token: s.token.Reveal(), Key: keyURL(s.keyID), Rotated: s.rotated}
 	if p.Rotated {
-		p.Title = "The new key"
+		status, p.Title = http.StatusOK, "The new key"
 	}
 	if s.grace > 0 {
 		p.Grace = inWords(s.grace)
 	}
 	line := variable + "=" + p.Token
 	p.File = template.URL("data:text/plain;base64," + base64.StdEncoding.EncodeToString([]byte(line+"\n"))) //nolint:gosec // made here
-	p.FileName = fmt.Sprintf("key-%d.env", s.key.ID)
+	p.FileName = fmt.Sprintf("key-%d.env", s.keyID)
 	p.Snippets = c.snippets(line, p.Token)
-	return c.show(v, status, pageToken, frame{Title: p.Title, Section: sectionKeys, Organization: s.key.OrganizationID, Main: p})
+	return c.show(v, status, pageToken, frame{Title: p.Title, Section: sectionKeys, Organization: s.organizationID, Main: p})
 }
 
 // variable is what programs find a key under in their environment. Our own command line looks there, too.

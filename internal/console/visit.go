@@ -1,9 +1,11 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -89,8 +91,7 @@ func (c *Console) recognize(v *visit) error {
 func (c *Console) signedIn(serve handler) handler {
 	return func(v *visit) error {
 		if v.session.ID == 0 {
-			v.askToSignIn()
-			return nil
+			return c.askToSignIn(v)
 		}
 		if err := c.identify(v); err != nil {
 			return err
@@ -109,15 +110,32 @@ func (c *Console) identify(v *visit) error {
 	return nil
 }
 
-// askToSignIn sends somebody who needs a session to where one begins.
-func (v *visit) askToSignIn() {
-	if v.lost || v.session.ID != 0 {
+// askToSignIn takes somebody who needs a session to where one begins. What they have typed is kept meanwhile.
+func (c *Console) askToSignIn(v *visit) error {
+	ended := v.lost || v.session.ID != 0
+	if ended {
 		v.set(browser.SignedOut()...)
-		v.goTo(SignInPath, noteEnded)
-		return
 	}
-	v.goTo(SignInPath, "")
+	if kept := v.keep(); kept.Path != "" {
+		return c.showSignIn(v, http.StatusUnauthorized, signInPage{Kept: kept})
+	}
+	to := SignInPath
+	if path := here(v.r); path != "/" && path != keysPath && path != accountPath {
+		to += "?" + url.Values{toParameter: {path}}.Encode()
+	}
+	if ended {
+		v.goTo(to, noteEnded)
+	} else {
+		v.goTo(to, "")
+	}
+	return nil
 }
+
+// toParameter names where somebody wanted to go who had to sign in first.
+const toParameter = "to"
+
+// whole is the context of what must be carried through even where the reader hangs up, as somebody does who presses a button twice.
+func (v *visit) whole() context.Context { return context.WithoutCancel(v.r.Context()) }
 
 // set sets cookies.
 func (v *visit) set(cookies ...*http.Cookie) {

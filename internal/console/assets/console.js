@@ -89,14 +89,13 @@ for (const form of all('form[data-live]')) {
 }
 
 // Who leaves a page with something that is shown once is asked whether they have kept it, once.
-for (const kept of all('[data-leave]')) {
-  const ask = e => {
-    e.preventDefault()
-    removeEventListener('beforeunload', ask)
-  }
-  addEventListener('beforeunload', ask)
-  for (const done of all('[data-kept]')) done.addEventListener('click', () => removeEventListener('beforeunload', ask))
-  void kept
+if (document.querySelector('[data-leave]')) {
+  let asked = false
+  addEventListener('beforeunload', e => {
+    if (!asked) e.preventDefault()
+    asked = true
+  })
+  for (const kept of all('[data-kept]')) kept.addEventListener('click', () => { asked = true })
 }
 
 // A date that is typed is the one that is meant.

@@ -34,7 +34,49 @@ type Key struct {
 	LastUsedAt     *Time           `json:"last_used_at"` // nil: never; at most a minute behind
 	CreatedAt      Time            `json:"created_at"`
 	UpdatedAt      Time            `json:"updated_at"`
-	Metadata       json.RawMessage `json:"metadata"` // a JSON object
+	Metadata       json.RawMessage `json:"metadata"`      // a JSON object
+	Limits         []Limit         `json:"limits"`        // all of them hold; empty: none
+	Quota          *Quota          `json:"quota"`         // nil: none
+	AllowedCIDRs   []string        `json:"allowed_cidrs"` // where the key may be used from; empty: any address
+}
+
+// Limit allows a number of requests in each window of time.
+type Limit struct {
+	Name          string `json:"name,omitempty"` // letters, digits, '_', '-' and '.', each key's once; "" in a request: DefaultLimitName
+	Requests      int64  `json:"requests"`       // 1 to 1,000,000,000,000,000
+	WindowSeconds int64  `json:"window_seconds"` // 1 to 31,536,000 (365 days)
+}
+
+// DefaultLimitName is what a limit without a name is called.
+const DefaultLimitName = "default"
+
+// Quota is how many requests a key has in a period, and how many of them are left.
+type Quota struct {
+	Requests int64   `json:"requests"`
+	Period   *Period `json:"period"` // nil: the quota is never renewed
+	// Remaining is what is left of the present period. What a server has taken as its share counts as used.
+	Remaining int64 `json:"remaining"`
+}
+
+// Period is what a quota is for, in UTC.
+type Period string
+
+// The periods.
+const (
+	PeriodDay   Period = "day"
+	PeriodMonth Period = "month"
+)
+
+// NewQuota is a quota as it is asked for.
+type NewQuota struct {
+	Requests int64   `json:"requests"`         // 1 to 1,000,000,000,000,000
+	Period   *Period `json:"period,omitempty"` // nil: the quota is never renewed
+}
+
+// QuotaPatch changes a quota, or gives one to a key that has none. A zero field stays as it is.
+type QuotaPatch struct {
+	Requests int64            `json:"requests,omitempty"`
+	Period   Nullable[Period] `json:"period,omitzero"` // Null: it is never renewed
 }
 
 // CreatedKey is the answer to creating or rotating a key: the only place where the token ever appears.
@@ -51,6 +93,10 @@ type NewKey struct {
 	Enabled        *bool           `json:"enabled,omitempty"`    // nil: true
 	ExpiresAt      *Time           `json:"expires_at,omitempty"` // nil: never; otherwise in the future
 	Metadata       json.RawMessage `json:"metadata,omitempty"`   // a JSON object of at most 4 KiB; nil: {}
+
+	Limits       []Limit   `json:"limits,omitempty"`        // at most 10
+	Quota        *NewQuota `json:"quota,omitempty"`         // nil: none
+	AllowedCIDRs []string  `json:"allowed_cidrs,omitempty"` // at most 64 blocks or addresses, IPv4 or IPv6
 }
 
 // KeyPatch is the body of PATCH /v1/api-keys/{key_id}, a JSON merge patch (RFC 7396): a zero field stays as it is.
@@ -60,6 +106,10 @@ type KeyPatch struct {
 	Enabled   *bool           `json:"enabled,omitempty"`
 	ExpiresAt Nullable[Time]  `json:"expires_at,omitzero"` // Null clears it
 	Metadata  json.RawMessage `json:"metadata,omitempty"`  // merged; a null member is removed
+
+	Limits       []Limit              `json:"limits,omitzero"`        // takes the place of all; empty: none, nil: no change
+	Quota        Nullable[QuotaPatch] `json:"quota,omitzero"`         // merged; Null clears it
+	AllowedCIDRs []string             `json:"allowed_cidrs,omitzero"` // takes the place of all; empty: any address, nil: no change
 }
 
 // RotateRequest is the body of POST /v1/api-keys/{key_id}/rotate.

@@ -10,7 +10,7 @@ type VerifyRequest struct {
 	Key            string `json:"key"`                       // the token as it was presented
 	Scope          Scope  `json:"scope,omitempty"`           // the scope needed
 	OrganizationID int64  `json:"organization_id,omitempty"` // the organization the key must belong to
-	IP             string `json:"ip,omitempty"`              // where the request came from
+	IP             string `json:"ip,omitempty"`              // where the request came from: a key with an allow-list needs it
 }
 
 // VerifyCode says how a check came out.
@@ -22,6 +22,9 @@ const (
 	VerifyDisabled          VerifyCode = "DISABLED"
 	VerifyExpired           VerifyCode = "EXPIRED"
 	VerifyInsufficientScope VerifyCode = "INSUFFICIENT_SCOPE"
+	VerifyIPNotAllowed      VerifyCode = "IP_NOT_ALLOWED" // the key has an allow-list, and the address is not on it or was not given
+	VerifyRateLimited       VerifyCode = "RATE_LIMITED"
+	VerifyQuotaExceeded     VerifyCode = "QUOTA_EXCEEDED"
 	VerifyValid             VerifyCode = "VALID"
 )
 
@@ -36,6 +39,14 @@ type Verification struct {
 	UserID         int64           `json:"user_id,omitempty"`
 	ExpiresAt      *Time           `json:"expires_at"` // nil: never
 	Metadata       json.RawMessage `json:"metadata,omitempty"`
+	RateLimit      *RateLimit      `json:"ratelimit,omitempty"` // where requests of the key are counted and nothing else refused this one
+}
+
+// RateLimit is what is left to a key of the limit, or the quota, that is nearest to being used up, or that is.
+type RateLimit struct {
+	Limit        int64  `json:"limit"` // how many requests there are when none is used
+	Remaining    int64  `json:"remaining"`
+	ResetSeconds *int64 `json:"reset_seconds"` // until all are there again, if no more are made; nil: never
 }
 
 // MarshalJSON writes v as the server does: of a key that was not found nothing is said but that.

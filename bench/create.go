@@ -88,7 +88,7 @@ func insertAlone(ctx context.Context, path string, d time.Duration) (perSecond f
 	for ; time.Since(began) < d && ctx.Err() == nil; n++ {
 		at := time.Now().UnixMicro()
 		_, err := insert.Exec(fmt.Sprintf("Inserted %d", n), int64(key.ScopesOf(key.Read, key.Create)), keyfile.Large,
-			keyfile.Large, "ak_7Gx2…9fQ2", true, nil, nil, at, at, nil)
+			keyfile.Large, "ak_7Gx2…9fQ2", true, nil, nil, at, at, nil, nil)
 		if err != nil {
 			return 0, err
 		}

@@ -47,18 +47,14 @@ func measureMiss(ctx context.Context, b *bench) (_ []figure, err error) {
 	f := figure{What: fmt.Sprintf("a check, key not in cache, %s keys in the file", count(b.size.Keys)), Unit: "/s", Bound: bound{atLeast, 0.5}}
 	err = inTurn(ctx, b.size.Rounds,
 		func() error {
-			perSecond, err := b.lookUp(func(text keyfile.Text, _ key.Digest) error {
-				d, err := checker.Check(ctx, text[:], key.Question{Scope: key.Read})
-				if err != nil || d.Outcome != key.CheckValid {
-					return fmt.Errorf("a key is %v: %w", d.Outcome, err)
-				}
-				return nil
-			})
+			perSecond, err := b.lookUp(checkOf(ctx, checker))
 			f.Ours = append(f.Ours, perSecond)
 			return err
 		},
 		func() error {
-			perSecond, err := b.lookUp(func(_ keyfile.Text, digest key.Digest) error { return readRecord(query, digest) })
+			perSecond, err := b.lookUp(func(_ keyfile.Text, digest key.Digest) error {
+				return scanRecord(query.QueryRow(digest[:]))
+			})
 			f.Floor = append(f.Floor, perSecond)
 			return err
 		})
@@ -88,13 +84,23 @@ func (b *bench) lookUp(one func(keyfile.Text, key.Digest) error) (perSecond floa
 	return float64(len(texts)) / time.Since(began).Seconds(), nil
 }
 
-// readRecord runs the query of a check and reads its answer.
-func readRecord(query *sql.Stmt, digest key.Digest) error {
+// checkOf returns a check of a key that must be valid.
+func checkOf(ctx context.Context, c *verify.Checker) func(keyfile.Text, key.Digest) error {
+	return func(text keyfile.Text, _ key.Digest) error {
+		d, err := c.Check(ctx, text[:], key.Question{Scope: key.Read})
+		if err == nil && d.Outcome != key.CheckValid {
+			err = fmt.Errorf("a key is %v", d.Outcome)
+		}
+		return err
+	}
+}
+
+// scanRecord reads the answer to the query of a check.
+func scanRecord(row interface{ Scan(...any) error }) error {
 	var keyID, organizationID, userID, scopes int64
 	var name string
-	var metadata sql.NullString
+	var metadata, restrictions sql.NullString
 	var expires, tokenExpires sql.NullInt64
 	var enabled bool
-	return query.QueryRow(digest[:]).Scan(&keyID, &organizationID, &userID, &name, &metadata, &expires, &tokenExpires,
-		&scopes, &enabled)
+	return row.Scan(&keyID, &organizationID, &userID, &name, &metadata, &expires, &tokenExpires, &scopes, &enabled, &restrictions)
 }

@@ -27,6 +27,12 @@ var rows = []row{
 	{name: "miss", what: "a check of a key that is not in the cache, against the query alone", measure: measureMiss},
 	{name: "list", what: "a page of a long list, against a page of a short one", measure: measureList},
 	{name: "create", what: "creates by 64 clients, against single durable inserts", measure: measureCreate, load: true},
+	{name: "delete", what: "deletes with three nodes, against single rows on the same PostgreSQL", measure: measureDelete},
+	{name: "node", what: "POST /v1/verify on one node of three, against one that is alone on SQLite", measure: measureNode, load: true},
+	{name: "clustermiss", what: "a check of a key that is not in the cache, against the query alone on PostgreSQL", measure: measureClusterMiss},
+	{name: "clustercreate", what: "creates by 64 clients, against the same inserts on PostgreSQL", measure: measureClusterCreate, load: true},
+	{name: "organization", what: "deletion of an organization with many keys, with three nodes", measure: measureOrganization},
+	{name: "crowd", what: "statements of nodes that nobody asks", measure: measureCrowd},
 	{name: "memory", what: "memory for each cached key", measure: measureMemory},
 	{name: "start", what: "from the start to ready; size of binary and of the idle process", measure: measureStart},
 }

@@ -23,11 +23,15 @@ type server struct {
 	log          *os.File
 }
 
-// startServer starts apikeyd with its default settings, but for the addresses and what is given here. As under a
+// startServer starts apikeyd on a file, or on a database with a URL, with its default settings, but for the addresses and what is
+// given here. As under a
 // service manager, its log lines go to a file as JSON.
 func (b *bench) startServer(ctx context.Context, database string, flags ...string) (*server, error) {
+	if !strings.Contains(database, "://") {
+		database = "sqlite:" + database
+	}
 	name := strings.Join(append([]string{"apikeyd"}, flags...), " ")
-	return b.start(ctx, name, b.program, append([]string{"serve", "--database", "sqlite:" + database,
+	return b.start(ctx, name, b.program, append([]string{"serve", "--database", database,
 		"--listen", "127.0.0.1:0", "--verify-listen", "127.0.0.1:0"}, flags...)...)
 }
 

@@ -17,6 +17,11 @@ type size struct {
 	Lookups int           `json:"lookups"` // in a run of them
 	Pages   int           `json:"pages"`   // in a run of them
 	Idle    time.Duration `json:"idle_ns"` // until a started server is called idle
+
+	Organization int64 `json:"organization"` // keys in the database of which an organization is deleted that has one in ten of them
+
+	Deletes int `json:"deletes"` // in a run of them
+	Crowd   int `json:"crowd"`   // nodes in a large cluster
 }
 
 // minRounds is the least number of rounds whose median means something.
@@ -24,9 +29,9 @@ const minRounds = 5
 
 var (
 	full = size{Keys: 10_000_000, Few: 10_000, Cached: 1_000_000, Rounds: 5,
-		Load: 5 * time.Second, Loop: time.Second, Lookups: 20_000, Pages: 300, Idle: time.Second}
+		Load: 5 * time.Second, Loop: time.Second, Lookups: 20_000, Pages: 300, Idle: time.Second, Organization: 1_000_000, Deletes: 100, Crowd: 50}
 	short = size{Keys: 20_000, Few: 2_000, Cached: 5_000, Rounds: 5,
-		Load: 200 * time.Millisecond, Loop: 50 * time.Millisecond, Lookups: 200, Pages: 10, Idle: 50 * time.Millisecond}
+		Load: 200 * time.Millisecond, Loop: 50 * time.Millisecond, Lookups: 200, Pages: 10, Idle: 50 * time.Millisecond, Organization: 2_000, Deletes: 5, Crowd: 3}
 )
 
 // override sets what was given; zero is not given.

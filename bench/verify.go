@@ -59,9 +59,18 @@ func (b *bench) measureChecks(ctx context.Context, m mix, share float64) (_ []fi
 		return nil, err
 	}
 
+	if err := b.compete(ctx, m, all...); err != nil {
+		return nil, err
+	}
+	what := "`POST /v1/verify`, " + m.what
+	return append(usual.figures(what, floor, share), quiet.figures(what+", without log lines", floor, 0)...), nil
+}
+
+// compete puts servers under the same load, in turn.
+func (b *bench) compete(ctx context.Context, m mix, all ...*contestant) error {
 	tokens, err := b.writeTokens(m)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var warm, runs []func() error
 	for _, c := range all {
@@ -77,13 +86,9 @@ func (b *bench) measureChecks(ctx context.Context, m mix, share float64) (_ []fi
 	}
 	// Nobody's first run counts: connections and heap are new to all, and tokens that come again must have come once.
 	if err := inTurn(ctx, 1, warm...); err != nil {
-		return nil, err
+		return err
 	}
-	if err := inTurn(ctx, b.size.Rounds, runs...); err != nil {
-		return nil, err
-	}
-	what := "`POST /v1/verify`, " + m.what
-	return append(usual.figures(what, floor, share), quiet.figures(what+", without log lines", floor, 0)...), nil
+	return inTurn(ctx, b.size.Rounds, runs...)
 }
 
 // startCached starts a server that has all keys of a small file in its cache.

@@ -26,7 +26,8 @@ const (
 
 const keyJSON = `{"key_id":17,"key_name":"Backend","key_scope":["READ"],"organization_id":432,"user_id":3,` +
 	`"key_hint":"ak_5Hy3…R3bb","enabled":true,"expires_at":null,"last_used_at":null,` +
-	`"created_at":"2026-11-22T18:54:03.120Z","updated_at":"2026-11-22T18:54:03.120Z","metadata":{"a":1}}`
+	`"created_at":"2026-11-22T18:54:03.120Z","updated_at":"2026-11-22T18:54:03.120Z","metadata":{"a":1},` +
+	`"limits":[{"name":"default","requests":100,"window_seconds":60}],"quota":{"requests":5,"period":"month","remaining":3},"allowed_cidrs":["::/0"]}`
 
 var createdJSON = keyJSON[:len(keyJSON)-1] + `,"key":"` + other + `"}`
 

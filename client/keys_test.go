@@ -30,6 +30,28 @@ func TestKeyRequests(t *testing.T) {
 			return err
 		}, "POST /v1/api-keys", `{"key_name":"Backend","key_scope":["READ"],"organization_id":432,"enabled":false,` +
 			`"expires_at":"2027-01-02T03:04:05.000Z","metadata":{"a":1}}`},
+		{"create with restrictions", ok(201, createdJSON), func(ctx context.Context, c *client.Client) error {
+			_, err := c.CreateKey(ctx, api.NewKey{
+				KeyName: "Backend", KeyScope: []api.Scope{api.ScopeRead}, OrganizationID: 432,
+				Limits: []api.Limit{{Requests: 10, WindowSeconds: 1}, {Name: "hour", Requests: 1000, WindowSeconds: 3600}},
+				Quota:  &api.NewQuota{Requests: 5, Period: new(api.PeriodDay)}, AllowedCIDRs: []string{"203.0.113.0/24"},
+			})
+			return err
+		}, "POST /v1/api-keys", `{"key_name":"Backend","key_scope":["READ"],"organization_id":432,` +
+			`"limits":[{"requests":10,"window_seconds":1},{"name":"hour","requests":1000,"window_seconds":3600}],` +
+			`"quota":{"requests":5,"period":"day"},"allowed_cidrs":["203.0.113.0/24"]}`},
+		{"update restrictions", ok(200, keyJSON), func(ctx context.Context, c *client.Client) error {
+			_, err := c.UpdateKey(ctx, 17, api.KeyPatch{Limits: []api.Limit{}, AllowedCIDRs: []string{"::1"},
+				Quota: api.Value(api.QuotaPatch{Period: api.Null[api.Period]()})})
+			return err
+		}, "PATCH /v1/api-keys/17", `{"limits":[],"quota":{"period":null},"allowed_cidrs":["::1"]}`},
+		{"take restrictions away", ok(200, keyJSON), func(ctx context.Context, c *client.Client) error {
+			k, err := c.UpdateKey(ctx, 17, api.KeyPatch{Limits: []api.Limit{}, AllowedCIDRs: []string{}, Quota: api.Null[api.QuotaPatch]()})
+			if k.Quota == nil || *k.Quota.Period != api.PeriodMonth || k.Quota.Remaining != 3 || k.Limits[0].WindowSeconds != 60 || len(k.AllowedCIDRs) != 1 {
+				t.Errorf("got restrictions %+v, %+v, %q", k.Limits, k.Quota, k.AllowedCIDRs)
+			}
+			return err
+		}, "PATCH /v1/api-keys/17", `{"limits":[],"quota":null,"allowed_cidrs":[]}`},
 		{"list", ok(200, `[`+keyJSON+`]`), func(ctx context.Context, c *client.Client) error {
 			p, err := c.ListKeys(ctx, client.ListOptions{})
 			if len(p.Items) != 1 || p.Items[0].KeyID != 17 || p.Next != "" {

@@ -15,7 +15,7 @@ import (
 
 var (
 	fieldsOfAKey = []string{"key_id", "key_name", "key_scope", "organization_id", "user_id", "key_hint", "enabled", "expires_at",
-		"last_used_at", "created_at", "updated_at", "metadata"}
+		"last_used_at", "created_at", "updated_at", "metadata", "limits", "quota", "allowed_cidrs"}
 	milliseconds = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`)
 )
 

@@ -103,7 +103,7 @@ func TestTutorial(t *testing.T) {
 }
 
 // howTos are the pages that are followed from the first command to the last.
-var howTos = []string{"serve-your-customers", "manage-members", "read-the-audit-log"}
+var howTos = []string{"restrict-a-key", "serve-your-customers", "manage-members", "read-the-audit-log"}
 
 // TestHowTos does what these pages say, in their order, with their own commands, on a server that has just been started.
 // Where an answer is shown, it is the one that comes.

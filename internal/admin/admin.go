@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -33,9 +34,14 @@ type Caller struct {
 	// SessionID is the session that the request was made in; 0: it was not.
 	SessionID int64
 
-	// For the audit log.
-	IP        string // where the request came from; "": not known
-	RequestID string // "": a command on the server
+	IP        string // where the request came from, for the audit log and for keys with an allow-list; "": not known
+	RequestID string // for the audit log; "": a command on the server
+}
+
+// Address returns where the request came from; the zero Addr: not known.
+func (c Caller) Address() netip.Addr {
+	address, _ := netip.ParseAddr(c.IP)
+	return address
 }
 
 // Invalidator makes every node forget what it knew about tokens that changed. It MUST return only when no check that

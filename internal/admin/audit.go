@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"time"
@@ -237,6 +238,26 @@ func keyFields(k *key.Key) fields {
 	return fields{
 		"key_name": k.Name, "key_scope": k.Scopes.Names(), "user_id": k.UserID, "key_hint": k.Hint, "enabled": k.Enabled,
 		"expires_at": moment(k.ExpiresAt), "metadata": metadataOf(k.Metadata),
+		"limits": limitsOf(k.Limits), "quota": quotaOf(k.Quota), "allowed_cidrs": append([]netip.Prefix{}, k.AllowedCIDRs...),
+	}
+}
+
+func limitsOf(limits []key.Limit) []fields {
+	all := []fields{}
+	for _, l := range limits {
+		all = append(all, fields{"name": l.Name, "requests": l.Requests, "window_seconds": int64(l.Window / time.Second)})
+	}
+	return all
+}
+
+func quotaOf(q key.Quota) any {
+	switch {
+	case q == key.Quota{}:
+		return nil
+	case q.Period == key.Ever:
+		return fields{"requests": q.Requests, "period": nil}
+	default:
+		return fields{"requests": q.Requests, "period": q.Period.String()}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -56,19 +57,29 @@ func TestWhatTheAuditLogSaysOfEachChange(t *testing.T) {
 			made, tok, err := h.CreateKey(t.Context(), owner, key.Draft{Name: "n", Scopes: read | create, OrganizationID: h.home, Enabled: true, ExpiresAt: expires, Metadata: []byte(`{"a": 1}`)})
 			hint = tok.Hint()
 			return made.ID, err
-		}, []string{`key.create key T home - {"enabled":true,"expires_at":"2026-11-22T13:00:00.000Z","key_hint":"HINT","key_name":"n","key_scope":["READ","CREATE"],"metadata":{"a":1},"user_id":OWNER}`}},
+		}, []string{`key.create key T home - {"allowed_cidrs":[],"enabled":true,"expires_at":"2026-11-22T13:00:00.000Z","key_hint":"HINT","key_name":"n","key_scope":["READ","CREATE"],"limits":[],"metadata":{"a":1},"quota":null,"user_id":OWNER}`}},
 		{"change a key", func() (int64, error) {
 			narrow, none := read, time.Time{}
 			_, err := h.UpdateKey(t.Context(), owner, k.ID, key.Patch{Name: ptr("m"), Enabled: ptr(false), Scopes: &narrow, ExpiresAt: &none})
 			return k.ID, err
 		}, []string{`key.update key T home {"enabled":true,"key_name":"k"} {"enabled":false,"key_name":"m"}`}},
+		{"restrict a key", func() (int64, error) {
+			_, err := h.UpdateKey(t.Context(), owner, k.ID, key.Patch{Limits: &[]key.Limit{{Name: "l", Requests: 5, Window: time.Minute}},
+				Quota: &key.QuotaPatch{Requests: ptr[int64](5)}, AllowedCIDRs: &[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+			return k.ID, err
+		}, []string{`key.update key T home {"allowed_cidrs":[],"limits":[],"quota":null} {"allowed_cidrs":["10.0.0.0/8"],` +
+			`"limits":[{"name":"l","requests":5,"window_seconds":60}],"quota":{"period":null,"requests":5}}`}},
+		{"change a quota", func() (int64, error) {
+			_, err := h.UpdateKey(t.Context(), owner, k.ID, key.Patch{Quota: &key.QuotaPatch{Requests: ptr[int64](7), Period: ptr(key.Month)}})
+			return k.ID, err
+		}, []string{`key.update key T home {"quota":{"period":null,"requests":5}} {"quota":{"period":"month","requests":7}}`}},
 		{"rotate a key", func() (int64, error) {
 			_, tok, err := h.RotateKey(t.Context(), owner, k.ID, time.Minute)
 			hint = tok.Hint()
 			return k.ID, err
 		}, []string{`key.rotate key T home {"key_hint":"` + k.Hint + `"} {"grace_seconds":60,"key_hint":"HINT"}`}},
 		{"delete a key", func() (int64, error) { return k.ID, h.DeleteKey(t.Context(), owner, k.ID) },
-			[]string{`key.delete key T home {"enabled":false,"expires_at":null,"key_hint":"HINT","key_name":"m","key_scope":["READ"],"metadata":{},"user_id":OWNER} -`}},
+			[]string{`key.delete key T home {"allowed_cidrs":["10.0.0.0/8"],"enabled":false,"expires_at":null,"key_hint":"HINT","key_name":"m","key_scope":["READ"],"limits":[{"name":"l","requests":5,"window_seconds":60}],"metadata":{},"quota":{"period":"month","requests":7},"user_id":OWNER} -`}},
 
 		{"create an organization", func() (int64, error) {
 			made, err := h.CreateOrganization(t.Context(), everywhere, key.OrganizationDraft{Name: "n", ExternalID: "x"})

@@ -98,6 +98,7 @@ type rights struct {
 // authorize is the one door. It returns the rights of the caller, or refuses
 //
 //   - with unauthenticated where the credential is gone,
+//   - with forbidden where a key calls from an address that is not on its allow-list,
 //   - with forbidden where the action is one for sessions and the caller comes with something else,
 //   - with insufficient_scope where a key calls that lacks the scope of the action,
 //   - with not_found where the object does not exist for the caller: there is none, or it belongs to an organization that
@@ -147,9 +148,10 @@ func (s *Service) identify(ctx context.Context, r view, c Caller, organizationID
 		return rights{}, fmt.Errorf("identity of user %d: %w", c.UserID, err)
 	}
 	g := rights{user: id.User, key: id.Key, standing: id.Standing}
-	if c.Token != (key.Digest{}) && (g.key == nil || g.key.UserID != c.UserID ||
-		g.key.Decide(key.Question{}, key.MillisOf(s.clock())) != key.CheckValid) {
-		return rights{}, gone()
+	if c.Token != (key.Digest{}) {
+		if err := s.mayCall(c, g.key); err != nil {
+			return rights{}, err
+		}
 	}
 	if c.SessionID == 0 {
 		return g, nil
@@ -163,6 +165,21 @@ func (s *Service) identify(ctx context.Context, r view, c Caller, organizationID
 	}
 	g.session = &session
 	return g, nil
+}
+
+// mayCall refuses a key that is no longer good, or not where the request came from. k is nil where there is no such key.
+func (s *Service) mayCall(c Caller, k *key.Record) error {
+	if k == nil || k.UserID != c.UserID {
+		return gone()
+	}
+	switch k.Decide(key.Question{IP: c.Address(), Uncounted: true}, key.MillisOf(s.clock())) {
+	case key.CheckValid:
+		return nil
+	case key.CheckIPNotAllowed:
+		return forbidden("the key may not be used from this address")
+	default:
+		return gone()
+	}
 }
 
 // sees reports whether the object exists for the caller.

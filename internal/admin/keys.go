@@ -27,6 +27,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, draft key.Draft) (key
 		Enabled:        draft.Enabled,
 		ExpiresAt:      draft.ExpiresAt,
 		Metadata:       draft.Metadata,
+		Restrictions:   draft.Restrictions,
 		CreatedAt:      now,
 		UpdatedAt:      now,
 	}
@@ -69,7 +70,7 @@ func (s *Service) CheckDraft(ctx context.Context, c Caller, draft key.Draft) ([]
 
 // check returns the draft as it is kept, and what is wrong with it in itself.
 func (s *Service) check(draft key.Draft) (key.Draft, []key.Fault) {
-	pasted := pastedTokens(draft.Name, draft.Metadata)
+	pasted := pastedTokens(draft.Name, draft.Metadata, draft.Limits)
 	draft, faults := draft.Check(s.now())
 	return draft, append(faults, pasted...)
 }
@@ -97,12 +98,17 @@ func (s *Service) mayCreate(ctx context.Context, r view, c Caller, draft key.Dra
 
 // pastedTokens finds tokens in what is kept and shown as it is. A token must be nowhere but in the answer that hands
 // it out, and a name or metadata is where people paste one by mistake.
-func pastedTokens(name string, metadata []byte) (faults []key.Fault) {
+func pastedTokens(name string, metadata []byte, limits []key.Limit) (faults []key.Fault) {
 	if token.Within([]byte(name)) {
 		faults = append(faults, key.Fault{Pointer: "/key_name", Detail: tokenPasted})
 	}
 	if token.Within(metadata) {
 		faults = append(faults, key.Fault{Pointer: "/metadata", Detail: tokenPasted})
+	}
+	for i := range limits {
+		if token.Within([]byte(limits[i].Name)) {
+			faults = append(faults, key.Fault{Pointer: fmt.Sprintf("/limits/%d/name", i), Detail: tokenPasted})
+		}
 	}
 	return faults
 }
@@ -173,7 +179,7 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 		}
 		var faults []key.Fault
 		if updated, faults = patch.Apply(old, s.now()); len(faults) == 0 {
-			faults = pastedTokens(updated.Name, updated.Metadata)
+			faults = pastedTokens(updated.Name, updated.Metadata, updated.Limits)
 		}
 		if len(faults) > 0 {
 			return invalid(faults)
@@ -195,7 +201,11 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 			}
 		}
 		r.Before, r.After = differences(keyFields(&old), keyFields(&updated))
-		return tx.UpdateKey(ctx, updated)
+		err = tx.UpdateKey(ctx, updated)
+		if err == nil && old.Quota == (key.Quota{}) && updated.Quota != (key.Quota{}) {
+			updated, err = tx.Key(ctx, id) // it may have had one before, and used a part of it
+		}
+		return err
 	})
 	if err != nil {
 		return key.Key{}, err
@@ -204,11 +214,13 @@ func (s *Service) UpdateKey(ctx context.Context, c Caller, id int64, patch key.P
 }
 
 // grantedBy returns the scopes that a change gives to a key: all that it has then, where the change widens it, brings
-// it to life or lengthens it, and none otherwise.
+// it to life, lengthens it or lets it be used from elsewhere, and none otherwise. Limits and quotas are about how often, and
+// not about what.
 func grantedBy(old, updated *key.Key) key.Scopes {
 	longer := !old.ExpiresAt.IsZero() && (updated.ExpiresAt.IsZero() || updated.ExpiresAt.After(old.ExpiresAt))
 	revived := !old.Enabled && updated.Enabled
-	if wider := updated.Scopes.Without(old.Scopes) != 0; wider || longer || revived {
+	elsewhere := old.Restrictions.Opens(&updated.Restrictions)
+	if wider := updated.Scopes.Without(old.Scopes) != 0; wider || longer || revived || elsewhere {
 		return updated.Scopes
 	}
 	return 0

@@ -2,6 +2,9 @@ package admin_test
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,6 +193,14 @@ func TestNeverAKeyStrongerThanTheCaller(t *testing.T) {
 		}
 		return k
 	}
+	confined := func() key.Key {
+		k := h.key(h.users["owner"], h.home, key.AllScopes)
+		block := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		if _, err := h.UpdateKey(t.Context(), weak, k.ID, key.Patch{AllowedCIDRs: &block}); err != nil {
+			t.Fatalf("confining takes nothing that the caller lacks: %v", err)
+		}
+		return k
+	}
 	scopes := func(s key.Scopes) *key.Scopes { return &s }
 	name := "renamed"
 	for _, row := range []struct {
@@ -209,6 +220,9 @@ func TestNeverAKeyStrongerThanTheCaller(t *testing.T) {
 		{"lengthen a stronger key", expiring(), key.Patch{ExpiresAt: &later}, key.InsufficientScope},
 		{"let it never expire", expiring(), key.Patch{ExpiresAt: &never}, key.InsufficientScope},
 		{"shorten a stronger key", expiring(), key.Patch{ExpiresAt: &sooner}, "ok"},
+		{"let a stronger key be used from elsewhere", confined(), key.Patch{AllowedCIDRs: &[]netip.Prefix{}}, key.InsufficientScope},
+		{"let it be used from fewer addresses", confined(), key.Patch{AllowedCIDRs: &[]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}, "ok"},
+		{"let one that is not stronger be used from elsewhere", confined(), key.Patch{AllowedCIDRs: &[]netip.Prefix{}, Scopes: scopes(read)}, "ok"},
 		{"give a viewer more than READ", h.key(h.users["viewer"], h.home, read), key.Patch{Scopes: scopes(read | update)}, key.Forbidden},
 	} {
 		_, err := h.UpdateKey(t.Context(), weak, row.key.ID, row.patch)
@@ -294,15 +308,17 @@ func TestAPastedTokenIsNotKept(t *testing.T) {
 	pasted := token.New("other").Reveal()
 	k := h.key(h.users["owner"], h.home, read)
 	name := "old: " + pasted
+	limits := []key.Limit{{Name: "fine", Requests: 1, Window: time.Second}, {Name: pasted, Requests: 1, Window: time.Second}}
 	_, _, err := h.CreateKey(t.Context(), h.session("owner"), key.Draft{Name: name, Scopes: read, OrganizationID: 999,
-		Metadata: []byte(`{"was":"` + pasted + `"}`)})
+		Metadata: []byte(`{"was":"` + pasted + `"}`), Restrictions: key.Restrictions{Limits: limits}})
 	var e *key.Error
-	if !errors.As(err, &e) || len(e.Faults) != 3 {
-		t.Errorf("create: %v, want faults of name, metadata and organization", err)
+	if !errors.As(err, &e) || len(e.Faults) != 4 || !strings.Contains(fmt.Sprint(e.Faults), "/limits/1/name") {
+		t.Errorf("create: %v, want faults of name, metadata, the second limit and organization", err)
 	}
 	for what, patch := range map[string]key.Patch{
 		"name":     {Name: &name},
 		"metadata": {Metadata: []byte(`{"a":{"` + pasted + `":1}}`)},
+		"limits":   {Limits: &limits},
 	} {
 		if _, err := h.UpdateKey(t.Context(), h.session("owner"), k.ID, patch); codeOf(err) != key.Invalid {
 			t.Errorf("update of the %s: %v", what, err)
@@ -374,6 +390,54 @@ func TestCallerIsLookedAtInTheTransaction(t *testing.T) {
 			if codeOf(err) != key.Unauthenticated {
 				t.Errorf("%s key, action %d: %v", what, i, err)
 			}
+		}
+	}
+}
+
+// A key with an allow-list calls from the addresses on it alone, and what has changed about that since the request came in counts.
+func TestWhereAKeyCallsFrom(t *testing.T) {
+	h := newHouse(t)
+	calling := h.key(h.users["owner"], h.home, key.AllScopes)
+	target := h.key(h.users["owner"], h.home, read)
+	blocks := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	if _, err := h.UpdateKey(t.Context(), h.session("owner"), calling.ID, key.Patch{AllowedCIDRs: &blocks}); err != nil {
+		t.Fatal(err)
+	}
+	for ip, want := range map[string]key.Code{
+		"203.0.113.9": "ok", "2001:db8::1": "ok", "::ffff:203.0.113.9": "ok",
+		"203.0.114.9": key.Forbidden, "2001:db9::1": key.Forbidden, "": key.Forbidden,
+	} {
+		caller := h.by(calling)
+		caller.IP = ip
+		_, errRead := h.Key(t.Context(), caller, target.ID)
+		_, _, errCreate := h.CreateKey(t.Context(), caller, key.Draft{Name: "n", Scopes: read, OrganizationID: h.home})
+		_, errMe := h.Me(t.Context(), caller)
+		for i, err := range []error{errRead, errCreate, errMe} {
+			if codeOf(err) != want {
+				t.Errorf("from %q, action %d: %v, want %s", ip, i, err, want)
+			}
+		}
+	}
+	caller := h.by(calling)
+	caller.IP = "203.0.114.9"
+	entries := h.logged(func() { expect(t, "delete", h.DeleteKey(t.Context(), caller, target.ID), key.Forbidden) })
+	expectActions(t, entries, "refused: key.delete")
+}
+
+// Limits and a quota are not for requests to the management API.
+func TestAKeyThatIsUsedUpStillManages(t *testing.T) {
+	h := newHouse(t)
+	calling := h.key(h.users["owner"], h.home, read)
+	patch := key.Patch{Quota: &key.QuotaPatch{Requests: ptr[int64](1)}, Limits: &[]key.Limit{{Name: "a", Requests: 1, Window: time.Hour}}}
+	if _, err := h.UpdateKey(t.Context(), h.session("owner"), calling.ID, patch); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.store.TakeQuota(t.Context(), store.QuotaTake{KeyID: calling.ID, Quota: key.Quota{Requests: 1}, Want: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if k, err := h.Key(t.Context(), h.by(calling), calling.ID); err != nil || k.QuotaUsed != 1 {
+			t.Errorf("%+v, %v", k, err)
 		}
 	}
 }

@@ -42,6 +42,7 @@ func TestEnumsAreThoseOfTheProgram(t *testing.T) {
 	for schema, want := range map[string][]string{
 		"ProblemCode": codes,
 		"VerifyCode":  outcomes,
+		"Period":      {key.Day.String(), key.Month.String()},
 		"Scope":       key.AllScopes.Names(),
 		"Role":        roles,
 
@@ -87,6 +88,14 @@ func TestLimitsAreThoseOfTheProgram(t *testing.T) {
 		{"NewKey.key_name.maxLength", property("NewKey", "key_name").max(), key.MaxNameLength},
 		{"KeyPatch.key_name.maxLength", property("KeyPatch", "key_name").max(), key.MaxNameLength},
 		{"Key.key_name.maxLength", property("Key", "key_name").max(), key.MaxNameLength},
+		{"NewLimit.requests.maximum", property("NewLimit", "requests").max(), key.MaxRequests},
+		{"NewLimit.window_seconds.maximum", property("NewLimit", "window_seconds").max(), int64(key.MaxWindow.Seconds())},
+		{"NewQuota.requests.maximum", property("NewQuota", "requests").max(), key.MaxRequests},
+		{"QuotaPatch.requests.maximum", property("QuotaPatch", "requests").max(), key.MaxRequests},
+		{"NewKey.limits.maxItems", property("NewKey", "limits").max(), key.MaxLimits},
+		{"KeyPatch.limits.maxItems", property("KeyPatch", "limits").max(), key.MaxLimits},
+		{"NewKey.allowed_cidrs.maxItems", property("NewKey", "allowed_cidrs").max(), key.MaxAllowedCIDRs},
+		{"KeyPatch.allowed_cidrs.maxItems", property("KeyPatch", "allowed_cidrs").max(), key.MaxAllowedCIDRs},
 		{"RotateRequest.grace_seconds.maximum", property("RotateRequest", "grace_seconds").max(), int64(key.MaxGrace.Seconds())},
 		{"VerifyBatch.requests.maxItems", property("VerifyBatch", "requests").max(), api.MaxBatch},
 		{"NewOrganization.organization_name.maxLength", property("NewOrganization", "organization_name").max(), key.MaxNameLength},

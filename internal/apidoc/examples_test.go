@@ -115,6 +115,8 @@ func checkOutcomes(s *target, organization int64) {
 		}
 	}
 	check("INSUFFICIENT_SCOPE")
+	s.send(200, "PATCH", path, `{"allowed_cidrs": ["203.0.113.0/24"], "key_scope": ["DELETE"]}`)
+	check("IP_NOT_ALLOWED")
 	s.send(200, "PATCH", path, `{"enabled": false}`)
 	check("DISABLED")
 }

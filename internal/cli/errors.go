@@ -140,22 +140,27 @@ var flagsOf = map[string]string{
 	"metadata":          "--metadata",
 	"grace_seconds":     "--grace",
 	"limit":             "--limit",
+	"limits":            "--limit",
+	"quota":             "--quota",
+	"allowed_cidrs":     "--allow",
 	"q":                 "--query",
 	"scope":             "--scope",
 }
 
-// place says in the words of the command line where a fault is: "/key_scope/1" is "--scope, value 2".
+// place says in the words of the command line where a fault is: "/key_scope/1" is "--scope, value 2", and "/limits/0/name"
+// "--limit, value 1, at /name".
 func place(pointer string) string {
 	field, rest, nested := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
 	flag, known := flagsOf[field]
 	if !known {
 		return pointer
 	}
+	first, inside, deeper := strings.Cut(rest, "/")
+	if i, err := strconv.ParseUint(first, 10, 31); nested && err == nil {
+		flag, rest, nested = fmt.Sprintf("%s, value %d", flag, i+1), inside, deeper
+	}
 	if !nested {
 		return flag
-	}
-	if i, err := strconv.ParseUint(rest, 10, 31); err == nil {
-		return fmt.Sprintf("%s, value %d", flag, i+1)
 	}
 	return flag + ", at /" + rest
 }

@@ -19,7 +19,8 @@ func TestHostileServer(t *testing.T) {
 	evilText := strings.Trim(string(text), `"`)
 	// encoding/json leaves most of it as it is, as a hostile server would.
 	bad := key(`"Backend API Key"`, string(text), `"ak_7Gx2…9fQ2"`, string(text), `["READ","CREATE"]`, "["+string(text)+"]",
-		`"metadata":{}`, `"metadata":{`+string(text)+`:`+string(text)+`}`)
+		`"metadata":{}`, `"metadata":{`+string(text)+`:`+string(text)+`}`, `"limits":[],"quota":null,"allowed_cidrs":[]`,
+		`"limits":[{"name":`+string(text)+`,"requests":1}],"quota":{"period":`+string(text)+`},"allowed_cidrs":[`+string(text)+`]`)
 	token := strings.Replace(withToken(bad), `"`+newToken+`"`, string(text), 1)
 	evilOrganization := organization("Acme", evilText, "customer-9", evilText, `"owner"`, string(text), `"metadata":{}`, `"metadata":{`+string(text)+`:1}`)
 	evilMember := member("ada@example.com", evilText, `"member"`, string(text))

@@ -19,6 +19,7 @@ func createKeyCommand(s *session) *cobra.Command {
 		expiry       expiry
 		metadata     object
 		disabled     bool
+		held         restrictions
 	)
 	cmd := &cobra.Command{
 		Use:   "create --name NAME --scope SCOPES",
@@ -29,11 +30,17 @@ from which it cannot be had again. Whoever loses it rotates the key.
 The new key can do no more than the key that creates it. Without --organization it belongs to the organization of the
 calling key, or to the only one of whoever has signed in. Without --expires-at or --expires-in it does not expire.
 
+--limit, --quota and --allow say how often it may be used, and from where. All of them hold. Periods are those of UTC.
+
 With -o token standard output is the token and nothing else, for a variable or a file.`,
 		Example: `  apikeyd keys create --name "Backend API Key" --scope READ,CREATE
 
   # for ninety days, with something to find it by
   apikeyd keys create --name "Importer" --scope CREATE --expires-in 90d --metadata '{"team": "billing"}'
+
+  # 100 requests a minute, a million a month, from two networks
+  apikeyd keys create --name "Partner" --scope READ --limit minute=100/60 --quota 1000000/month \
+    --allow 203.0.113.0/24 --allow 2001:db8::/32
 
   # straight into a variable
   KEY=$(apikeyd keys create --name "CI" --scope READ -o token)`,
@@ -45,6 +52,7 @@ With -o token standard output is the token and nothing else, for a variable or a
 	f.Var(&organization, "organization", "organization it belongs to (default: the caller's, if there is one only)")
 	expiry.addFlags(cmd)
 	f.Var(&metadata, "metadata", "anything you want to keep with it, as a JSON object of at most 4 KiB")
+	held.addFlags(cmd)
 	f.BoolVar(&disabled, "disabled", false, "create it disabled: it is refused until \"keys update --enabled\"")
 	addServerFlags(cmd)
 	output := addOutput(cmd, formatTable, formatJSON, formatToken)
@@ -62,6 +70,7 @@ With -o token standard output is the token and nothing else, for a variable or a
 		}
 		k := api.NewKey{
 			KeyName: *name, KeyScope: scope, OrganizationID: int64(organization), ExpiresAt: expiresAt, Metadata: []byte(metadata),
+			Limits: held.limits, Quota: held.quota.NewQuota, AllowedCIDRs: held.allow,
 		}
 		if disabled {
 			k.Enabled = new(false)

@@ -24,6 +24,8 @@ func listKeysCommand(s *session) *cobra.Command {
 		Long: `List keys, newest first: your own, and with --organization, for an admin or owner, everybody's in it. Filters add
 up: a key is listed if it fits all of them.
 
+A key that is restricted is active, with limits, a quota or addresses that it may be used from; "keys get" shows them.
+
 In a terminal the table is made to fit: scopes are shortened to their first letters (READ is R, CREATE is C, and so on)
 and long names are cut. Elsewhere, and with -o json, nothing is shortened.
 
@@ -94,7 +96,7 @@ func keyColumns(now time.Time) []column[api.Key] {
 		{name: "NAME", cell: func(k api.Key) string { return k.KeyName }, cut: true},
 		{name: "HINT", cell: func(k api.Key) string { return k.KeyHint }},
 		{name: "SCOPES", cell: func(k api.Key) string { return joinScopes(k.KeyScope, ",") }, short: initials},
-		{name: "STATE", cell: func(k api.Key) string { return state(k, now) }},
+		{name: "STATE", cell: func(k api.Key) string { return listedState(k, now) }},
 		{name: "LAST USED", cell: func(k api.Key) string { return ago(k.LastUsedAt, now) }},
 	}
 }

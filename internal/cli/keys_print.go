@@ -34,8 +34,11 @@ func (s *session) printKey(format string, k api.Key, token string) error {
 	f.add("Created", timeOrNever(&k.CreatedAt))
 	f.add("Updated", timeOrNever(&k.UpdatedAt))
 	f.add("Metadata", string(k.Metadata))
+	f.addRestrictions(k)
 	return f.print(s.Out)
 }
+
+const stateActive = "active"
 
 // state says in a word whether a key is good. Whether it is expired is judged by the clock of this machine.
 func state(k api.Key, now time.Time) string {
@@ -45,7 +48,7 @@ func state(k api.Key, now time.Time) string {
 	case k.ExpiresAt != nil && !now.Before(k.ExpiresAt.Time):
 		return "expired"
 	default:
-		return "active"
+		return stateActive
 	}
 }
 

@@ -23,6 +23,9 @@ Last used     never
 Created       2026-11-22T18:54:03.120Z
 Updated       2026-11-22T18:54:03.120Z
 Metadata      {}
+Limits        none
+Quota         none
+Used from     any address
 `
 
 var createdText = strings.Replace(keyText, "Hint", "Token         "+newToken+"\nHint", 1)
@@ -42,7 +45,10 @@ const keyIndented = `{
   "last_used_at": null,
   "created_at": "2026-11-22T18:54:03.120Z",
   "updated_at": "2026-11-22T18:54:03.120Z",
-  "metadata": {}
+  "metadata": {},
+  "limits": [],
+  "quota": null,
+  "allowed_cidrs": []
 }
 `
 
@@ -80,6 +86,28 @@ func TestCommands(t *testing.T) {
 			asked: []string{`POST /v1/api-keys {"key_name":"x","key_scope":["READ","DELETE"],"organization_id":7,"enabled":false,` +
 				`"expires_at":"2027-02-20T20:00:00.000Z","metadata":{"a":[1]}}`},
 			out: newToken + "\n", stderr: shownOnce,
+		},
+		{
+			name: "create with restrictions",
+			args: `create|--name|x|--scope|READ|--organization|7|--limit|default=100/60|--limit|hour=1000/3600|--quota|1000000/month|` +
+				`--allow|203.0.113.0/24|--allow|2001:db8::1|-o|token`,
+			answers: map[string]string{"POST " + keys: "201 " + withToken(key())},
+			asked: []string{`POST /v1/api-keys {"key_name":"x","key_scope":["READ"],"organization_id":7,` +
+				`"limits":[{"name":"default","requests":100,"window_seconds":60},{"name":"hour","requests":1000,"window_seconds":3600}],` +
+				`"quota":{"requests":1000000,"period":"month"},"allowed_cidrs":["203.0.113.0/24","2001:db8::1"]}`},
+			out: newToken + "\n", stderr: shownOnce,
+		},
+		{
+			name: "create with restrictions that are none",
+			args: `create|--name|x|--scope|READ|--organization|7|--limit|a"=1/1|--quota|5|--allow|x`,
+			answers: map[string]string{"POST " + keys: problem(api.CodeInvalid, "2 fields are invalid",
+				api.Fault{Pointer: "/limits/0/name", Detail: "must be letters"}, api.Fault{Pointer: "/allowed_cidrs/0", Detail: "must be a block"},
+				api.Fault{Pointer: "/quota/requests", Detail: "must be less"})},
+			asked: []string{`POST /v1/api-keys {"key_name":"x","key_scope":["READ"],"organization_id":7,` +
+				`"limits":[{"name":"a\"","requests":1,"window_seconds":1}],"quota":{"requests":5},"allowed_cidrs":["x"]}`},
+			stderr: "apikeyd: 2 fields are invalid (invalid)\n  --limit, value 1, at /name: must be letters\n  --allow, value 1: must be a block\n" +
+				"  --quota, at /requests: must be less\n  request 01J9\n",
+			code: 1,
 		},
 		{
 			name:    "create with a date",
@@ -131,6 +159,14 @@ func TestCommands(t *testing.T) {
 			asked:   []string{"GET /v1/api-keys/17"}, out: keyText,
 		},
 		{
+			name: "get one with restrictions", args: "get|17",
+			answers: map[string]string{"GET " + keys + "/17": "200 " + key(heldKey...)},
+			asked:   []string{"GET /v1/api-keys/17"},
+			out: strings.NewReplacer("Limits        none", "Limits        default=100/60, hour=1000/3600",
+				"Quota         none", "Quota         999123 of 1000000 left of this month",
+				"Used from     any address", "Used from     203.0.113.0/24, 2001:db8::/32").Replace(keyText),
+		},
+		{
 			name: "get as JSON", args: "get|17|-o|json",
 			answers: map[string]string{"GET " + keys + "/17": "200 " + key()},
 			asked:   []string{"GET /v1/api-keys/17"}, out: keyIndented,
@@ -146,6 +182,23 @@ func TestCommands(t *testing.T) {
 			asked: []string{`PATCH /v1/api-keys/17 {"key_name":"n","key_scope":["MANAGE"],"enabled":false,"expires_at":null,` +
 				`"metadata":{"a":null}}`},
 			out: strings.Replace(keyText, "active", "disabled", 1),
+		},
+		{
+			name: "restrict", args: `update|17|--limit|a=1/1|--quota|5/day|--allow|::/0`,
+			answers: map[string]string{"PATCH " + keys + "/17": "200 " + key(`"quota":null`, `"quota":{"requests":5,"period":null,"remaining":2}`)},
+			asked: []string{`PATCH /v1/api-keys/17 {"limits":[{"name":"a","requests":1,"window_seconds":1}],"quota":{"requests":5,"period":"day"},` +
+				`"allowed_cidrs":["::/0"]}`},
+			out: strings.Replace(keyText, "Quota         none", "Quota         2 of 5 left", 1),
+		},
+		{
+			name: "restrict for ever", args: `update|17|--quota|5`,
+			answers: map[string]string{"PATCH " + keys + "/17": "200 " + key()},
+			asked:   []string{`PATCH /v1/api-keys/17 {"quota":{"requests":5,"period":null}}`}, out: keyText,
+		},
+		{
+			name: "take restrictions away", args: `update|17|--no-limits|--no-quota|--allow-any`,
+			answers: map[string]string{"PATCH " + keys + "/17": "200 " + key()},
+			asked:   []string{`PATCH /v1/api-keys/17 {"limits":[],"quota":null,"allowed_cidrs":[]}`}, out: keyText,
 		},
 		{
 			name: "update one thing", args: "update|17|--enabled",
@@ -215,6 +268,15 @@ Metadata      {"a":1}
 `,
 		},
 		{
+			name: "verify one that is used up", args: "verify|" + newToken + "|--ip|::1",
+			answers: map[string]string{"POST /v1/verify": `200 {"valid":false,"code":"RATE_LIMITED","key_id":17,"key_name":"k","key_scope":["READ"],` +
+				`"organization_id":432,"user_id":3,"expires_at":null,"metadata":{},"ratelimit":{"limit":100,"remaining":0,"reset_seconds":60}}`},
+			asked: []string{`POST /v1/verify {"key":"` + newToken + `","ip":"::1"}`},
+			out: "RATE_LIMITED\nID            17\nName          k\nScopes        READ\nOrganization  432\nUser          3\nExpires       never\n" +
+				"Metadata      {}\nLeft          0 of 100 requests, all of them in 60 s\n",
+			code: 1,
+		},
+		{
 			name: "verify a token that is not", args: "verify|" + newToken + "|--scope|READ|--organization|432|--ip|203.0.113.9",
 			answers: map[string]string{"POST /v1/verify": `200 {"valid":false,"code":"NOT_FOUND"}`},
 			asked:   []string{`POST /v1/verify {"key":"` + newToken + `","scope":"READ","organization_id":432,"ip":"203.0.113.9"}`},
@@ -234,12 +296,12 @@ Metadata      {"a":1}
 		},
 		{
 			name: "list as a table", args: "list",
-			answers: map[string]string{"GET " + keys + "?limit=101": "200 [" + key() + "," +
+			answers: map[string]string{"GET " + keys + "?limit=101": "200 [" + key(heldKey...) + "," +
 				key(`:17`, `:9`, `Backend API Key`, `CI`, `"enabled":true`, `"enabled":false`, `"last_used_at":null`, `"last_used_at":"2026-11-22T19:30:00Z"`) + "]"},
 			asked: []string{"GET /v1/api-keys?limit=101"},
-			out: `ID  NAME             HINT          SCOPES       STATE     LAST USED
-17  Backend API Key  ak_7Gx2…9fQ2  READ,CREATE  active    never
-9   CI               ak_7Gx2…9fQ2  READ,CREATE  disabled  30m ago
+			out: `ID  NAME             HINT          SCOPES       STATE       LAST USED
+17  Backend API Key  ak_7Gx2…9fQ2  READ,CREATE  restricted  never
+9   CI               ak_7Gx2…9fQ2  READ,CREATE  disabled    30m ago
 `,
 		},
 		{
@@ -373,7 +435,21 @@ func TestWrongUsage(t *testing.T) {
 		"update|1|--expires-in|0":           "--expires-in: must be longer than 0",
 		"update|1|--no-expiry|--expires-in": "flag needs an argument: --expires-in",
 		"update|1|--no-expiry|--expires-in|1h|--expires-at|2027-01-31T18:00:00Z": "--expires-at, --expires-in and --no-expiry exclude each other; give one of them",
-		"update|1":                              "there is nothing to change; give at least one of --name, --scope, --enabled, --disabled, --expires-at, --expires-in, --no-expiry and --metadata",
+		"update|1":                              "there is nothing to change; give at least one of --name, --scope, --enabled, --disabled, --expires-at, --expires-in, --no-expiry, --metadata, --limit, --no-limits, --quota, --no-quota, --allow and --allow-any",
+		"update|1|--limit|a=1/1|--no-limits":    "--limit and --no-limits exclude each other; give one of them",
+		"update|1|--quota|1|--no-quota":         "--quota and --no-quota exclude each other; give one of them",
+		"update|1|--allow|::/0|--allow-any":     "--allow and --allow-any exclude each other; give one of them",
+		"update|1|--limit|100/60":               `--limit "100/60": must be NAME=REQUESTS/SECONDS, such as hour=1000/3600`,
+		"update|1|--limit|a=100":                `--limit "a=100": must be NAME=REQUESTS/SECONDS, such as hour=1000/3600`,
+		"update|1|--limit|a=-1/60":              `--limit "a=-1/60": must be NAME=REQUESTS/SECONDS, such as hour=1000/3600`,
+		"update|1|--limit|=1/60":                `--limit "=1/60": must be NAME=REQUESTS/SECONDS, such as hour=1000/3600`,
+		"update|1|--limit|a=1/1m":               `--limit "a=1/1m": must be NAME=REQUESTS/SECONDS, such as hour=1000/3600`,
+		"update|1|--quota|0":                    `--quota "0": must be a number of requests, alone or with /day or /month, such as 1000000/month`,
+		"update|1|--quota|5/":                   `--quota "5/": must be a number of requests, alone or with /day or /month, such as 1000000/month`,
+		"update|1|--quota|5/year":               `--quota "5/year": must be a number of requests, alone or with /day or /month, such as 1000000/month`,
+		"update|1|--quota|none":                 `--quota "none": must be a number of requests, alone or with /day or /month, such as 1000000/month`,
+		"update|1|--allow|":                     `--allow "": must be one block of addresses, such as 203.0.113.0/24; repeat the flag for more`,
+		"update|1|--allow|::1,::2":              `--allow "::1,::2": must be one block of addresses, such as 203.0.113.0/24; repeat the flag for more`,
 		"rotate|1|--grace|-1h":                  `--grace "-1h": must be whole numbers with the units w, d, h, m or s, such as 90d or 1d12h`,
 		"rotate|1|--grace|1.5h":                 `--grace "1.5h": must be whole numbers with the units w, d, h, m or s, such as 90d or 1d12h`,
 		"delete":                                "KEY_ID is missing",

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"reflect"
 
 	"github.com/spf13/cobra"
 
@@ -15,19 +16,23 @@ func updateKeyCommand(s *session) *cobra.Command {
 		expiry   expiry
 		noExpiry bool
 		metadata object
+		held     restrictions
 	)
 	cmd := &cobra.Command{
 		Use:   "update KEY_ID",
-		Short: "Change a key's name, scopes, state, expiry or metadata",
+		Short: "Change a key's name, scopes, state, expiry, metadata or restrictions",
 		Long: `Change a key. What no flag names stays as it is. Once the command has returned, no check goes by what was before:
 a key that was disabled, or has lost a scope, is refused from then on.
 
---scope replaces all scopes of the key. --metadata is merged into what is there (RFC 7396): a member that is null is
-removed, the others are set, and what is not mentioned stays.`,
+--scope replaces all scopes of the key, --limit all limits, --allow all addresses. --metadata is merged into what is
+there (RFC 7396): a member that is null is removed, the others are set, and what is not mentioned stays. With another
+--quota, what is used of the present period stays used.`,
 		Example: `  apikeyd keys update 17 --name "Old backend" --scope READ
   apikeyd keys update 17 --disabled
   apikeyd keys update 17 --enabled --expires-in 30d
-  apikeyd keys update 17 --no-expiry --metadata '{"team": null, "ticket": 4711}'`,
+  apikeyd keys update 17 --no-expiry --metadata '{"team": null, "ticket": 4711}'
+  apikeyd keys update 17 --limit second=10/1 --limit hour=1000/3600 --quota 1000000/month
+  apikeyd keys update 17 --no-limits --no-quota --allow-any`,
 		Args:              arguments("KEY_ID", 1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -38,6 +43,8 @@ removed, the others are set, and what is not mentioned stays.`,
 	expiry.addFlags(cmd)
 	f.BoolVar(&noExpiry, "no-expiry", false, "let it never expire")
 	f.Var(&metadata, "metadata", "a JSON object to merge into its metadata")
+	held.addFlags(cmd)
+	held.addClearing(cmd)
 	addServerFlags(cmd)
 	output := addOutput(cmd, formatTable, formatJSON)
 	completeScopes(cmd)
@@ -64,9 +71,12 @@ removed, the others are set, and what is not mentioned stays.`,
 		if p.Enabled, err = enabled.value(cmd); err != nil {
 			return p, err
 		}
-		if *name == "" && scope == nil && p.Enabled == nil && p.ExpiresAt.IsZero() && metadata == nil {
+		if err := held.patch(cmd, &p); err != nil {
+			return p, err
+		}
+		if reflect.ValueOf(p).IsZero() {
 			return p, usagef("there is nothing to change; give at least one of --name, --scope, --enabled, --disabled, " +
-				"--expires-at, --expires-in, --no-expiry and --metadata")
+				"--expires-at, --expires-in, --no-expiry, --metadata, --limit, --no-limits, --quota, --no-quota, --allow and --allow-any")
 		}
 		return p, nil
 	}

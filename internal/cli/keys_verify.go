@@ -24,6 +24,11 @@ something in particular. The first line of the output is the answer:
   DISABLED             its key is disabled
   EXPIRED              its key has expired
   INSUFFICIENT_SCOPE   its key lacks the scope
+  IP_NOT_ALLOWED       its key may not be used from that address, or no --ip was given
+  RATE_LIMITED         the requests of one of its key's limits are used up for now
+  QUOTA_EXCEEDED       its key's quota is used up
+
+To ask is a request like any other: it counts against the limits and the quota of the key.
 
 "-" reads the token from standard input. That is better than giving it as an argument, which everybody on this machine
 can see in ps, and which the shell remembers.
@@ -88,5 +93,8 @@ func (s *session) printVerification(format string, a api.Verification) error {
 	f.add("User", fmt.Sprint(a.UserID))
 	f.add("Expires", timeOrNever(a.ExpiresAt))
 	f.add("Metadata", string(a.Metadata))
+	if a.RateLimit != nil {
+		f.add("Left", rateLimitText(a.RateLimit))
+	}
 	return f.print(s.Out)
 }

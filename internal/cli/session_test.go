@@ -37,8 +37,14 @@ var now = time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
 func key(changes ...string) string {
 	return strings.NewReplacer(changes...).Replace(`{"key_id":17,"key_name":"Backend API Key","key_scope":["READ","CREATE"],` +
 		`"organization_id":432,"user_id":3,"key_hint":"ak_7Gx2…9fQ2","enabled":true,"expires_at":null,"last_used_at":null,` +
-		`"created_at":"2026-11-22T18:54:03.120Z","updated_at":"2026-11-22T18:54:03.120Z","metadata":{}}`)
+		`"created_at":"2026-11-22T18:54:03.120Z","updated_at":"2026-11-22T18:54:03.120Z","metadata":{},` +
+		`"limits":[],"quota":null,"allowed_cidrs":[]}`)
 }
+
+// heldKey is what key has to be changed by to have restrictions.
+var heldKey = []string{`"limits":[],"quota":null,"allowed_cidrs":[]`, `"limits":[{"name":"default","requests":100,"window_seconds":60},` +
+	`{"name":"hour","requests":1000,"window_seconds":3600}],"quota":{"requests":1000000,"period":"month","remaining":999123},` +
+	`"allowed_cidrs":["203.0.113.0/24","2001:db8::/32"]`}
 
 func withToken(key string) string { return key[:len(key)-1] + `,"key":"` + newToken + `"}` }
 

@@ -56,11 +56,13 @@ func (a *authenticator) authenticate(x *exchange) error {
 
 func (a *authenticator) byKey(x *exchange, text string) error {
 	secret := []byte(text)
-	d, err := a.checker.Check(x.r.Context(), secret, key.Question{})
-	if err != nil {
+	d, err := a.checker.Check(x.r.Context(), secret, key.Question{IP: x.caller.Address(), Uncounted: true})
+	switch {
+	case err != nil:
 		return undecided(err)
-	}
-	if d.Outcome != key.CheckValid {
+	case d.Outcome == key.CheckIPNotAllowed:
+		return &problem{code: api.CodeForbidden, detail: "the key may not be used from this address"}
+	case d.Outcome != key.CheckValid:
 		return badCredential("the key is unknown, deleted, disabled or expired")
 	}
 	x.keyID = d.Record.KeyID

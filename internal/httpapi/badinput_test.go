@@ -34,6 +34,14 @@ const (
 
 var hugeMetadata = `{"a":"` + strings.Repeat("x", 4096-len(`{"a":""}`)+1) + `"}`
 
+// inEach returns the pointers to something in each of the first n items of an array.
+func inEach(array string, n int, inside string) (pointers []string) {
+	for i := range n {
+		pointers = append(pointers, arrayPointer(array, i)+inside)
+	}
+	return pointers
+}
+
 // badBodies are sent to create a key. Pointers are those of the faults, in any order.
 var badBodies = []struct {
 	name     string
@@ -96,9 +104,6 @@ var badBodies = []struct {
 	{"field of the answer: key_id", with(`"key_id":1`), is400, []string{"/key_id"}},
 	{"field of the answer: user_id", with(`"user_id":1`), is400, []string{"/user_id"}},
 	{"field of the answer: key", with(`"key":"a"`), is400, []string{"/key"}},
-	{"not there yet: limits", with(`"limits":[]`), is400, []string{"/limits"}},
-	{"not there yet: quota", with(`"quota":null`), is400, []string{"/quota"}},
-	{"not there yet: allowed_cidrs", with(`"allowed_cidrs":[]`), is400, []string{"/allowed_cidrs"}},
 	{"empty name", with(`"":1`), is400, []string{"/"}},
 	{"name with a slash and a tilde", with(`"a/b~c":1`), is400, []string{"/a~1b~0c"}},
 	{"__proto__", with(`"__proto__":{}`), is400, []string{"/__proto__"}},
@@ -198,7 +203,66 @@ var badBodies = []struct {
 	{"metadata too large", with(`"metadata":` + hugeMetadata), is422, []string{"/metadata"}},
 	{"metadata too large because of white space", with(`"metadata":{` + strings.Repeat(" ", 4095) + `}`), is422, []string{"/metadata"}},
 
+	// limits
+	{"limits null", with(`"limits":null`), is422, []string{"/limits"}},
+	{"limits object", with(`"limits":{"requests":1,"window_seconds":1}`), is422, []string{"/limits"}},
+	{"limits string", with(`"limits":"100/60"`), is422, []string{"/limits"}},
+	{"limit null", with(`"limits":[null]`), is422, []string{"/limits/0"}},
+	{"limit array", with(`"limits":[[100,60]]`), is422, []string{"/limits/0"}},
+	{"limit number", with(`"limits":[100]`), is422, []string{"/limits/0"}},
+	{"limit empty", with(`"limits":[{}]`), is422, []string{"/limits/0/requests", "/limits/0/window_seconds"}},
+	{"limit without requests", with(`"limits":[{"window_seconds":60}]`), is422, []string{"/limits/0/requests"}},
+	{"limit without a window", with(`"limits":[{"requests":60}]`), is422, []string{"/limits/0/window_seconds"}},
+	{"limit of wrong types", with(`"limits":[{"name":1,"requests":"1","window_seconds":null}]`), is422,
+		[]string{"/limits/0/name", "/limits/0/requests", "/limits/0/window_seconds"}},
+	{"limit of nothing", with(`"limits":[{"requests":0,"window_seconds":0}]`), is422, []string{"/limits/0/requests", "/limits/0/window_seconds"}},
+	{"limit negative", with(`"limits":[{"requests":-1,"window_seconds":-60}]`), is422, []string{"/limits/0/requests", "/limits/0/window_seconds"}},
+	{"limit fraction", with(`"limits":[{"requests":1.5,"window_seconds":0.5}]`), is422, []string{"/limits/0/requests", "/limits/0/window_seconds"}},
+	{"limit exponent", with(`"limits":[{"requests":1e3,"window_seconds":1e1}]`), is422, []string{"/limits/0/requests", "/limits/0/window_seconds"}},
+	{"limit too large", with(`"limits":[{"requests":1000000000000001,"window_seconds":31536001}]`), is422, []string{"/limits/0/requests", "/limits/0/window_seconds"}},
+	{"limit of 2^64", with(`"limits":[{"requests":18446744073709551616,"window_seconds":18446744073709551616}]`), is422,
+		[]string{"/limits/0/requests", "/limits/0/window_seconds"}},
+	{"limit with an unknown field", with(`"limits":[{"requests":1,"window_seconds":1,"burst":5}]`), is400, []string{"/limits/0/burst"}},
+	{"limit with a repeated field", with(`"limits":[{"requests":1,"requests":2,"window_seconds":1}]`), is400, []string{"/limits/0/requests"}},
+	{"limit names", with(`"limits":[{"name":"","requests":1,"window_seconds":1},{"name":"quota","requests":1,"window_seconds":1},` +
+		`{"name":"a\"b","requests":1,"window_seconds":1},{"name":null,"requests":1,"window_seconds":1},{"name":"` + strings.Repeat("n", 65) + `","requests":1,"window_seconds":1}]`),
+		is422, []string{"/limits/0/name", "/limits/1/name", "/limits/2/name", "/limits/3/name", "/limits/4/name"}},
+	{"limits of one name", with(`"limits":[{"requests":1,"window_seconds":1},{"name":"a","requests":1,"window_seconds":1},{"name":"default","requests":1,"window_seconds":1}]`),
+		is422, []string{"/limits/2/name"}},
+	{"11 limits", with(`"limits":[` + strings.Repeat(`1,`, 10) + `{}]`), is422, []string{"/limits", "/limits/0", "/limits/1", "/limits/2", "/limits/3",
+		"/limits/4", "/limits/5", "/limits/6", "/limits/7", "/limits/8", "/limits/9"}},
+	{"20,000 limits", with(`"limits":[` + strings.Repeat(`{},`, 20_000) + `{}]`), is422, slices.Concat([]string{"/limits"}, inEach("/limits", 10, "/requests"),
+		inEach("/limits", 10, "/window_seconds"))},
+
+	// quota
+	{"quota number", with(`"quota":1000`), is422, []string{"/quota"}},
+	{"quota array", with(`"quota":[]`), is422, []string{"/quota"}},
+	{"quota empty", with(`"quota":{}`), is422, []string{"/quota/requests"}},
+	{"quota zero", with(`"quota":{"requests":0}`), is422, []string{"/quota/requests"}},
+	{"quota minus one", with(`"quota":{"requests":-1,"period":null}`), is422, []string{"/quota/requests"}},
+	{"quota string", with(`"quota":{"requests":"1"}`), is422, []string{"/quota/requests"}},
+	{"quota too large", with(`"quota":{"requests":1000000000000001}`), is422, []string{"/quota/requests"}},
+	{"quota of 2^63", with(`"quota":{"requests":9223372036854775808}`), is422, []string{"/quota/requests"}},
+	{"quota period unknown", with(`"quota":{"requests":1,"period":"year"}`), is422, []string{"/quota/period"}},
+	{"quota period empty", with(`"quota":{"requests":1,"period":""}`), is422, []string{"/quota/period"}},
+	{"quota period in upper case", with(`"quota":{"requests":1,"period":"DAY"}`), is422, []string{"/quota/period"}},
+	{"quota period number", with(`"quota":{"requests":1,"period":30}`), is422, []string{"/quota/period"}},
+	{"quota without requests", with(`"quota":{"period":"day"}`), is422, []string{"/quota/requests"}},
+	{"quota with what is left", with(`"quota":{"requests":1,"remaining":1}`), is400, []string{"/quota/remaining"}},
+
+	// allowed_cidrs
+	{"addresses null", with(`"allowed_cidrs":null`), is422, []string{"/allowed_cidrs"}},
+	{"addresses string", with(`"allowed_cidrs":"10.0.0.0/8"`), is422, []string{"/allowed_cidrs"}},
+	{"addresses of wrong types", with(`"allowed_cidrs":[1,null,[],{},true]`), is422, inEach("/allowed_cidrs", 5, "")},
+	{"addresses that are none", with(`"allowed_cidrs":["","localhost","10.0.0.0/33","10.0.0/8","fe80::1%eth0","fe80::%eth0/64","::1/129","10.0.0.1/-1","1.2.3.4:80","[::1]"]`),
+		is422, inEach("/allowed_cidrs", 10, "")},
+	{"addresses with bits behind the prefix", with(`"allowed_cidrs":["10.0.0.0/8","10.0.0.1/8","2001:db8::1/32"]`), is422, []string{"/allowed_cidrs/1", "/allowed_cidrs/2"}},
+	{"65 addresses", with(`"allowed_cidrs":[` + strings.Repeat(`"10.0.0.1",`, 64) + `"10.0.0.2"]`), is422, []string{"/allowed_cidrs"}},
+	{"30,000 addresses", with(`"allowed_cidrs":[` + strings.Repeat(`1,`, 30_000) + `1]`), is422, append(inEach("/allowed_cidrs", 64, ""), "/allowed_cidrs")},
+
 	// All faults at once.
+	{"all restrictions wrong", `{"key_name":"","key_scope":["READ"],"organization_id":1,"limits":[{"requests":1}],"quota":{"requests":0},"allowed_cidrs":["x"]}`,
+		is422, []string{"/key_name", "/limits/0/window_seconds", "/quota/requests", "/allowed_cidrs/0"}},
 	{"everything wrong", `{"key_name":" ","key_scope":["READ","X"],"organization_id":"1","enabled":0,"expires_at":"2001-01-01T00:00:00Z","metadata":[]}`,
 		is422, []string{"/key_name", "/key_scope/1", "/organization_id", "/enabled", "/expires_at", "/metadata"}},
 	{"unknown field among wrong types", `{"key_name":1,"key_scope":[],"organisation_id":1,"expires_at":"2001-01-01T00:00:00Z"}`,
@@ -260,6 +324,16 @@ func TestGoodBodiesOfCreate(t *testing.T) {
 		with(`"metadata":{"a":{"key_name":1},"b":[1e300,-0.0,null]}`),
 		with(`"metadata":{` + strings.Repeat(" ", 4094) + `}`),
 		with(`"metadata":{"a":` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `}`),
+		with(`"limits":[]`),
+		with(`"limits":[{"requests":1,"window_seconds":1}]`),
+		with(`"limits":[{"name":"A-z_0.9","requests":1000000000000000,"window_seconds":31536000},{"requests":1,"window_seconds":1}]`),
+		with(`"quota":null`),
+		with(`"quota":{"requests":1}`),
+		with(`"quota":{"requests":1000000000000000,"period":null}`),
+		with(`"quota":{"period":"month","requests":1}`),
+		with(`"allowed_cidrs":[]`),
+		with(`"allowed_cidrs":["0.0.0.0/0","::/0","203.0.113.9","2001:db8::1","::ffff:10.0.0.0/104"]`),
+		with(`"allowed_cidrs":[` + strings.Repeat(`"10.0.0.1",`, 63) + `"10.0.0.2"]`),
 		valid + strings.Repeat(" ", 64<<10-len(valid)),
 	} {
 		if r := k.call("POST", "/v1/api-keys", body); r.status != http.StatusCreated {
@@ -293,7 +367,19 @@ func TestBadBodiesOfUpdateAndRotate(t *testing.T) {
 		{"PATCH", "", `{"metadata":{"a":1,"a":null}}`, is400, []string{"/metadata/a"}},
 		{"PATCH", "", `{"organization_id":1}`, is400, []string{"/organization_id"}},
 		{"PATCH", "", `{"user_id":1,"key_id":1}`, is400, []string{"/user_id", "/key_id"}},
-		{"PATCH", "", `{"limits":null}`, is400, []string{"/limits"}},
+		{"PATCH", "", `{"limits":null}`, is422, []string{"/limits"}},
+		{"PATCH", "", `{"limits":{}}`, is422, []string{"/limits"}},
+		{"PATCH", "", `{"limits":[{"requests":1,"window_seconds":1},{"requests":0,"window_seconds":1}]}`, is422, []string{"/limits/1/name", "/limits/1/requests"}},
+		{"PATCH", "", `{"allowed_cidrs":null}`, is422, []string{"/allowed_cidrs"}},
+		{"PATCH", "", `{"allowed_cidrs":["0.0.0.0/0","::/129"]}`, is422, []string{"/allowed_cidrs/1"}},
+		{"PATCH", "", `{"quota":{}}`, is422, []string{"/quota/requests"}}, // it has none
+		{"PATCH", "", `{"quota":{"period":"day"}}`, is422, []string{"/quota/requests"}},
+		{"PATCH", "", `{"quota":{"requests":null}}`, is422, []string{"/quota/requests"}},
+		{"PATCH", "", `{"quota":{"requests":-1,"period":"year"}}`, is422, []string{"/quota/requests", "/quota/period"}},
+		{"PATCH", "", `{"quota":{"requests":5,"remaining":5}}`, is400, []string{"/quota/remaining"}},
+		{"PATCH", "", `{"quota":[]}`, is422, []string{"/quota"}},
+		{"PATCH", "", `{"key_name":"","limits":[1],"quota":{"requests":0},"allowed_cidrs":["x"]}`,
+			is422, []string{"/key_name", "/limits/0", "/quota/requests", "/allowed_cidrs/0"}},
 		{"PATCH", "", `{"key_name":"","key_scope":["X"],"enabled":1,"expires_at":"2001-01-01T00:00:00Z","metadata":1}`,
 			is422, []string{"/key_name", "/key_scope/0", "/enabled", "/expires_at", "/metadata"}},
 		{"POST", "/rotate", "null", is422, []string{""}},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -61,13 +62,17 @@ func newRequest(method, path string, body []byte, headers http.Header) *request 
 }
 
 // verification returns the verification listener over a cached key, and the request that checks it.
-func verification(w io.Writer) (http.Handler, *request, func() error) {
+func verification(w io.Writer) (http.Handler, *request, func() error) { return verificationOf(w, nil) }
+
+// verificationOf is verification of a key with restrictions, within which the request is.
+func verificationOf(w io.Writer, r *key.Restrictions) (http.Handler, *request, func() error) {
 	secret := token.New("ak")
-	records := &oneRecord{key.Record{KeyID: 17, OrganizationID: 432, UserID: 3, Name: "Backend API Key", Scopes: key.ScopesOf(key.Read, key.Create), Enabled: true}}
+	records := &oneRecord{key.Record{KeyID: 17, OrganizationID: 432, UserID: 3, Name: "Backend API Key", Scopes: key.ScopesOf(key.Read, key.Create), Enabled: true, Restrictions: r}}
 	lines := telemetry.NewWriter(w)
 	log := telemetry.NewLogger(lines, telemetry.JSON, slog.LevelInfo)
 	h := NewVerification(Options{
 		Checker: verify.New(verify.Options{Tokens: records, LastUsed: usage.NewRecorder(records, log), Now: time.Now,
+			Limiter:    &limiter{outcome: key.CheckValid, allowance: key.Allowance{Name: "default", Requests: 100, Remaining: 99, Reset: time.Second}},
 			CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20}),
 		RequestIDs: telemetry.NewRequestIDs(),
 		Requests:   telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelInfo),
@@ -114,15 +119,21 @@ func BenchmarkDecodeQuestion(b *testing.B) {
 
 // A check allocates the request id and nothing else.
 func TestAllocationsOfACheck(t *testing.T) {
-	h, r, closeLog := verification(io.Discard)
-	defer closeLog()
-	w := &discard{header: http.Header{}}
-	const most = 2
-	if n := testing.AllocsPerRun(1000, func() {
-		r.body.Reset(r.text)
-		clear(w.header)
-		h.ServeHTTP(w, &r.Request)
-	}); n > most {
-		t.Errorf("%v allocations, at most %d are fine", n, most)
+	for name, restrictions := range map[string]*key.Restrictions{
+		"a key without restrictions": nil,
+		"a key with all of them": {Limits: []key.Limit{{Name: "default", Requests: 100, Window: time.Minute}}, Quota: key.Quota{Requests: 1},
+			AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("203.0.113.0/24")}},
+	} {
+		h, r, closeLog := verificationOf(io.Discard, restrictions)
+		w := &discard{header: http.Header{}}
+		const most = 2
+		if n := testing.AllocsPerRun(1000, func() {
+			r.body.Reset(r.text)
+			clear(w.header)
+			h.ServeHTTP(w, &r.Request)
+		}); n > most {
+			t.Errorf("%s: %v allocations, at most %d are fine", name, n, most)
+		}
+		closeLog()
 	}
 }

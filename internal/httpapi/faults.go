@@ -53,13 +53,15 @@ func (f *faults) invalid(pointer, detail string) {
 	f.add(pointer, detail)
 }
 
-// rules adds what the rules of the domain say. A body that is no object breaks most of them, which goes without saying.
+// rules adds what the rules of the domain say. What could not be read at all, as a body that is no object, breaks most of them,
+// which goes without saying.
 func (f *faults) rules(list []key.Fault) {
-	if slices.ContainsFunc(f.list, func(fault api.Fault) bool { return fault.Pointer == "" }) {
-		return
-	}
+	unread := slices.Clone(f.list)
 	for _, fault := range list {
-		f.invalid(fault.Pointer, fault.Detail)
+		within := func(outer api.Fault) bool { return strings.HasPrefix(fault.Pointer, outer.Pointer+"/") }
+		if !slices.ContainsFunc(unread, within) {
+			f.invalid(fault.Pointer, fault.Detail)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -121,10 +122,16 @@ func (v value) role() (key.Role, bool) {
 	return role, ok
 }
 
-// address reads an IP address; nobody needs it yet.
-func (v value) address() {
+// address reads an IP address.
+func (v value) address() (netip.Addr, bool) {
 	const want = "must be an IPv4 or IPv6 address without a zone, like \"203.0.113.9\""
-	if text, ok := v.text(want); ok && !isAddress(text) {
+	text, ok := v.text(want)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	a, ok := parseAddress(text)
+	if !ok {
 		v.fault(want)
 	}
+	return a, ok
 }

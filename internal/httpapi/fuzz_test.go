@@ -23,6 +23,7 @@ func FuzzParseQuestion(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Add([]byte(`{"key":"ak_x","scope":"READ","organization_id":432,"ip":"203.0.113.9"}`))
+	f.Add([]byte(`{"key":"ak_x","ip":"::ffff:203.0.113.9"}`))
 	f.Add([]byte("\t{ \"ip\" : \"::1\" ,\r\n\"organization_id\":999999999999999999, \"scope\":\"MANAGE\",\"key\":\"\x7f\"} "))
 	f.Add([]byte(`{"requests":[{"key":"a"},{"key":"b","organization_id":9223372036854775807}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -26,5 +26,5 @@ func readKeyList(in *input) (keyList, error) {
 
 func (h *keys) list(ctx context.Context, c admin.Caller, list keyList) (answer, error) {
 	found, more, err := h.admin.Keys(ctx, c, list.KeyList)
-	return listAnswer(list.page, found, more, err, wireKey, func(k *key.Key) int64 { return k.ID })
+	return listAnswer(list.page, found, more, err, h.wireKey, func(k *key.Key) int64 { return k.ID })
 }

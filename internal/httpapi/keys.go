@@ -50,6 +50,9 @@ var newKey = shape[key.Draft]{
 		}
 	}},
 	{name: "metadata", read: func(d *key.Draft, v value) { d.Metadata, _ = v.object() }},
+	{name: "limits", read: func(d *key.Draft, v value) { d.Limits = v.limits() }},
+	{name: "quota", read: func(d *key.Draft, v value) { d.Quota = v.quota() }},
+	{name: "allowed_cidrs", read: func(d *key.Draft, v value) { d.AllowedCIDRs = v.cidrs() }},
 }
 
 func (h *keys) readDraft(in *input) (key.Draft, error) {
@@ -66,12 +69,12 @@ func (h *keys) readDraft(in *input) (key.Draft, error) {
 
 func (h *keys) create(ctx context.Context, c admin.Caller, draft key.Draft) (answer, error) {
 	k, secret, err := h.admin.CreateKey(ctx, c, draft)
-	return answer{status: http.StatusCreated, body: createdKey(&k, secret), location: itemPath(keysPath, k.ID)}, err
+	return answer{status: http.StatusCreated, body: h.createdKey(&k, secret), location: itemPath(keysPath, k.ID)}, err
 }
 
 func (h *keys) get(ctx context.Context, c admin.Caller, id int64) (answer, error) {
 	k, err := h.admin.Key(ctx, c, id)
-	return answer{status: http.StatusOK, body: wireKey(&k)}, err
+	return answer{status: http.StatusOK, body: h.wireKey(&k)}, err
 }
 
 func (h *keys) delete(ctx context.Context, c admin.Caller, id int64) (answer, error) {
@@ -97,6 +100,9 @@ var keyPatch = shape[key.Patch]{
 		}
 	}},
 	{name: "metadata", read: func(p *key.Patch, v value) { p.Metadata = v.metadataPatch() }},
+	{name: "limits", read: func(p *key.Patch, v value) { p.Limits = optional(v.limits(), true) }},
+	{name: "quota", read: func(p *key.Patch, v value) { p.Quota = v.quotaPatch() }},
+	{name: "allowed_cidrs", read: func(p *key.Patch, v value) { p.AllowedCIDRs = optional(v.cidrs(), true) }},
 }
 
 func optional[T any](v T, ok bool) *T {
@@ -117,7 +123,7 @@ func (h *keys) readPatch(in *input) (update, error) {
 
 func (h *keys) update(ctx context.Context, c admin.Caller, u update) (answer, error) {
 	k, err := h.admin.UpdateKey(ctx, c, u.id, u.patch)
-	return answer{status: http.StatusOK, body: wireKey(&k)}, err
+	return answer{status: http.StatusOK, body: h.wireKey(&k)}, err
 }
 
 // rotation says which key gets a new token, and how long the old one lives on.
@@ -140,11 +146,11 @@ func readRotation(in *input) (rotation, error) {
 
 func (h *keys) rotate(ctx context.Context, c admin.Caller, r rotation) (answer, error) {
 	k, secret, err := h.admin.RotateKey(ctx, c, r.id, r.grace)
-	return answer{status: http.StatusOK, body: createdKey(&k, secret)}, err
+	return answer{status: http.StatusOK, body: h.createdKey(&k, secret)}, err
 }
 
 // wireKey is a key as it is sent.
-func wireKey(k *key.Key) api.Key {
+func (h *keys) wireKey(k *key.Key) api.Key {
 	return api.Key{
 		KeyID:          k.ID,
 		KeyName:        k.Name,
@@ -158,12 +164,15 @@ func wireKey(k *key.Key) api.Key {
 		CreatedAt:      api.Time{Time: k.CreatedAt},
 		UpdatedAt:      api.Time{Time: k.UpdatedAt},
 		Metadata:       wireMetadata(k.Metadata),
+		Limits:         wireLimits(k.Limits),
+		Quota:          wireQuota(k, h.now()),
+		AllowedCIDRs:   wireCIDRs(k.AllowedCIDRs),
 	}
 }
 
 // createdKey is a key with its token: the one place where a token is revealed.
-func createdKey(k *key.Key, secret token.Token) api.CreatedKey {
-	return api.CreatedKey{Key: wireKey(k), Token: secret.Reveal()}
+func (h *keys) createdKey(k *key.Key, secret token.Token) api.CreatedKey {
+	return api.CreatedKey{Key: h.wireKey(k), Token: secret.Reveal()}
 }
 
 func wireScopes(set key.Scopes) []api.Scope {

@@ -46,7 +46,7 @@ func TestLifeOfAKey(t *testing.T) {
 	shape := regexp.MustCompile(`^\{"key_id":2,"key_name":"Backend é \\"API\\" <Key>","key_scope":\["READ","MANAGE"\],` +
 		`"organization_id":1,"user_id":1,"key_hint":"ak_.{4}….{4}","enabled":true,"expires_at":"2999-01-02T01:04:05.678Z",` +
 		`"last_used_at":null,"created_at":"[^"]{24}","updated_at":"[^"]{24}","metadata":\{"team":"billing","n":1e300\},` +
-		`"key":"ak_[0-9A-Za-z]{49}"\}\n$`)
+		`"limits":\[\],"quota":null,"allowed_cidrs":\[\],"key":"ak_[0-9A-Za-z]{49}"\}\n$`)
 	if !shape.MatchString(r.body) {
 		t.Errorf("created %s", r.body)
 	}

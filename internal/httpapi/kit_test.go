@@ -18,6 +18,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store/sqlite"
@@ -34,6 +35,7 @@ type kit struct {
 	database   string // its file
 	store      *sqlite.Store
 	checker    *verify.Checker
+	limiter    *limiter
 	admin      *admin.Service
 	first      admin.Initialised
 	token      string // of the first key, which has every scope
@@ -50,7 +52,7 @@ func newKit(t *testing.T, change func(*Options)) *kit {
 // newKitOf is newKit with other use cases.
 func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options)) *kit {
 	t.Helper()
-	k := &kit{t: t, log: new(logBuffer), database: filepath.Join(t.TempDir(), "test.db")}
+	k := &kit{t: t, log: new(logBuffer), limiter: &limiter{outcome: key.CheckValid}, database: filepath.Join(t.TempDir(), "test.db")}
 	lines := telemetry.NewWriter(k.log)
 	t.Cleanup(func() { lines.Close() })
 	k.flush = lines.Flush
@@ -63,7 +65,7 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	}
 	t.Cleanup(func() { k.store.Close() })
 	k.checker = verify.New(verify.Options{Tokens: k.store, LastUsed: usage.NewRecorder(k.store, log), Now: now,
-		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
+		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20, Limiter: k.limiter})
 	use := admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak", Log: log,
 		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour}
 	changeUse(&use)

@@ -58,7 +58,7 @@ func parseQuestion(b []byte) (q question, rest []byte, ok bool) {
 			field = seenIP
 			var ip []byte
 			if ip, b, ok = parseString(b); ok {
-				ok = isAddress(view(ip))
+				q.IP, ok = parseAddress(view(ip))
 			}
 		default:
 			ok = false
@@ -167,10 +167,10 @@ func parseID(b []byte) (id int64, rest []byte, ok bool) {
 	return id, b[n:], true // a fraction or an exponent is no comma, and ends up with the strict decoder
 }
 
-// isAddress reports whether s is an IPv4 or IPv6 address. A zone means something on one machine only.
-func isAddress(s string) bool {
+// parseAddress reads an IPv4 or IPv6 address. A zone means something on one machine only.
+func parseAddress(s string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s)
-	return err == nil && a.Zone() == ""
+	return a, err == nil && a.Zone() == ""
 }
 
 // expect skips white space and one c.

@@ -44,6 +44,7 @@ func putEverywhere(k *kit, secret string) {
 		`{"organization_name":["%s"],"external_id":{"%[1]s":1},"metadata":"%[1]s","role":"%[1]s"}`,
 		`{"email":"%s","role":"%[1]s"}`,
 		`{"email":1,"password":["%s"],"link":{"%[1]s":"%[1]s"}}`,
+		`{"limits":[{"name":"%s","%[1]s":1},"%[1]s"],"quota":{"period":"%[1]s","requests":"%[1]s","%[1]s":1},"allowed_cidrs":["%[1]s"]}`,
 		`{"link":"%s"}`,
 		`{"new_password":["%s"],"current_password":{"%[1]s":1}}`,
 	}

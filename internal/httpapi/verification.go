@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -65,6 +66,23 @@ func appendVerification(b []byte, d verify.Decision) []byte {
 	} else {
 		b = append(b, r.Metadata...)
 	}
+	if d.Allowance.Requests != 0 {
+		b = appendRateLimit(b, &d.Allowance)
+	}
+	return append(b, '}')
+}
+
+// appendRateLimit appends what is left to a key of its limits.
+func appendRateLimit(b []byte, a *key.Allowance) []byte {
+	b = append(b, `,"ratelimit":{"limit":`...)
+	b = strconv.AppendInt(b, a.Requests, 10)
+	b = append(b, `,"remaining":`...)
+	b = strconv.AppendInt(b, a.Remaining, 10)
+	b = append(b, `,"reset_seconds":`...)
+	if a.Reset < 0 {
+		return append(b, "null}"...)
+	}
+	b = strconv.AppendInt(b, int64((a.Reset+time.Second-1)/time.Second), 10)
 	return append(b, '}')
 }
 

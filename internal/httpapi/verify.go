@@ -123,7 +123,7 @@ var questionShape = shape[question]{
 	}},
 	{name: "scope", read: func(q *question, v value) { q.Scope, _ = v.scope() }},
 	{name: "organization_id", read: func(q *question, v value) { q.OrganizationID, _ = v.id() }},
-	{name: "ip", read: func(_ *question, v value) { v.address() }},
+	{name: "ip", read: func(q *question, v value) { q.IP, _ = v.address() }},
 }
 
 var batchShape = shape[[]question]{

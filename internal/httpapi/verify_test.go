@@ -205,9 +205,15 @@ func TestVerificationIsWrittenAsTheTypeSays(t *testing.T) {
 		r.Scopes = set
 		records = append(records, r)
 	}
-	for _, r := range records {
+	second := int64(1)
+	for i, r := range records {
 		for _, outcome := range key.Outcomes() {
 			d := verify.Decision{Outcome: outcome, Record: &r}
+			var limit *api.RateLimit
+			if i%2 == 0 && outcome != key.CheckNotFound {
+				d.Allowance = key.Allowance{Name: "default", Requests: key.MaxRequests, Remaining: 7, Reset: time.Nanosecond}
+				limit = &api.RateLimit{Limit: key.MaxRequests, Remaining: 7, ResetSeconds: &second}
+			}
 			want := api.Verification{Valid: outcome == key.CheckValid, Code: api.VerifyCode(outcome.String())}
 			if outcome == key.CheckNotFound {
 				d.Record = nil
@@ -216,6 +222,7 @@ func TestVerificationIsWrittenAsTheTypeSays(t *testing.T) {
 				want.KeyName = strings.ToValidUTF8(r.Name, "\ufffd")
 				want.KeyScope = wireScopes(r.Scopes)
 				want.ExpiresAt = wireTime(r.ExpiresAt.Time())
+				want.RateLimit = limit
 				want.Metadata = json.RawMessage("{}")
 				if r.Metadata != "" {
 					want.Metadata = json.RawMessage(r.Metadata)

@@ -57,6 +57,14 @@ type Key struct {
 // Expired reports whether the key is past its expiry.
 func (k *Key) Expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) }
 
+// QuotaRemaining returns how much of the quota is left in the present period, as far as nodes have said.
+func (k *Key) QuotaRemaining(now time.Time) int64 {
+	if k.QuotaStart.Before(k.Quota.Period.Start(now)) {
+		return k.Quota.Requests
+	}
+	return max(k.Quota.Requests-k.QuotaUsed, 0)
+}
+
 // Same reports whether two keys are alike in everything that a patch can change.
 func (k *Key) Same(other *Key) bool {
 	return k.Name == other.Name && k.Scopes == other.Scopes && k.Enabled == other.Enabled &&

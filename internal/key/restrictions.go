@@ -121,6 +121,16 @@ func (r *Restrictions) Allows(from netip.Addr) bool {
 	return slices.ContainsFunc(r.AllowedCIDRs, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
+// Opens reports whether other, which takes the place of r, lets requests come from where r does not.
+func (r *Restrictions) Opens(other *Restrictions) bool {
+	if len(r.AllowedCIDRs) == 0 || len(other.AllowedCIDRs) == 0 {
+		return len(r.AllowedCIDRs) > 0
+	}
+	return slices.ContainsFunc(other.AllowedCIDRs, func(block netip.Prefix) bool {
+		return !slices.ContainsFunc(r.AllowedCIDRs, func(p netip.Prefix) bool { return p.Bits() <= block.Bits() && p.Contains(block.Addr()) })
+	})
+}
+
 // Allowance is what is left to a key of its limits: of the one that is nearest to being used up, or that is.
 // The zero Allowance is that of a key without any.
 type Allowance struct {
@@ -153,7 +163,7 @@ func ParseCIDR(text string) (p netip.Prefix, detail string) {
 		p = netip.PrefixFrom(mapped.Unmap(), p.Bits()-before)
 	}
 	if masked := p.Masked(); masked != p {
-		return p, fmt.Sprintf("has bits set behind the prefix; the block is %q", masked)
+		return p, fmt.Sprintf("must have no bits set behind the prefix; the block is %q", masked)
 	}
 	return p, ""
 }
@@ -161,7 +171,7 @@ func ParseCIDR(text string) (p netip.Prefix, detail string) {
 // check appends what is wrong to faults.
 func (r *Restrictions) check(faults []Fault) []Fault {
 	if len(r.Limits) > MaxLimits {
-		faults = append(faults, Fault{"/limits", fmt.Sprintf("must be at most %d, not %d", MaxLimits, len(r.Limits))})
+		faults = append(faults, Fault{"/limits", fmt.Sprintf("must have at most %d items, not %d", MaxLimits, len(r.Limits))})
 	}
 	names := map[string]bool{}
 	for i, l := range r.Limits {
@@ -185,7 +195,7 @@ func (r *Restrictions) check(faults []Fault) []Fault {
 		faults = append(faults, Fault{"/quota/requests", fmt.Sprintf("must be from 1 to %d", int64(MaxRequests))})
 	}
 	if len(r.AllowedCIDRs) > MaxAllowedCIDRs {
-		faults = append(faults, Fault{"/allowed_cidrs", fmt.Sprintf("must be at most %d, not %d", MaxAllowedCIDRs, len(r.AllowedCIDRs))})
+		faults = append(faults, Fault{"/allowed_cidrs", fmt.Sprintf("must have at most %d items, not %d", MaxAllowedCIDRs, len(r.AllowedCIDRs))})
 	}
 	return faults
 }

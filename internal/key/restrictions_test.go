@@ -64,6 +64,60 @@ func TestAllows(t *testing.T) {
 	}
 }
 
+func TestOpens(t *testing.T) {
+	list := func(blocks string) *Restrictions {
+		r := &Restrictions{}
+		for _, block := range strings.Fields(blocks) {
+			r.AllowedCIDRs = append(r.AllowedCIDRs, netip.MustParsePrefix(block))
+		}
+		return r
+	}
+	for _, test := range []struct {
+		before, after string
+		want          bool
+	}{
+		{"", "", false},
+		{"", "10.0.0.0/8", false},
+		{"10.0.0.0/8", "", true},
+		{"10.0.0.0/8", "10.0.0.0/8", false},
+		{"10.0.0.0/8", "10.1.0.0/16 10.2.0.1/32", false},
+		{"10.0.0.0/8", "10.1.0.0/16 11.0.0.1/32", true},
+		{"10.0.0.0/8", "10.0.0.0/7", true},
+		{"10.0.0.0/8", "2001:db8::/32", true},
+		{"10.0.0.0/8 2001:db8::/32", "2001:db8::1/128", false},
+		{"0.0.0.0/0", "::/0", true},
+	} {
+		if got := list(test.before).Opens(list(test.after)); got != test.want {
+			t.Errorf("from %q to %q: %v, want %v", test.before, test.after, got, test.want)
+		}
+	}
+}
+
+func TestQuotaRemaining(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	today, november, october := Day.Start(now), Month.Start(now), Month.Start(now).AddDate(0, -1, 0)
+	for _, test := range []struct {
+		quota Quota
+		used  int64
+		start time.Time
+		want  int64
+	}{
+		{Quota{100, Month}, 0, time.Time{}, 100},
+		{Quota{100, Month}, 30, november, 70},
+		{Quota{100, Month}, 30, october, 100}, // its period is over
+		{Quota{100, Month}, 30, today, 70},    // it was for each day before
+		{Quota{100, Day}, 30, november, 100},
+		{Quota{100, Ever}, 30, time.Time{}, 70},
+		{Quota{100, Ever}, 30, october, 70},
+		{Quota{10, Month}, 30, november, 0}, // it was larger before
+	} {
+		k := Key{Restrictions: Restrictions{Quota: test.quota}, QuotaUsed: test.used, QuotaStart: test.start}
+		if got := k.QuotaRemaining(now); got != test.want {
+			t.Errorf("of %+v, %d used since %v: %d remain, want %d", test.quota, test.used, test.start, got, test.want)
+		}
+	}
+}
+
 func TestRestrictionsOfADraft(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	limit := Limit{Name: DefaultLimitName, Requests: 100, Window: time.Minute}

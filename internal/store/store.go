@@ -242,11 +242,12 @@ type Tx interface {
 	PruneAudit(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// InsertKey adds a key with its token. It MUST return a ConflictError with NoReference where the organization or
-	// the user is not there.
+	// the user is not there. QuotaUsed and QuotaStart are not written: a new key has used nothing.
 	InsertKey(ctx context.Context, k key.Key, digest key.Digest) (id int64, err error)
 
-	// UpdateKey writes name, scopes, owner, enabled, expiry, metadata and UpdatedAt of the key with k.ID, and MUST
-	// record a Change for each of its tokens. ErrNotFound where there is no such key. LastUsedAt is not written.
+	// UpdateKey writes name, scopes, owner, enabled, expiry, metadata, restrictions and UpdatedAt of the key with k.ID, and MUST
+	// record a Change for each of its tokens. ErrNotFound where there is no such key. LastUsedAt is not written, nor is what of
+	// the quota is used.
 	UpdateKey(ctx context.Context, k key.Key) error
 
 	// ReplaceToken gives a key another token and hint and sets UpdatedAt. Each token that the key has so far MUST end
@@ -270,6 +271,9 @@ type Tx interface {
 	// SetLastUsed moves LastUsedAt of each key forward, never back. Keys that are gone are passed over. It MUST NOT
 	// record a Change: a check does not depend on it.
 	SetLastUsed(ctx context.Context, uses []Use) error
+
+	// TakeQuota is that of Quotas, as a part of the transaction.
+	TakeQuota(ctx context.Context, take QuotaTake) (QuotaShare, error)
 }
 
 // Use says when a key was last used.
@@ -290,6 +294,7 @@ type Change struct {
 type Store interface {
 	Tokens
 	Reader
+	Quotas
 
 	// Update runs fn in a transaction and returns the changes that fn's calls recorded.
 	//

@@ -43,6 +43,13 @@ type Limiter interface {
 	Take(ctx context.Context, keyID int64, r *key.Restrictions, now time.Time) (key.Outcome, key.Allowance, error)
 }
 
+// unlimited is the Limiter of who counts nothing.
+type unlimited struct{}
+
+func (unlimited) Take(context.Context, int64, *key.Restrictions, time.Time) (key.Outcome, key.Allowance, error) {
+	return key.CheckValid, key.Allowance{}, nil
+}
+
 // Options are what a Checker is made of. Where nothing else is said, a field is required.
 type Options struct {
 	Tokens   store.Tokens
@@ -50,7 +57,7 @@ type Options struct {
 	Now      func() time.Time
 	Lease    Lease // nil: nobody else changes what checks depend on
 
-	// Limiter counts the requests of keys that are limited; nil: none may be.
+	// Limiter counts the requests of keys that are limited; nil: they are not counted, and so not limited.
 	Limiter Limiter
 
 	// CacheBytes bounds the memory of known keys, NegativeCacheBytes that of well-formed tokens that belong to no
@@ -99,6 +106,9 @@ type Decision struct {
 func New(o Options) *Checker {
 	if o.Lease == nil {
 		o.Lease = always{}
+	}
+	if o.Limiter == nil {
+		o.Limiter = unlimited{}
 	}
 	return &Checker{
 		lease:    o.Lease,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,29 @@ func newChecker(t testing.TB, now func() time.Time, cacheBytes, negativeBytes in
 
 func record(id int64) key.Record {
 	return key.Record{KeyID: id, OrganizationID: 1, UserID: 1, Name: "k", Scopes: key.ScopesOf(key.Read), Enabled: true}
+}
+
+// restricted is a record of a key with restrictions of every kind.
+func restricted(id int64) key.Record {
+	r := record(id)
+	r.Restrictions = &key.Restrictions{Limits: []key.Limit{{Name: "a", Requests: 1, Window: time.Hour}}, Quota: key.Quota{Requests: 1},
+		AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("203.0.113.0/24")}}
+	return r
+}
+
+// Without a Limiter nothing is counted; where a key may be used from counts all the same.
+func TestCheckWithoutALimiter(t *testing.T) {
+	c, s := newChecker(t, time.Now, 1<<20, 1<<20)
+	tok := token.New("ak")
+	s.set(tok.Digest(), restricted(1))
+	for range 3 {
+		if got := mustCheck(t, c, tok.Reveal(), key.Question{IP: netip.MustParseAddr("203.0.113.9")}); got != key.CheckValid {
+			t.Errorf("outcome %v, want VALID", got)
+		}
+		if got := mustCheck(t, c, tok.Reveal(), key.Question{Uncounted: true}); got != key.CheckIPNotAllowed {
+			t.Errorf("outcome %v, want IP_NOT_ALLOWED", got)
+		}
+	}
 }
 
 func mustCheck(t *testing.T, c *Checker, text string, q key.Question) key.Outcome {
@@ -318,13 +342,16 @@ func TestUnknownTokensEvictNoKey(t *testing.T) {
 
 func TestCheckAllocatesNothing(t *testing.T) {
 	c, s := newChecker(t, time.Now, 1<<20, 1<<20)
-	good, unknown := token.New("ak"), token.New("ak")
+	good, held, unknown := token.New("ak"), token.New("ak"), token.New("ak")
 	s.set(good.Digest(), record(1))
+	s.set(held.Digest(), restricted(2))
 	for name, text := range map[string][]byte{
-		"known": []byte(good.Reveal()), "unknown": []byte(unknown.Reveal()), "malformed": []byte(good.Reveal() + "x"),
+		"known": []byte(good.Reveal()), "restricted": []byte(held.Reveal()), "unknown": []byte(unknown.Reveal()),
+		"malformed": []byte(good.Reveal() + "x"),
 	} {
 		ctx := t.Context()
-		if n := testing.AllocsPerRun(1000, func() { c.Check(ctx, text, key.Question{Scope: key.Read, OrganizationID: 1}) }); n != 0 {
+		q := key.Question{Scope: key.Read, OrganizationID: 1, IP: netip.MustParseAddr("203.0.113.9")}
+		if n := testing.AllocsPerRun(1000, func() { c.Check(ctx, text, q) }); n != 0 {
 			t.Errorf("%s token: %v allocations", name, n)
 		}
 	}

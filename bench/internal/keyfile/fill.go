@@ -1,6 +1,7 @@
 package keyfile
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -66,14 +67,27 @@ func fillKeys(ctx context.Context, db *sql.DB, keys int64) error {
 	return insert(ctx, db, sqlstore.InsertKey, keys, func(args []any, i int64) []any {
 		id := i + 1
 		account := Organization(id, keys)
-		text := Token(id)
-		hint := string(text[:7]) + "…" + string(text[len(text)-4:])
-		return append(args, name(id), int64(key.AllScopes), account, account, hint, true, nil, at, at, at, nil)
+		return append(args, name(id), int64(key.AllScopes), account, account, hint(id), true, nil, at, at, at, nil, nil)
 	})
+}
+
+// hint returns the hint of the key with this id.
+func hint(keyID int64) string {
+	text := Token(keyID)
+	return string(text[:7]) + "…" + string(text[len(text)-4:])
 }
 
 // fillTokens adds the tokens in the order of their digests.
 func fillTokens(ctx context.Context, db *sql.DB, keys int64) error {
+	ids := inOrderOfDigests(keys)
+	return insert(ctx, db, sqlstore.InsertToken, keys, func(args []any, i int64) []any {
+		d := Digest(ids[i])
+		return append(args, d[:], ids[i])
+	})
+}
+
+// inOrderOfDigests returns the ids from 1 to keys in the order of the digests of their tokens.
+func inOrderOfDigests(keys int64) []int64 {
 	// Sorting the beginnings takes a quarter of the memory; the digests are computed again where they are needed. Two
 	// that begin alike would only lie in the wrong order for a moment.
 	type digest struct {
@@ -85,16 +99,12 @@ func fillTokens(ctx context.Context, db *sql.DB, keys int64) error {
 		d := Digest(int64(i + 1))
 		all[i] = digest{binary.BigEndian.Uint64(d[:]), int64(i + 1)}
 	}
-	slices.SortFunc(all, func(a, b digest) int {
-		if a.beginning < b.beginning {
-			return -1
-		}
-		return 1
-	})
-	return insert(ctx, db, sqlstore.InsertToken, keys, func(args []any, i int64) []any {
-		d := Digest(all[i].keyID)
-		return append(args, d[:], all[i].keyID)
-	})
+	slices.SortFunc(all, func(a, b digest) int { return cmp.Compare(a.beginning, b.beginning) })
+	ids := make([]int64, keys)
+	for i := range all {
+		ids[i] = all[i].keyID
+	}
+	return ids
 }
 
 // Digest returns the digest of the token of the key with this id.

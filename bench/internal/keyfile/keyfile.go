@@ -117,7 +117,12 @@ func makeAccounts(ctx context.Context, path string, n int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close(), os.Remove(path+".lock")) }()
-	_, err = s.Update(ctx, func(tx store.Tx) error {
+	return addAccounts(ctx, s, n)
+}
+
+// addAccounts adds so many users, each the owner of an organization, to an empty store.
+func addAccounts(ctx context.Context, s store.Store, n int64) error {
+	_, err := s.Update(ctx, func(tx store.Tx) error {
 		for i := range n {
 			user, err := tx.InsertUser(ctx, key.User{Email: fmt.Sprintf("%d@example.com", i+1), CreatedAt: made, UpdatedAt: made})
 			if err != nil {

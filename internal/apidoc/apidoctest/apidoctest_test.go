@@ -60,7 +60,8 @@ const (
 	requestID = "k3v7qd2mwp5raaaaaaaaabc"
 	keyJSON   = `{"key_id":17,"key_name":"Backend","key_scope":["READ"],"organization_id":432,"user_id":3,"key_hint":"ak_0Thi…NLg8",` +
 		`"enabled":true,"expires_at":null,"last_used_at":null,"created_at":"2026-11-22T18:54:03.120Z",` +
-		`"updated_at":"2026-11-22T18:54:03.120Z","metadata":{"team":{"name":"billing"}}}`
+		`"updated_at":"2026-11-22T18:54:03.120Z","metadata":{"team":{"name":"billing"}},` +
+		`"limits":[],"quota":null,"allowed_cidrs":[]}`
 )
 
 func answer(status int, contentType, body string, headers ...string) canned {

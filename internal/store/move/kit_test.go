@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -87,6 +88,8 @@ func keys(ctx context.Context, tx store.Tx, n int) error {
 			Hint: "ak_7Gx2…9fQ2", Enabled: i%3 != 0, CreatedAt: start, UpdatedAt: start.Add(time.Duration(i) * time.Microsecond)}
 		if i%2 == 0 {
 			k.ExpiresAt, k.Metadata = start.AddDate(1, 0, 0), []byte(`{"a":["\t",1e3,null]}`)
+			k.Limits, k.Quota = []key.Limit{{Name: "default", Requests: 10, Window: time.Hour}}, key.Quota{Requests: 1000, Period: key.Month}
+			k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}
 		}
 		id, err := tx.InsertKey(ctx, k, digest(fmt.Sprint("token ", i)))
 		if err != nil {
@@ -98,6 +101,11 @@ func keys(ctx context.Context, tx store.Tx, n int) error {
 	}
 	if err := tx.SetLastUsed(ctx, []store.Use{{KeyID: 1, At: start}}); err != nil {
 		return err
+	}
+	for id, q := range map[int64]key.Quota{1: {Requests: 1000, Period: key.Month}, 3: {Requests: 1000}} {
+		if _, err := tx.TakeQuota(ctx, store.QuotaTake{KeyID: id, Quota: q, PeriodStart: q.Period.Start(start), Want: 7}); err != nil {
+			return err
+		}
 	}
 	return tx.ReplaceToken(ctx, 2, digest("rotated"), "ak_new…new1", start.AddDate(2, 0, 0), start)
 }

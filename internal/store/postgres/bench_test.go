@@ -142,7 +142,7 @@ func bareCreate(b *testing.B, pool *pgxpool.Pool, digest key.Digest) error {
 	return pgx.BeginFunc(b.Context(), pool, func(tx pgx.Tx) error {
 		var id int64
 		err := tx.QueryRow(b.Context(), sqlstore.InsertKey.Text()+` RETURNING key_id`, k.Name, int64(k.Scopes), k.OrganizationID,
-			k.UserID, k.Hint, k.Enabled, nil, nil, k.CreatedAt.UnixMicro(), k.UpdatedAt.UnixMicro(), nil).Scan(&id)
+			k.UserID, k.Hint, k.Enabled, nil, nil, k.CreatedAt.UnixMicro(), k.UpdatedAt.UnixMicro(), nil, nil).Scan(&id)
 		if err != nil {
 			return err
 		}

@@ -428,7 +428,8 @@ func TestMigrationsDoNotHoldUpChecks(t *testing.T) {
 	// As if the last migration of what a check reads had not been made: migrate makes an index there once more.
 	execute(t, admin, `DELETE FROM schema_migrations WHERE version_id >= 2`)
 	execute(t, admin, `ALTER TABLE users DROP COLUMN password, DROP COLUMN signed_in_at`)
-	for _, table := range []string{"sessions", "sign_in_links", "devices", "identities", "audit_log", "audit_extent", "changes", "change_extent", "nodes"} {
+	execute(t, admin, `ALTER TABLE api_keys DROP COLUMN restrictions`)
+	for _, table := range []string{"quotas", "sessions", "sign_in_links", "devices", "identities", "audit_log", "audit_extent", "changes", "change_extent", "nodes"} {
 		execute(t, admin, `DROP TABLE `+table)
 	}
 	reading, err := admin.Begin(t.Context())
@@ -466,7 +467,7 @@ func TestSchemas(t *testing.T) {
 	}{
 		{name: "empty", migratedByOpen: true},
 		{name: "older, with data", make: []string{"migrate", `INSERT INTO users (email, email_folded, instance_admin, created_at, updated_at)
-			VALUES ('a', 'a', FALSE, 0, 0)`, `DELETE FROM schema_migrations WHERE version_id = 3`, `DROP TABLE changes, change_extent, nodes`},
+			VALUES ('a', 'a', FALSE, 0, 0)`, `DELETE FROM schema_migrations WHERE version_id >= 4`, `DROP TABLE quotas`, `ALTER TABLE api_keys DROP COLUMN restrictions`},
 			open: "run apikeyd migrate", isErrSchema: true},
 		{name: "newer", make: []string{"migrate", `INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, TRUE)`},
 			open: "run a newer apikeyd", migrate: "run a newer apikeyd", isErrSchema: true},

@@ -14,16 +14,18 @@ import (
 // fill makes n rows of everything: few organizations that have most of it, and many that have little.
 func fill(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
-	execute(t, conn, `TRUNCATE users, organizations, api_keys, tokens, members, sessions, sign_in_links, devices, identities, audit_log RESTART IDENTITY`)
+	execute(t, conn, `TRUNCATE users, organizations, api_keys, quotas, tokens, members, sessions, sign_in_links, devices, identities, audit_log RESTART IDENTITY`)
 	for _, statement := range []string{
 		`INSERT INTO users (email, email_folded, instance_admin, created_at, updated_at)
 			SELECT n || '@example.com', n || '@example.com', FALSE, n, n FROM generate_series(1, $1 / 4 + 1) n`,
 		`INSERT INTO organizations (organization_name, external_id, created_at, updated_at)
 			SELECT 'o' || n, CASE WHEN n % 2 = 0 THEN 'x' || n END, n, n FROM generate_series(1, $1 / 10 + 1) n`,
 		// organization 1 has half of all keys, user 1 a third of them
-		`INSERT INTO api_keys (key_name, key_hint, scopes, organization_id, user_id, enabled, created_at, updated_at)
-			SELECT 'k' || n, 'h', n % 32, CASE n % 2 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 10) END, CASE n % 3 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 4) END, n % 10 > 0, n, n
+		`INSERT INTO api_keys (key_name, key_hint, scopes, organization_id, user_id, enabled, created_at, updated_at, restrictions)
+			SELECT 'k' || n, 'h', n % 32, CASE n % 2 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 10) END, CASE n % 3 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 4) END, n % 10 > 0, n, n,
+			CASE n % 4 WHEN 0 THEN '{"quota":{"requests":1}}' END
 			FROM generate_series(1, $1) n`,
+		`INSERT INTO quotas (key_id, used) SELECT n, n FROM generate_series(1, $1) n WHERE n % 4 = 0`,
 		`INSERT INTO tokens (digest, key_id) SELECT sha256(n::text::bytea), n FROM generate_series(1, $1) n`,
 		`INSERT INTO members (organization_id, user_id, role, created_at)
 			SELECT 1, n, 1 + n % 4, n FROM generate_series(1, $1 / 4) n
@@ -92,7 +94,9 @@ func holdPlans(t *testing.T, dsn, circumstances string) {
 		plan := genericPlan(t, conn, texts[s])
 		want := map[sqlstore.Statement][]string{
 			sqlstore.SelectRecord:            {"tokens_digest", "(digest = $1)", "api_keys_pkey"},
-			sqlstore.ListKeys:                {"Backward using api_keys_pkey", "(key_id < $3)"},
+			sqlstore.SelectKey:               {"using api_keys_pkey", "using quotas_pkey"},
+			sqlstore.SelectQuota:             {"using api_keys_pkey", "using quotas_pkey"},
+			sqlstore.ListKeys:                {"Backward using api_keys_pkey", "(key_id < $3)", "using quotas_pkey"},
 			sqlstore.ListKeysOfOrganization:  {"Backward using api_keys_by_organization", "ROW(organization_id, key_id) >= ROW($1, ", "ROW(organization_id, key_id) < ROW($1, $3)"},
 			sqlstore.ListKeysOfUser:          {"Backward using api_keys_by_user", "ROW(user_id, key_id) >= ROW($2, ", "ROW(user_id, key_id) < ROW($2, $3)"},
 			sqlstore.ListKeysOfMember:        {"Backward using api_keys_by_member", "ROW(organization_id, user_id, key_id) >= ROW($1, $2, ", "ROW(organization_id, user_id, key_id) < ROW($1, $2, $3)"},

@@ -121,6 +121,11 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) ([]store.Ch
 	return s.writer.Update(ctx, fn)
 }
 
+// TakeQuota hands out a share of a key's quota.
+func (s *Store) TakeQuota(ctx context.Context, take store.QuotaTake) (store.QuotaShare, error) {
+	return sqlstore.TakeQuota(ctx, s, take)
+}
+
 // Ready returns nil where the database can be read and its schema is the one that this program knows.
 func (s *Store) Ready(ctx context.Context) error {
 	return s.reads.run(ctx, s.reads.points, func(ctx context.Context, conn *pgx.Conn) (bool, error) {

@@ -181,19 +181,21 @@ const announce = `
 	)
 	SELECT last_id, pg_notify('` + changedChannel + `', '')::text FROM last`
 
-// Announce adds changes to what other nodes follow.
+// Announce adds changes to what other nodes follow. It goes with what was left for later, and not with COMMIT: of what is sent
+// together a part may get lost, and then the server would wait for the rest with the turn in hand.
 func (s *session) Announce(digests []key.Digest) (last int64, err error) {
-	if err := s.send(); err != nil {
-		return 0, err
+	batch := s.late
+	if s.late = nil; batch == nil {
+		batch = new(pgx.Batch)
 	}
 	list := make([][]byte, len(digests))
 	for i := range digests {
 		list[i] = digests[i][:]
 	}
+	batch.Queue(announce, list).QueryRow(func(row pgx.Row) error { return row.Scan(&last, new(string)) })
 	ctx, cancel := s.within(listTimeout)
 	defer cancel()
-	var notified string
-	err = failure(s.conn.QueryRow(ctx, announce, list).Scan(&last, &notified))
+	err = failure(s.conn.SendBatch(ctx, batch).Close())
 	return last, err
 }
 

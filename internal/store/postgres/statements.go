@@ -24,7 +24,7 @@ func text(s sqlstore.Statement) string {
 		return s.Text() + ` RETURNING organization_id`
 	case sqlstore.InsertKey:
 		return `WITH added AS (` + s.Text() + ` RETURNING key_id)
-			INSERT INTO tokens (digest, key_id) SELECT $12, key_id FROM added RETURNING key_id`
+			INSERT INTO tokens (digest, key_id) SELECT $13, key_id FROM added RETURNING key_id`
 	case sqlstore.InsertSession:
 		return s.Text() + ` RETURNING session_id`
 	case sqlstore.InsertAudit:

@@ -373,7 +373,7 @@ func TestSchema(t *testing.T) {
 		tables[name] = text
 	}
 	delete(tables, sqlstore.History) // not ours
-	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "members", "organizations", "sessions",
+	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "members", "organizations", "quotas", "sessions",
 		"sign_in_links", "tokens", "users"}
 	if got := slices.Sorted(maps.Keys(tables)); !slices.Equal(got, want) {
 		t.Errorf("tables = %v, want %v", got, want)

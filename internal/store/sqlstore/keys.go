@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -9,12 +11,23 @@ import (
 )
 
 func scanKey(row Row) (k key.Key, err error) {
-	var expires, used, created, updated moment
+	var expires, used, created, updated, quotaStart moment
+	var restrictions sql.NullString
+	var quotaUsed sql.NullInt64
 	err = row.Scan(&k.ID, &k.Name, &k.Scopes, &k.OrganizationID, &k.UserID, &k.Hint, &k.Enabled, &expires, &used,
-		&created, &updated, &k.Metadata)
+		&created, &updated, &k.Metadata, &restrictions, &quotaUsed, &quotaStart)
+	if err != nil {
+		return k, err
+	}
 	k.ExpiresAt, k.LastUsedAt = expires.Time(), used.Time()
 	k.CreatedAt, k.UpdatedAt = created.Time(), updated.Time()
-	return k, err
+	k.QuotaUsed, k.QuotaStart = quotaUsed.Int64, quotaStart.Time()
+	if r, err := restrictionsOf(restrictions.String); err != nil {
+		return k, fmt.Errorf("key %d: %w", k.ID, err)
+	} else if r != nil {
+		k.Restrictions = *r
+	}
+	return k, nil
 }
 
 // Key returns the key with this id.
@@ -59,13 +72,14 @@ func lower(s string) string {
 // InsertKey adds a key with its token.
 func (t *Tx) InsertKey(ctx context.Context, k key.Key, digest key.Digest) (int64, error) {
 	return t.run.Insert(ctx, InsertKey, k.Name, int64(k.Scopes), k.OrganizationID, k.UserID, k.Hint, k.Enabled,
-		micros(k.ExpiresAt), micros(k.LastUsedAt), micros(k.CreatedAt), micros(k.UpdatedAt), text(k.Metadata), digest[:])
+		micros(k.ExpiresAt), micros(k.LastUsedAt), micros(k.CreatedAt), micros(k.UpdatedAt), text(k.Metadata),
+		text(restrictionsText(&k.Restrictions)), digest[:])
 }
 
 // UpdateKey writes what can change about a key.
 func (t *Tx) UpdateKey(ctx context.Context, k key.Key) error {
 	err := t.change(ctx, UpdateKey, k.ID, k.Name, int64(k.Scopes), k.UserID, k.Enabled, micros(k.ExpiresAt),
-		text(k.Metadata), micros(k.UpdatedAt))
+		text(k.Metadata), text(restrictionsText(&k.Restrictions)), micros(k.UpdatedAt))
 	if err != nil {
 		return err
 	}

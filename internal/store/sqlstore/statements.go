@@ -74,7 +74,7 @@ const (
 	InsertUser
 	InsertOrganization
 	InsertMember
-	// InsertKey takes $12 the digest of a token beside the columns of the key, and adds that as InsertToken does. Each database has
+	// InsertKey takes $13 the digest of a token beside the columns of the key, and adds that as InsertToken does. Each database has
 	// its own way of adding both.
 	InsertKey
 	InsertToken
@@ -83,6 +83,10 @@ const (
 	InsertLink
 	InsertDevice
 	InsertAudit
+	// SelectQuota takes $1 the key, and answers with what is kept of its quota, NULL where nothing is. KeepQuota takes $1 the key,
+	// $2 the beginning of the period and $3 what is used.
+	SelectQuota
+	KeepQuota
 	UpdateKey
 	UpdateHint
 	UpdateLastUsed
@@ -120,15 +124,17 @@ const (
 	Count int = iota
 )
 
-// KeyColumns are the columns of a key, in the order in which they are read.
+// KeyColumns are the columns of a key, in the order in which they are read. Nothing is looked up for one without a quota.
 const KeyColumns = `key_id, key_name, scopes, organization_id, user_id, key_hint, enabled, expires_at, last_used_at,
-	created_at, updated_at, metadata`
+	created_at, updated_at, metadata, restrictions,
+	CASE WHEN restrictions IS NOT NULL THEN (SELECT q.used FROM quotas q WHERE q.key_id = api_keys.key_id) END,
+	CASE WHEN restrictions IS NOT NULL THEN (SELECT q.period_start FROM quotas q WHERE q.key_id = api_keys.key_id) END`
 
 // Likewise.
 const (
 	UserColumns   = `u.user_id, u.email, u.instance_admin, u.signed_in_at, u.created_at, u.updated_at`
 	RecordColumns = `k.key_id, k.organization_id, k.user_id, k.key_name, k.metadata, k.expires_at,
-	(SELECT t.expires_at FROM tokens t WHERE t.digest = $1), k.scopes, k.enabled`
+	(SELECT t.expires_at FROM tokens t WHERE t.digest = $1), k.scopes, k.enabled, k.restrictions`
 	OrganizationColumns = `organization_id, organization_name, external_id, metadata, created_at, updated_at`
 	MemberColumns       = `organization_id, user_id, (SELECT u.email FROM users u WHERE u.user_id = m.user_id), role, created_at`
 	SessionColumns      = `session_id, user_id, method, ip, user_agent, created_at, last_used_at, expires_at`
@@ -217,8 +223,8 @@ var statements = [Count]struct {
 
 	InsertKey: {writes: true, text: `
 		INSERT INTO api_keys (key_name, scopes, organization_id, user_id, key_hint, enabled, expires_at, last_used_at,
-			created_at, updated_at, metadata)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`},
+			created_at, updated_at, metadata, restrictions)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`},
 
 	InsertToken: {writes: true, taken: store.DigestTaken, text: `
 		INSERT INTO tokens (digest, key_id) VALUES ($1, $2)`},
@@ -241,9 +247,17 @@ var statements = [Count]struct {
 		INSERT INTO audit_log (` + AuditColumns + `)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`},
 
+	SelectQuota: {text: `
+		SELECT (SELECT q.used FROM quotas q WHERE q.key_id = $1), (SELECT q.period_start FROM quotas q WHERE q.key_id = $1)
+		FROM api_keys WHERE key_id = $1`},
+
+	KeepQuota: {writes: true, text: `
+		INSERT INTO quotas (key_id, period_start, used) VALUES ($1, $2, $3)
+		ON CONFLICT (key_id) DO UPDATE SET period_start = $2, used = $3`},
+
 	UpdateKey: {writes: true, text: `
 		UPDATE api_keys
-		SET key_name = $2, scopes = $3, user_id = $4, enabled = $5, expires_at = $6, metadata = $7, updated_at = $8
+		SET key_name = $2, scopes = $3, user_id = $4, enabled = $5, expires_at = $6, metadata = $7, restrictions = $8, updated_at = $9
 		WHERE key_id = $1`},
 
 	UpdateHint: {writes: true, text: `UPDATE api_keys SET key_hint = $2, updated_at = $3 WHERE key_id = $1`},

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -15,31 +16,37 @@ func (r Reader) RecordByDigest(ctx context.Context, digest key.Digest) (*key.Rec
 	if err := r.run.One(ctx, SelectRecord, func(row Row) error { return row.Scan(c.dest()...) }, digest[:]); err != nil {
 		return nil, err
 	}
-	return c.record(), nil
+	return c.record()
 }
 
 // recordColumns takes RecordColumns, which are NULL where there is no key.
 type recordColumns struct {
 	keyID, organizationID, userID, scopes sql.NullInt64
-	name, metadata                        sql.NullString
+	name, metadata, restrictions          sql.NullString
 	enabled                               sql.NullBool
 	expires, tokenExpires                 moment
 }
 
 func (c *recordColumns) dest() []any {
-	return []any{&c.keyID, &c.organizationID, &c.userID, &c.name, &c.metadata, &c.expires, &c.tokenExpires, &c.scopes, &c.enabled}
+	return []any{&c.keyID, &c.organizationID, &c.userID, &c.name, &c.metadata, &c.expires, &c.tokenExpires, &c.scopes, &c.enabled,
+		&c.restrictions}
 }
 
 // record returns what was taken, nil where there is no key.
-func (c *recordColumns) record() *key.Record {
+func (c *recordColumns) record() (*key.Record, error) {
 	if !c.keyID.Valid {
-		return nil
+		return nil, nil
+	}
+	restrictions, err := restrictionsOf(c.restrictions.String)
+	if err != nil {
+		return nil, fmt.Errorf("key %d: %w", c.keyID.Int64, err)
 	}
 	return &key.Record{
 		KeyID: c.keyID.Int64, OrganizationID: c.organizationID.Int64, UserID: c.userID.Int64, Name: c.name.String,
 		Metadata: c.metadata.String, Scopes: key.Scopes(c.scopes.Int64), Enabled: c.enabled.Bool,
 		ExpiresAt: key.MillisOf(c.expires.Time()), TokenExpiresAt: key.MillisOf(c.tokenExpires.Time()),
-	}
+		Restrictions: restrictions,
+	}, nil
 }
 
 // Identity returns a user, one of their keys, and what they are to an organization.
@@ -54,7 +61,11 @@ func (r Reader) Identity(ctx context.Context, userID int64, token key.Digest, or
 		id.User, err = scanUser(row, rest...)
 		return err
 	}, args...)
-	id.Standing.InstanceAdmin, id.Key = id.User.InstanceAdmin, c.record()
+	if err != nil {
+		return id, err
+	}
+	id.Standing.InstanceAdmin = id.User.InstanceAdmin
+	id.Key, err = c.record()
 	return id, err
 }
 

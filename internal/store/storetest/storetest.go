@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Keys", keyTests},
 		{"List", listTests},
 		{"Tokens", tokenTests},
+		{"Quotas", quotaTests},
 		{"Users", userTests},
 		{"Organizations", organizationTests},
 		{"Members", memberTests},
@@ -207,7 +208,8 @@ func sameKey(t *testing.T, got, want key.Key) {
 	}
 	got.Metadata, want.Metadata = nil, nil
 	if got.ID != want.ID || got.Name != want.Name || got.Scopes != want.Scopes || got.Hint != want.Hint ||
-		got.OrganizationID != want.OrganizationID || got.UserID != want.UserID || got.Enabled != want.Enabled {
+		got.OrganizationID != want.OrganizationID || got.UserID != want.UserID || got.Enabled != want.Enabled ||
+		!got.Restrictions.Same(&want.Restrictions) {
 		t.Errorf("key = %+v, want %+v", got, want)
 	}
 }

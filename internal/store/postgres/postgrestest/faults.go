@@ -82,7 +82,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	standby := &Server{dir: dir, bin: s.bin}
-	t.Cleanup(standby.kill)
+	t.Cleanup(standby.Discard)
 	if standby.credential, err = owner(dir); err != nil {
 		t.Fatal(err)
 	}

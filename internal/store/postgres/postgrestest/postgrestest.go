@@ -69,8 +69,8 @@ func NewDatabase(t testing.TB) string {
 		}
 		var s *Server
 		// Nobody pulls its plug: it need not wait for the disk.
-		if s, shared.err = start("fsync=off", "full_page_writes=off"); shared.err == nil {
-			shared.url, shared.stop = s.URL("postgres"), s.kill
+		if s, shared.err = Launch("fsync=off", "full_page_writes=off"); shared.err == nil {
+			shared.url, shared.stop = s.URL("postgres"), s.Discard
 		}
 	})
 	if shared.err != nil {
@@ -82,11 +82,11 @@ func NewDatabase(t testing.TB) string {
 // Start starts a server for one test, which may do to it what it wants. Settings are written as in "fsync=off".
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s, err := start(settings...)
+	s, err := Launch(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.kill)
+	t.Cleanup(s.Discard)
 	return s
 }
 
@@ -158,9 +158,9 @@ func binaries() (string, error) {
 	return filepath.Dir(found[0]), nil
 }
 
-// start makes a cluster in a folder of its own and serves it on a free port. PostgreSQL refuses to run as root, so root
-// lends it the user that Debian's package makes.
-func start(settings ...string) (_ *Server, err error) {
+// Launch makes a cluster in a folder of its own and serves it on a free port, for whoever is no test and calls Discard at the end.
+// PostgreSQL refuses to run as root, so root lends it the user that Debian's package makes.
+func Launch(settings ...string) (_ *Server, err error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -172,7 +172,7 @@ func start(settings ...string) (_ *Server, err error) {
 	s := &Server{dir: dir}
 	defer func() {
 		if err != nil {
-			s.kill()
+			s.Discard()
 		}
 	}()
 	credential, err := owner(dir)
@@ -225,8 +225,8 @@ func (s *Server) await() error {
 	return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, log)
 }
 
-// kill ends the server and removes what it has written.
-func (s *Server) kill() {
+// Discard ends the server and removes what it has written.
+func (s *Server) Discard() {
 	if s.cmd != nil && s.cmd.Process != nil && s.cmd.ProcessState == nil {
 		_ = s.cmd.Process.Signal(syscall.SIGCONT)
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // at once, and with its children

@@ -54,7 +54,7 @@ func (c *Console) key(v *visit) error {
 	for _, l := range k.Limits {
 		p.Limits = append(p.Limits, l.Name+": "+count(l.Requests)+" in "+windowText(l.Window))
 	}
-	p.QuotaText = quotaText(&k)
+	p.QuotaText = quotaText(&k, c.Now())
 	if o.manages {
 		p.TrailURL = sectionAudit.path(o.id) + "?target_type=key&target_id=" + strconv.FormatInt(k.ID, 10)
 		if p.Trail, err = c.trail(v, &k); err != nil {
@@ -141,11 +141,11 @@ func windowText(d time.Duration) string {
 }
 
 // quotaText says what a key's quota is, and how much of it is used; "": there is none.
-func quotaText(k *key.Key) string {
+func quotaText(k *key.Key, now time.Time) string {
 	if k.Quota == (key.Quota{}) {
 		return ""
 	}
-	text := count(k.QuotaUsed) + " of " + count(k.Quota.Requests) + " used"
+	text := count(k.Quota.Requests-k.QuotaRemaining(now)) + " of " + count(k.Quota.Requests) + " used"
 	switch k.Quota.Period {
 	case key.Day:
 		return text + " today"

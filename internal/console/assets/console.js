@@ -88,6 +88,9 @@ for (const form of all('form[data-live]')) {
   })
 }
 
+// The answer to a form that shows something once is not asked for again: to reload it, or to come back, is to look at the key.
+for (const shown of all('[data-instead]')) history.replaceState(null, '', shown.dataset.instead)
+
 // Who leaves a page with something that is shown once is asked whether they have kept it, once.
 if (document.querySelector('[data-leave]')) {
   let asked = false

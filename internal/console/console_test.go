@@ -19,6 +19,8 @@ func TestHeaders(t *testing.T) {
 	stranger := newVisitor(t, s.ManagementURL)
 	for _, p := range []page{
 		stranger.get("/"), stranger.get("/sign-in"), stranger.get(linkOf(s)), stranger.post(linkOf(s)), stranger.post("/sign-in"), v.get("/account"), v.get("/keys"),
+		v.get("/keys/new"), v.post("/keys/new"), v.get("/keys/1"), v.get("/keys/1/change"), v.get("/keys/1/rotate"), v.get("/keys/1/delete"),
+		v.do(http.MethodPost, "/keys/new", keyForm(s)), v.post("/keys/1/rotate", "grace_seconds", "60"), stranger.post("/keys/new", "key_name", "x"),
 		v.post("/account/password"), v.post("/account/sessions/x/end"), stranger.do(http.MethodPost, "/sign-in", nil, "Sec-Fetch-Site", "cross-site"),
 	} {
 		for name, want := range map[string]string{
@@ -51,26 +53,29 @@ func TestCrossSite(t *testing.T) {
 	s, base := behindProxy(t, provider, nil)
 	v := signedIn(t, base, linkOf(s))
 	for _, path := range []string{"/sign-in", "/sign-in/link", "/sign-in/" + secret.New().Reveal(), "/sign-out", "/account/password", "/account/oidc",
-		"/account/sessions/1/end"} {
+		"/account/sessions/1/end", "/keys/new", "/keys/1/change", "/keys/1/state", "/keys/1/rotate", "/keys/1/delete", "/appearance"} {
 		for name, headers := range map[string][]string{
 			"cross-site":    {"Sec-Fetch-Site", "cross-site"},
 			"same site":     {"Sec-Fetch-Site", "same-site"},
 			"foreign":       {"Sec-Fetch-Site", "", "Origin", "https://evil.example"},
 			"without a way": {"Sec-Fetch-Site", "", "Origin", "null"},
 		} {
-			p := v.do(http.MethodPost, path, map[string][]string{"new_password": {goodPassword}, "again": {goodPassword}}, headers...)
+			p := v.do(http.MethodPost, path, map[string][]string{"new_password": {goodPassword}, "again": {goodPassword},
+				"enabled": {"false"}, "grace_seconds": {"0"}, "theme": {"dark"}}, headers...)
 			if p.status != http.StatusForbidden || !strings.Contains(p.text, "This was not sent from here") {
 				t.Errorf("%s, %s: %d\n%s", path, name, p.status, p.text)
 			}
 		}
 	}
 	v.get("/account").want(t, http.StatusOK, "/account")
+	v.get("/keys").want(t, http.StatusOK, "/keys", "First key", "active")
 }
 
 func TestSignedInPagesAskToSignIn(t *testing.T) {
 	provider := oidctest.Start(t)
 	_, base := behindProxy(t, provider, nil)
-	for _, path := range []string{"/account/password", "/account/oidc", "/account/sessions/1/end"} {
+	for _, path := range []string{"/account/password", "/account/oidc", "/account/sessions/1/end", "/keys/new", "/keys/1/change", "/keys/1/state", "/keys/1/rotate",
+		"/keys/1/delete"} {
 		v := newVisitor(t, base)
 		v.post(path).want(t, http.StatusOK, "/sign-in")
 		v.jar.cookies = map[string]string{browser.SessionCookie: secret.New().Reveal()}

@@ -17,7 +17,7 @@ export default async ({open, world, look}) => {
   await page.getByRole('link', {name: 'Create the first key'}).click()
 
   // What is wrong is said beside the field, and what was typed stays.
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'key_name')
+  await page.locator('#key_name:focus').waitFor()
   assert.equal(await page.getByLabel('Organization', {exact: true}).locator('option:checked').innerText(), 'Another')
   assert.deepEqual(await page.locator('[name=key_scope]:checked').evaluateAll(all => all.map(one => one.value)), ['READ'])
   await look(page, 'key-new')

@@ -154,6 +154,27 @@ func TestCreateKeyOnce(t *testing.T) {
 	}
 }
 
+// A node that knows nothing of a form, such as another one, learns from the browser that it was carried out.
+func TestFormIsUsedElsewhere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "apikeyd.db")
+	same := &apptest.Options{Config: func(c *config.Config) { c.Database = config.Database{Path: file} }}
+	s := apptest.Start(t, same)
+	v := signedIn(t, s.ManagementURL, linkOf(s))
+	var forms []url.Values
+	for range 12 {
+		forms = append(forms, keyForm(s, "form", v.get("/keys/new").first(t, formID)))
+		v.do(http.MethodPost, "/keys/new", forms[len(forms)-1]).want(t, http.StatusCreated, "/keys/new")
+	}
+	s.Stop()
+	v.base = apptest.Start(t, same).ManagementURL
+	for _, form := range forms[len(forms)-10:] {
+		v.do(http.MethodPost, "/keys/new", form).want(t, http.StatusConflict, "/keys/new", "This was sent already")
+	}
+	if keys := v.keyCount(t); keys != 13 {
+		t.Errorf("%d forms have made %d keys", len(forms), keys-1)
+	}
+}
+
 func TestKeyList(t *testing.T) {
 	s := apptest.Start(t, nil)
 	for i := range 55 {

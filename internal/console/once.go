@@ -3,11 +3,14 @@ package console
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
@@ -50,8 +53,8 @@ const (
 // answer. For a minute it remembers the token, too, so that whoever presses a button twice sees it: browsers show the answer to the
 // second form alone. It is safe for concurrent use.
 //
-// It is for one node. Two forms that are the same reach different nodes only where a proxy spreads the requests of a browser and
-// somebody without script presses twice; then there are two keys in the list, and both are shown there.
+// It is for one node. The browser itself keeps, for the others and for longer, which forms were carried out; so two keys come of one
+// form only where somebody without script presses twice at once and a proxy sends the two requests to different nodes.
 type tokens struct {
 	mu    sync.Mutex
 	made  map[formID]*making
@@ -81,11 +84,17 @@ func (t *tokens) once(v *visit, make func() (shownToken, error)) (shownToken, er
 	m, first := t.begin(id)
 	if first {
 		defer close(m.done)
+		if v.sent(id.form) {
+			m.err = formUsed()
+			t.forget(id)
+			return shownToken{}, m.err
+		}
 		m.token, m.err = make()
 		if m.err != nil {
 			t.forget(id) // the form comes back, and may be sent again
 			return shownToken{}, m.err
 		}
+		v.setSent(id.form)
 		made := m.token
 		time.AfterFunc(tokenLife, func() { t.fade(m) })
 		return made, nil
@@ -140,3 +149,20 @@ func formUsed() error {
 	return &refusal{status: http.StatusConflict, title: "This was sent already", text: "What the form asks for was done when it was sent the first " +
 		"time, and nothing was done again. The token was shown then. If you have not kept it, find the key in the list and rotate it."}
 }
+
+// sentKept is how many forms a browser keeps that were carried out.
+const sentKept = 10
+
+// sent reports whether the browser has kept that a form was carried out.
+func (v *visit) sent(form key.Digest) bool {
+	return slices.Contains(strings.Split(browser.Preferred(v.r, browser.Sent), "."), shortForm(form))
+}
+
+// setSent has the browser keep that a form was carried out.
+func (v *visit) setSent(form key.Digest) {
+	kept := append(strings.Split(browser.Preferred(v.r, browser.Sent), "."), shortForm(form))
+	v.set(browser.Prefer(browser.Sent, strings.Trim(strings.Join(kept[max(0, len(kept)-sentKept):], "."), ".")))
+}
+
+// shortForm is enough of a form's digest to know it again among those of one browser.
+func shortForm(form key.Digest) string { return hex.EncodeToString(form[:8]) }

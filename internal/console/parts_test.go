@@ -97,7 +97,7 @@ func TestOnce(t *testing.T) {
 	visitWith := func(id string, session int64) *visit {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.PostForm = url.Values{onceField: {id}}
-		return &visit{r: r, session: key.Session{ID: session}}
+		return &visit{r: r, w: httptest.NewRecorder(), session: key.Session{ID: session}}
 	}
 	calls := 0
 	make := func() (shownToken, error) { calls++; return shownToken{token: token.New("ak")}, nil }

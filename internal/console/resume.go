@@ -26,6 +26,9 @@ func (k keptForm) Encoded() string { return k.values.Encode() }
 // keptValue is a field of a form that is kept.
 type keptValue struct{ Name, Value string }
 
+// Label is the field's name for people: "key_name" is "key name".
+func (k keptValue) Label() string { return strings.ReplaceAll(k.Name, "_", " ") }
+
 // Values returns what was typed, a field each.
 func (k keptForm) Values() (all []keptValue) {
 	for name, values := range k.values {

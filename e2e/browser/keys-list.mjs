@@ -10,9 +10,9 @@ export default async ({open, world, look}) => {
   for (const name of world.names) assert.ok(seen.includes(name), `${name} is not in ${seen}`)
   await look(page, 'keys')
 
-  await page.getByRole('link', {name: 'Older'}).click()
+  await page.getByRole('link', {name: 'Next page'}).click()
   await page.getByRole('link', {name: 'First key'}).waitFor()
-  await page.getByRole('link', {name: 'Newest'}).click()
+  await page.getByRole('link', {name: 'First page'}).click()
 
   // What is typed is searched for, and what is found can be shared as an address.
   await page.getByLabel('Search by name').pressSequentially('batch 1')
@@ -28,6 +28,9 @@ export default async ({open, world, look}) => {
   await page.getByRole('heading', {name: 'No key is like that'}).waitFor()
   await page.reload()
   assert.equal(await page.getByLabel('State').inputValue(), 'disabled')
+
+  await page.goto('/keys?sort=oldest')
+  await page.locator('tbody tr').first().getByText('First key').waitFor()
 
   // Times are the reader's; the exact one is there on hover.
   await page.goto('/keys')

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +63,7 @@ type keysPage struct {
 	Keys             []keyRow
 	ShowOrganization bool
 	First, Next      string // addresses of other pages; "": there are none
+	Unsorted         string // why the order is not the one that was asked for; "": it is
 
 	New     string // address of the page to create a key; "": the reader may create none here
 	Example string // a command line that uses a key
@@ -105,7 +108,9 @@ type keyFilter struct {
 	name         string
 	scope        string
 	state        string
+	sort         string
 	before       int64
+	page         int // where the order is another than that of ids; 0 is the first
 }
 
 // keysOf returns the address of an organization's keys; 0: of the reader's own.
@@ -116,31 +121,19 @@ func keysOf(organization int64) string {
 	return keysPath + "?organization=" + strconv.FormatInt(organization, 10)
 }
 
-// keys shows the list. It is sorted by age, newest first, because that is the order of ids, in which a page costs the same
-// wherever it is; any other order would have to read all keys for each page.
+// keys shows the list.
 func (c *Console) keys(v *visit) error {
 	f, err := c.readFilter(v)
 	if err != nil {
 		return err
 	}
-	list := admin.KeyList{OrganizationID: f.organization, NameContains: f.name, Before: f.before, Limit: keysShown}
-	list.Scope, _ = key.ParseScope(f.scope)
-	if enabled := f.state == "enabled"; enabled || f.state == "disabled" {
-		list.Enabled = &enabled
-	}
-	found, more, err := c.Admin.Keys(v.r.Context(), v.caller, list)
+	p := keysPage{Action: keysPath, Organization: v.looked.name, All: v.looked.manages, Filtered: f.name != "" || f.scope != "" || f.state != "",
+		Clear: f.clear().address(), ShowOrganization: f.organization == 0, Example: c.exampleCall()}
+	found, err := c.findKeys(v, f, &p)
 	if err != nil {
 		return err
 	}
-	p := keysPage{Action: keysPath, Organization: v.looked.name, All: v.looked.manages, Filtered: f.name != "" || f.scope != "" || f.state != "",
-		Clear: f.clear().address(0), ShowOrganization: f.organization == 0, Example: c.exampleCall()}
 	p.Fields = f.fields(v)
-	if f.before != 0 {
-		p.First = f.address(0)
-	}
-	if more {
-		p.Next = f.address(found[len(found)-1].ID)
-	}
 	if v.mayCreate(v.looked) {
 		p.New = newKeyOf(f.organization)
 	}
@@ -150,12 +143,85 @@ func (c *Console) keys(v *visit) error {
 	return c.show(v, http.StatusOK, pageKeys, frame{Title: "Keys", Section: sectionKeys, Organization: f.organization, Main: p})
 }
 
+// findKeys returns the keys of a page, and says in p how the list goes on.
+//
+// The newest come first, because that is the order of ids, in which a page costs the same wherever it is. Any other order has to read
+// all keys for each page, so there is one only where they are not too many.
+func (c *Console) findKeys(v *visit, f keyFilter, p *keysPage) ([]key.Key, error) {
+	list := admin.KeyList{OrganizationID: f.organization, NameContains: f.name, Before: f.before, Limit: keysShown}
+	list.Scope, _ = key.ParseScope(f.scope)
+	if enabled := f.state == "enabled"; enabled || f.state == "disabled" {
+		list.Enabled = &enabled
+	}
+	order := keyOrders[f.sort]
+	if order != nil {
+		list.Before, list.Limit = 0, keysSorted
+	}
+	found, more, err := c.Admin.Keys(v.r.Context(), v.caller, list)
+	if err != nil {
+		return nil, err
+	}
+	first := f.turned(0, 0)
+	switch {
+	case order == nil:
+		if f.before != 0 {
+			p.First = first.address()
+		}
+	case more:
+		p.Unsorted = "There are more than " + count(keysSorted) + " of these, so the newest come first. Narrow the list to sort it otherwise."
+		found = found[:keysShown]
+	default:
+		slices.SortStableFunc(found, order)
+		begin := min(f.page*keysShown, len(found))
+		end := min(begin+keysShown, len(found))
+		if begin > 0 {
+			p.First = first.address()
+		}
+		if end < len(found) {
+			p.Next = f.turned(0, f.page+1).address()
+		}
+		return found[begin:end], nil
+	}
+	if more {
+		f.sort = ""
+		p.Next = f.turned(found[len(found)-1].ID, 0).address()
+	}
+	return found, nil
+}
+
+// keysSorted is how many keys are read to be sorted. It is the most that a use case returns at once.
+const keysSorted = 1000
+
+// keyOrders are the orders that there are beside that of ids, the newest first. Where a time is none, the key comes last.
+var keyOrders = map[string]func(a, b key.Key) int{
+	"oldest": func(a, b key.Key) int { return cmp.Compare(a.ID, b.ID) },
+	"name":   func(a, b key.Key) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) },
+	"used":   func(a, b key.Key) int { return b.LastUsedAt.Compare(a.LastUsedAt) },
+	"expires": func(a, b key.Key) int {
+		return cmp.Or(noneLast(a.ExpiresAt, b.ExpiresAt), a.ExpiresAt.Compare(b.ExpiresAt))
+	},
+}
+
+// noneLast puts what has no time behind what has one.
+func noneLast(a, b time.Time) int {
+	switch {
+	case a.IsZero() == b.IsZero():
+		return 0
+	case a.IsZero():
+		return 1
+	default:
+		return -1
+	}
+}
+
 // readFilter reads what the reader wants to see. Without an organization it is that which was looked at last.
 func (c *Console) readFilter(v *visit) (keyFilter, error) {
 	q := v.r.URL.Query()
 	text := func(name string) string { return strings.ToValidUTF8(strings.TrimSpace(q.Get(name)), "\uFFFD") }
-	f := keyFilter{name: text("q"), scope: text("scope"), state: text("state")}
+	f := keyFilter{name: text("q"), scope: text("scope"), state: text("state"), sort: text("sort")}
 	f.before, _ = strconv.ParseInt(text("before"), 10, 64) // anything else is the first page
+	f.page, _ = strconv.Atoi(text("page"))
+	f.page = min(max(f.page, 0), keysSorted)
 	switch chosen := text("organization"); chosen {
 	case ownKeys:
 		return f, nil
@@ -178,20 +244,29 @@ func (c *Console) readFilter(v *visit) (keyFilter, error) {
 // clear returns the filter without what narrows it.
 func (f keyFilter) clear() keyFilter { return keyFilter{organization: f.organization} }
 
-// address returns the address of the page of keys behind one; 0: of the first page.
-func (f keyFilter) address(before int64) string {
+// turned returns the filter at another page.
+func (f keyFilter) turned(before int64, page int) keyFilter {
+	f.before, f.page = before, page
+	return f
+}
+
+// address returns where the filter is in force.
+func (f keyFilter) address() string {
 	q := url.Values{}
 	q.Set("organization", ownKeys)
 	if f.organization != 0 {
 		q.Set("organization", strconv.FormatInt(f.organization, 10))
 	}
-	for name, value := range map[string]string{"q": f.name, "scope": f.scope, "state": f.state} {
+	for name, value := range map[string]string{"q": f.name, "scope": f.scope, "state": f.state, "sort": f.sort} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
-	if before != 0 {
-		q.Set("before", strconv.FormatInt(before, 10))
+	if f.before != 0 {
+		q.Set("before", strconv.FormatInt(f.before, 10))
+	}
+	if f.page != 0 {
+		q.Set("page", strconv.Itoa(f.page))
 	}
 	return keysPath + "?" + q.Encode()
 }
@@ -219,6 +294,8 @@ func (f keyFilter) fields(v *visit) []field {
 		{Name: "organization", Label: "Organization", Type: "select", Value: chosen, Options: organizations},
 		{Name: "scope", Label: "Scope", Type: "select", Value: f.scope, Options: scopes},
 		{Name: "state", Label: "State", Type: "select", Value: f.state, Options: []option{{"Any", ""}, {"Enabled", "enabled"}, {"Disabled", "disabled"}}},
+		{Name: "sort", Label: "Order", Type: "select", Value: f.sort, Options: []option{{"Newest first", ""}, {"Oldest first", "oldest"},
+			{"Name", "name"}, {"Last used", "used"}, {"Next to expire", "expires"}}},
 	}
 }
 

@@ -202,6 +202,23 @@ func TestKeyList(t *testing.T) {
 			t.Errorf("%d keys with %s, want %d", n, query, want)
 		}
 	}
+	names := func(query string) (found []string) {
+		for _, m := range regexp.MustCompile(`<bdi class="lines" title="([^"]+)"`).FindAllStringSubmatch(v.get("/keys?"+query).text, -1) {
+			found = append(found, m[1])
+		}
+		return found
+	}
+	for query, want := range map[string]string{
+		"": "Batch 54", "sort=oldest": "First key", "sort=name": "Batch 00", "sort=name&page=1": "Batch 50", "sort=none": "Batch 54", "sort=name&page=x": "Batch 00",
+		"sort=expires": "Batch 54", "sort=used&q=first": "First key", "sort=oldest&q=batch": "Batch 00",
+	} {
+		if found := names(query); len(found) == 0 || found[0] != want {
+			t.Errorf("%q begins with %q, want %q", query, found, want)
+		}
+	}
+	if found := names("sort=name&page=2"); len(found) != 0 {
+		t.Errorf("behind the last page: %q", found)
+	}
 	for _, query := range []string{"?organization=999", "?organization=x", "?organization=-1"} {
 		v.get("/keys"+query).want(t, http.StatusNotFound, "/keys"+query)
 	}
@@ -319,4 +336,30 @@ func TestDeleteKey(t *testing.T) {
 	v.post(at+"/delete", "name", "In Use").want(t, http.StatusUnprocessableEntity, at+"/delete", `value="In Use"`)
 	v.post(at+"/delete", "name", " In use ").want(t, http.StatusOK, fmt.Sprintf("/keys?organization=%d&note=key-deleted", organization))
 	v.get(at).want(t, http.StatusNotFound, at)
+}
+
+// Too many keys to be sorted come newest first, and the page says so.
+func TestTooManyKeysToSort(t *testing.T) {
+	s := apptest.Start(t, nil)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range 50 {
+				if _, err := s.Client().CreateKey(t.Context(), api.NewKey{KeyName: "One of many", KeyScope: []api.Scope{api.ScopeRead},
+					OrganizationID: s.First.OrganizationID}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	v := signedIn(t, s.ManagementURL, linkOf(s))
+	p := v.get("/keys?sort=oldest")
+	p.want(t, http.StatusOK, "/keys?sort=oldest", "There are more than 1,000 of these", `rel="next"`)
+	if n := strings.Count(p.text, `<th scope="row"`); n != 50 || strings.Contains(p.text, "First key") {
+		t.Errorf("%d keys:\n%s", n, p.text)
+	}
+	next := strings.ReplaceAll(p.first(t, regexp.MustCompile(`href="([^"]+)" rel="next"`)), "&amp;", "&")
+	v.get(next).want(t, http.StatusOK, next, "One of many", "First page")
+	v.get("/keys?sort=oldest&state=disabled").want(t, http.StatusOK, "/keys?sort=oldest&state=disabled", "No key is like that")
 }

@@ -52,10 +52,10 @@ func (unlimited) Take(context.Context, int64, *key.Restrictions, time.Time) (key
 
 // Options are what a Checker is made of. Where nothing else is said, a field is required.
 type Options struct {
-	Tokens   store.Tokens
-	LastUsed *usage.Recorder
-	Now      func() time.Time
-	Lease    Lease // nil: nobody else changes what checks depend on
+	Tokens store.Tokens
+	Usage  *usage.Recorder
+	Now    func() time.Time
+	Lease  Lease // nil: nobody else changes what checks depend on
 
 	// Limiter counts the requests of keys that are limited; nil: they are not counted, and so not limited.
 	Limiter Limiter
@@ -68,11 +68,11 @@ type Options struct {
 
 // Checker checks tokens. Its methods are safe for concurrent use.
 type Checker struct {
-	tokens   store.Tokens
-	lastUsed *usage.Recorder
-	now      func() time.Time
-	lease    Lease
-	limiter  Limiter
+	tokens  store.Tokens
+	usage   *usage.Recorder
+	now     func() time.Time
+	lease   Lease
+	limiter Limiter
 
 	known   *cache[known]
 	unknown *cache[struct{}]
@@ -89,7 +89,7 @@ type counter struct {
 
 // known is what the cache holds of a key.
 type known struct {
-	mark   usage.Mark // in front: every check reads it
+	tally  usage.Tally // in front: every check counts
 	record key.Record
 }
 
@@ -111,13 +111,13 @@ func New(o Options) *Checker {
 		o.Limiter = unlimited{}
 	}
 	return &Checker{
-		lease:    o.Lease,
-		tokens:   o.Tokens,
-		lastUsed: o.LastUsed,
-		now:      o.Now,
-		limiter:  o.Limiter,
-		known:    newCache[known](o.CacheBytes),
-		unknown:  newCache[struct{}](o.NegativeCacheBytes),
+		lease:   o.Lease,
+		tokens:  o.Tokens,
+		usage:   o.Usage,
+		now:     o.Now,
+		limiter: o.Limiter,
+		known:   newCache[known](o.CacheBytes),
+		unknown: newCache[struct{}](o.NegativeCacheBytes),
 	}
 }
 
@@ -180,8 +180,11 @@ func (c *Checker) decide(ctx context.Context, k *known, q key.Question, at time.
 			return Decision{}, err
 		}
 	}
-	if d.Outcome == key.CheckValid {
-		c.lastUsed.Touch(&k.mark, k.record.KeyID, now)
+	switch {
+	case !q.Uncounted:
+		c.usage.Count(&k.tally, d.Outcome, now)
+	case d.Outcome == key.CheckValid:
+		c.usage.Touch(&k.tally, now)
 	}
 	return d, nil
 }

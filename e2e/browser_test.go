@@ -33,6 +33,7 @@ func TestBrowser(t *testing.T) {
 		{"session-ended", firstStart},
 		{"keys", severalOrganizations},
 		{"keys-list", manyKeys},
+		{"usage", usedKey},
 		{"without-script", firstStart},
 		{"hostile-names", hostileNames},
 		{"identity-provider", withProvider},
@@ -191,6 +192,28 @@ func manyKeys(t *testing.T) scene {
 		create(name, api.ScopeRead, api.ScopeCreate)
 	}
 	return scene{url: s.management, told: map[string]any{"signInURL": s.printedLink(), "names": names}}
+}
+
+// usedKey is a server with a key that was checked, and has been written down to be: the server was stopped since.
+func usedKey(t *testing.T) scene {
+	folder := t.TempDir()
+	s := serve(t, folder)
+	link := s.printedLink()
+	made, err := s.client(s.token).CreateKey(t.Context(), draft("In use"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 12 {
+		for _, scope := range []api.Scope{api.ScopeRead, api.ScopeRead, api.ScopeDelete} {
+			if _, err := s.verifier().Verify(t.Context(), api.VerifyRequest{Key: made.Token, Scope: scope}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.stop()
+	before := s.management
+	s = serve(t, folder)
+	return scene{url: s.management, told: map[string]any{"signInURL": strings.Replace(link, before, s.management, 1)}}
 }
 
 // hostileNames is a server with names that somebody has chosen to do harm, or that are just long.

@@ -105,6 +105,7 @@ func (c *Console) Pages() []Page {
 			{http.MethodGet, c.script.path, c.script},
 		},
 		c.keyPages(),
+		c.usagePages(),
 		c.accountPages(),
 		c.passwordPages(),
 		c.oidcPages(),

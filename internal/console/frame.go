@@ -24,6 +24,7 @@ type section string
 const (
 	sectionNone          section = ""
 	sectionKeys          section = "Keys"
+	sectionUsage         section = "Usage"
 	sectionMembers       section = "Members"
 	sectionAudit         section = "Audit log"
 	sectionOrganizations section = "Organizations"
@@ -35,6 +36,8 @@ const (
 func (s section) path(organization int64) string {
 	id := strconv.FormatInt(organization, 10)
 	switch s {
+	case sectionUsage:
+		return usagePath(organization)
 	case sectionMembers:
 		return organizationsPath + "/" + id + "/members"
 	case sectionAudit:
@@ -50,7 +53,7 @@ func (s section) path(organization int64) string {
 
 // ofOrganization reports whether the section shows one organization at a time.
 func (s section) ofOrganization() bool {
-	return s == sectionKeys || s == sectionMembers || s == sectionAudit
+	return s == sectionKeys || s == sectionUsage || s == sectionMembers || s == sectionAudit
 }
 
 // layout is what the template of the frame is given.
@@ -116,7 +119,7 @@ func (c *Console) layout(v *visit, f frame) layout {
 	chosen := v.chosen(f.Organization)
 	shown := []section{sectionKeys}
 	if chosen.id != 0 {
-		shown = append(shown, sectionMembers)
+		shown = append(shown, sectionUsage, sectionMembers)
 		if chosen.manages {
 			shown = append(shown, sectionAudit)
 		}

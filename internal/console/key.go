@@ -26,7 +26,8 @@ type keyPage struct {
 	Back         string // of the list
 	Limits       []string
 	QuotaText    string // "": none
-	Audited      bool   // the reader may see what was done to it
+	Chart        chart
+	Audited      bool // the reader may see what was done to it
 	Trail        []trailRow
 	TrailURL     string
 }
@@ -55,6 +56,11 @@ func (c *Console) key(v *visit) error {
 		p.Limits = append(p.Limits, l.Name+": "+count(l.Requests)+" in "+windowText(l.Window))
 	}
 	p.QuotaText = quotaText(&k, c.Now())
+	used, err := c.Admin.KeyUsage(v.r.Context(), v.caller, k.ID, v.usageRange())
+	if err != nil {
+		return err
+	}
+	p.Chart = newChart(used, p.URL)
 	if o.manages {
 		p.TrailURL = sectionAudit.path(o.id) + "?target_type=key&target_id=" + strconv.FormatInt(k.ID, 10)
 		if p.Trail, err = c.trail(v, &k); err != nil {

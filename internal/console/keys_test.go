@@ -312,7 +312,7 @@ func TestRotateKey(t *testing.T) {
 	}
 }
 
-// A key that was used in the last day is deleted by whoever types its name.
+// A key that was used in the last day is deleted by whoever types its name, and its page says how it was used.
 func TestDeleteKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "apikeyd.db")
 	same := &apptest.Options{Config: func(c *config.Config) { c.Database = config.Database{Path: file} }}
@@ -325,12 +325,22 @@ func TestDeleteKey(t *testing.T) {
 	if _, err := s.ClientWith(used).Me(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	for _, scope := range []api.Scope{api.ScopeRead, api.ScopeRead, api.ScopeManage} {
+		if _, err := s.Verifier().Verify(t.Context(), api.VerifyRequest{Key: used, Scope: scope}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	organization := s.First.OrganizationID
 	s.Stop() // which writes down when keys were used
 
 	s = apptest.Start(t, same)
 	v = newVisitor(t, s.ManagementURL)
 	v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/keys")
+	v.get(at).want(t, http.StatusOK, at, "2 allowed", "1 refused", "scope lacking")
+	v.get(at+"?by=day").want(t, http.StatusOK, at+"?by=day", "2 allowed", "today, in UTC")
+	usage := fmt.Sprintf("/organizations/%d/usage", organization)
+	v.get(usage).want(t, http.StatusOK, usage, "2 allowed", "1 refused")
+	v.get("/organizations/999/usage").want(t, http.StatusNotFound, "/organizations/999/usage")
 	v.get(at+"/delete").want(t, http.StatusOK, at+"/delete", "It was last used")
 	v.post(at+"/delete").want(t, http.StatusUnprocessableEntity, at+"/delete", "This is not its name.")
 	v.post(at+"/delete", "name", "In Use").want(t, http.StatusUnprocessableEntity, at+"/delete", `value="In Use"`)

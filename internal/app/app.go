@@ -174,8 +174,12 @@ func (a *App) ManagementURL() string {
 	return LocalURL(a.config.Listen, a.config.TLS, a.ManagementAddr().String())
 }
 
-// VerificationURL is how services on this machine ask whether a key is good.
+// VerificationURL is how services on this machine ask whether a key is good; "" where that takes more than an address: a socket, a
+// token or a certificate.
 func (a *App) VerificationURL() string {
+	if a.config.VerifyListen.Network == "unix" || a.config.VerifyTokens.Len() > 0 || a.config.VerifyTLS.Enabled() {
+		return ""
+	}
 	return LocalURL(a.config.VerifyListen, a.config.VerifyTLS, a.VerificationAddr().String())
 }
 

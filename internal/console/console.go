@@ -50,11 +50,12 @@ type Console struct {
 	style, icon, script *asset
 	templates           templates
 	tokens              *tokens
+	served              map[string]bool // patterns of pages
 }
 
 // New returns a Console.
 func New(o Options) *Console {
-	return &Console{
+	c := &Console{
 		Options: o,
 		style:   newAsset("/assets/console.css", "text/css; charset=utf-8"),
 		icon:    newAsset("/assets/icon.svg", "image/svg+xml"),
@@ -62,7 +63,12 @@ func New(o Options) *Console {
 
 		templates: parseTemplates(o.Now),
 		tokens:    &tokens{made: map[formID]*making{}},
+		served:    map[string]bool{},
 	}
+	for _, p := range c.Pages() {
+		c.served[p.Pattern] = true
+	}
+	return c
 }
 
 // Page is an address, and what answers there.
@@ -89,7 +95,6 @@ const (
 const (
 	appearancePath    = "/appearance"
 	organizationsPath = "/organizations"
-	nodesPath         = "/nodes"
 )
 
 // Pages returns all pages. Where several patterns match, the first is meant. The id of a request is expected in the header

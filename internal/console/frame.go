@@ -32,24 +32,26 @@ const (
 	sectionAccount       section = "Account"
 )
 
+// patterns say where sections are.
+var patterns = map[section]string{
+	sectionUsage:         usagePattern,
+	sectionMembers:       organizationsPath + "/{organization_id}/members",
+	sectionAudit:         organizationsPath + "/{organization_id}/audit-log",
+	sectionOrganizations: organizationsPath,
+	sectionNodes:         "/nodes",
+}
+
 // path returns where a section begins for an organization.
 func (s section) path(organization int64) string {
-	id := strconv.FormatInt(organization, 10)
-	switch s {
-	case sectionUsage:
-		return usagePath(organization)
-	case sectionMembers:
-		return organizationsPath + "/" + id + "/members"
-	case sectionAudit:
-		return organizationsPath + "/" + id + "/audit-log"
-	case sectionOrganizations:
-		return organizationsPath
-	case sectionNodes:
-		return nodesPath
-	default:
+	pattern, ok := patterns[s]
+	if !ok {
 		return keysOf(organization)
 	}
+	return strings.Replace(pattern, "{organization_id}", strconv.FormatInt(organization, 10), 1)
 }
+
+// has reports whether there is such a section.
+func (c *Console) has(s section) bool { return s == sectionKeys || c.served[patterns[s]] }
 
 // ofOrganization reports whether the section shows one organization at a time.
 func (s section) ofOrganization() bool {
@@ -79,6 +81,7 @@ type link struct {
 type organizationSwitch struct {
 	Chosen        string
 	Organizations []organizationLink
+	All           string // address of a page with all of them; "": there is none
 }
 
 type organizationLink struct {
@@ -128,9 +131,15 @@ func (c *Console) layout(v *visit, f frame) layout {
 		shown = append(shown, sectionOrganizations, sectionNodes)
 	}
 	for _, s := range shown {
+		if !c.has(s) {
+			continue
+		}
 		l.Sections = append(l.Sections, link{string(s), s.path(chosen.id), s == f.Section})
 	}
 	l.Switch = switchTo(v, f, chosen)
+	if l.Switch != nil && c.has(sectionOrganizations) {
+		l.Switch.All = organizationsPath
+	}
 	return l
 }
 

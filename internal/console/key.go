@@ -62,7 +62,9 @@ func (c *Console) key(v *visit) error {
 	}
 	p.Chart = newChart(used, p.URL)
 	if o.manages {
-		p.TrailURL = sectionAudit.path(o.id) + "?target_type=key&target_id=" + strconv.FormatInt(k.ID, 10)
+		if c.has(sectionAudit) {
+			p.TrailURL = sectionAudit.path(o.id) + "?target_type=key&target_id=" + strconv.FormatInt(k.ID, 10)
+		}
 		if p.Trail, err = c.trail(v, &k); err != nil {
 			return err
 		}

@@ -234,13 +234,14 @@ var scopeTexts = map[key.Scope]string{
 type choice struct {
 	Name, Value, Text string
 	Checked           bool
+	Long              bool // its name takes a line of its own
 }
 
 // Scopes are what can be chosen of them.
 func (f keyForm) Scopes() (choices []choice) {
 	for _, name := range key.AllScopes.Names() {
 		s, _ := key.ParseScope(name)
-		choices = append(choices, choice{name, name, scopeTexts[s], f.scopes.Has(s)})
+		choices = append(choices, choice{Name: name, Value: name, Text: scopeTexts[s], Checked: f.scopes.Has(s)})
 	}
 	return choices
 }
@@ -252,7 +253,7 @@ func (f keyForm) ScopesError() string { return f.fault("/key_scope") }
 func (f keyForm) Expiries() (choices []choice) {
 	all := []choice{{Name: "30 days", Value: "30"}, {Name: "90 days", Value: "90"}, {Name: "1 year", Value: "365"}, {Name: "Never", Value: expiryNever}}
 	if f.present != nil {
-		keep := choice{Name: "As it is: never", Value: expiryKeep}
+		keep := choice{Name: "As it is: never", Value: expiryKeep, Long: true}
 		if at := f.present.ExpiresAt; !at.IsZero() {
 			keep.Name = "As it is: " + when(at)
 		}

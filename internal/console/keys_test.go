@@ -296,7 +296,7 @@ func TestRotateKey(t *testing.T) {
 	}
 	id := v.get(at).first(t, formID)
 	p := v.post(at, "grace_seconds", "3600", "form", id)
-	p.want(t, http.StatusOK, at, "The key before it is good for another 60 minutes.")
+	p.want(t, http.StatusOK, at, "The key before it is good for 1 hour more.")
 	token := p.first(t, shownToken)
 	if again := v.post(at, "grace_seconds", "3600", "form", id).first(t, shownToken); again != token {
 		t.Error("one form has rotated twice")

@@ -39,7 +39,7 @@ func (c *Console) showToken(v *visit, s shownToken) error {
 		status, p.Title = http.StatusOK, "The new key"
 	}
 	if s.grace > 0 {
-		p.Grace = inWords(s.grace)
+		p.Grace = windowText(s.grace)
 	}
 	line := variable + "=" + p.Token
 	p.File = template.URL("data:text/plain;base64," + base64.StdEncoding.EncodeToString([]byte(line+"\n"))) //nolint:gosec // made here

@@ -2,7 +2,6 @@ package console
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
@@ -140,9 +139,4 @@ func refused(c admin.Counts) (n int64) {
 		}
 	}
 	return n
-}
-
-// usagePath returns the address of an organization's usage.
-func usagePath(organization int64) string {
-	return organizationsPath + "/" + strconv.FormatInt(organization, 10) + "/usage"
 }

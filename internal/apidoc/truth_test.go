@@ -153,6 +153,12 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{413, "POST", "/v1/verify/batch", `{"requests": "` + strings.Repeat("x", 1<<20) + `"}`, ""},
 		{415, "POST", "/v1/verify/batch", `{"requests": []}`, "Content-Type: text/plain"},
 
+		{400, "POST", "/v1/leaked", `{"key": "x", "url": "https://example.com"}`, ""},
+		{405, "GET", "/v1/leaked", "", ""},
+		{413, "POST", "/v1/leaked", tooLarge, ""},
+		{415, "POST", "/v1/leaked", `{"key": "x"}`, "Content-Type: text/plain"},
+		{422, "POST", "/v1/leaked", `{}`, ""},
+		{404, "POST", "/v1/leaked/github", `[]`, ""}, // this server does not know GitHub's keys
 		{400, "GET", "/v1/authorize?scope=read", "", ""},
 		{401, "GET", "/v1/authorize", "", ""},
 		{401, "GET", "/v1/authorize", "", "Authorization: Bearer x"},
@@ -163,13 +169,6 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{406, "POST", "/introspect", "token=x", form + "\nAccept: text/html"},
 		{413, "POST", "/introspect", tooLarge, form},
 		{415, "POST", "/introspect", `{"token": "x"}`, ""},
-
-		{400, "POST", "/v1/leaked", `{"key": "x", "url": "https://example.com"}`, ""},
-		{405, "GET", "/v1/leaked", "", ""},
-		{413, "POST", "/v1/leaked", tooLarge, ""},
-		{415, "POST", "/v1/leaked", `{"key": "x"}`, "Content-Type: text/plain"},
-		{422, "POST", "/v1/leaked", `{}`, ""},
-		{404, "POST", "/v1/leaked/github", `[]`, ""}, // this server does not know GitHub's keys
 
 		{405, "POST", "/livez", "", ""},
 		{405, "POST", "/readyz", "", ""},

@@ -193,18 +193,6 @@ func TestAuthorizeWantsTheVerifyToken(t *testing.T) {
 	k.ask("POST", "/v1/verify", `{"key":"x"}`, "X-Apikeyd-Verify-Token: "+secret).ok(200)
 }
 
-// decided is a limiter that has made up its mind.
-type decided struct {
-	outcome   key.Outcome
-	allowance key.Allowance
-	taken     int
-}
-
-func (l *decided) Take(context.Context, int64, *key.Restrictions, time.Time) (key.Outcome, key.Allowance, error) {
-	l.taken++
-	return l.outcome, l.allowance, nil
-}
-
 // restricted is a store whose keys are all held to something.
 type restricted struct {
 	store.Tokens
@@ -227,7 +215,7 @@ func hold(k *kit, o *Options, restrictions *key.Restrictions, l verify.Limiter) 
 
 func TestAuthorizeTellsOfLimits(t *testing.T) {
 	restrictions := &key.Restrictions{Limits: []key.Limit{{Name: "default", Requests: 100, Window: time.Minute}}}
-	l := new(decided)
+	l := new(limiter)
 	k := newKit(t, nil)
 	hold(k, &k.options, restrictions, l)
 	service := httptest.NewServer(NewVerification(k.options))

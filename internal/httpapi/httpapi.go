@@ -94,9 +94,9 @@ func NewManagement(o Options) http.Handler {
 // need who look after the server.
 func NewVerification(o Options) http.Handler {
 	routes := checks{checker: o.Checker, metrics: o.Metrics}.routes()
+	routes = append(routes, subscriptions{all: o.Subscriptions}.routes()...)
 	routes = append(routes, authorization{gateway: o.Gateway, client: o.Client, metrics: o.Metrics}.routes()...)
 	routes = append(routes, introspection{checker: o.Checker, metrics: o.Metrics}.routes()...)
-	routes = append(routes, subscriptions{all: o.Subscriptions}.routes()...)
 	routes = append(routes, health{ready: o.Ready, metrics: o.Metrics.Handler(o.Log)}.routes()...)
 	var authenticate func(*exchange) error
 	if o.VerifyToken != nil {

@@ -21,10 +21,12 @@ import (
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/github"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/subscribe"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/usage"
 	"github.com/apikeyd/apikeyd/internal/verify"
@@ -49,8 +51,10 @@ type App struct {
 	log      *slog.Logger
 	store    store.Store
 	node     *cluster.Node // nil: this is the only one
+	hub      *subscribe.Hub
 	admin    *admin.Service
 	usage    *usage.Recorder
+	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
 
@@ -76,8 +80,11 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		return nil, err
 	}
 	a.usage = usage.NewRecorder(a.store, a.log)
+	if a.limiter, err = newLimiter(c, a.store, o.Now, a.log); err != nil {
+		return nil, err
+	}
 	checking := verify.Options{
-		Tokens: a.store, Usage: a.usage, Now: o.Now,
+		Tokens: a.store, Usage: a.usage, Now: o.Now, Limiter: a.limiter,
 		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
 	}
 	nodes, several := a.store.(store.Nodes)
@@ -86,9 +93,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		checking.Lease = lease
 	}
 	checker := verify.New(checking)
-	var invalidator admin.Invalidator = checker
+	if a.hub, err = newHub(c, checker, several, lease, a.log); err != nil {
+		return nil, err
+	}
+	var invalidator admin.Invalidator = a.hub
 	if several {
-		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: checker, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
+		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: a.hub, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
 			Now: o.Now, Log: a.log})
 		invalidator = a.node
 	}
@@ -110,6 +120,8 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
+	registerLimits(metrics, a.limiter.Limiter)
+	registerHub(metrics, a.hub)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease)
 	}
@@ -123,10 +135,13 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
 		Pages:   a.pages(guard, client),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
-		Ready: a.ready, LogChecks: c.LogChecks,
+		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
 	}
 	if a.provider != nil {
 		api.Identities = identities{a.provider}
+	}
+	if c.GitHubKeysURL != "" {
+		api.GitHub = secretScanning{github.New(github.Options{URL: c.GitHubKeysURL, Now: o.Now, Log: a.log})}
 	}
 	if c.VerifyTokens.Len() > 0 {
 		api.VerifyToken = c.VerifyTokens.Match
@@ -199,6 +214,7 @@ func (a *App) Run(ctx context.Context) error {
 		background.Go(func() { a.node.Run(stop) })
 	}
 	background.Go(func() { a.usage.Run(stop) })
+	background.Go(func() { a.limiter.Run(stop) })
 	background.Go(func() { a.admin.Run(stop) })
 	if a.mailer != nil {
 		background.Go(func() { a.mailer.outbox.Run(stop) })
@@ -224,23 +240,30 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// drain ends both listeners at the same time. The time it takes is bounded by the shutdown timeout.
+// drain ends both listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
 func (a *App) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
 	defer cancel()
-	var errs [2]error
-	var both sync.WaitGroup
-	both.Go(func() { errs[0] = a.management.shutdown(ctx) })
-	both.Go(func() { errs[1] = a.verification.shutdown(ctx) })
-	both.Wait()
+	var errs [3]error
+	var all sync.WaitGroup
+	all.Go(func() { errs[0] = a.management.shutdown(ctx) })
+	all.Go(func() { errs[1] = a.verification.shutdown(ctx) })
+	all.Go(func() { errs[2] = a.hub.Close() })
+	all.Wait()
 	return errors.Join(errs[:]...)
 }
 
 // Close frees what Open took. It is to be called after Run has returned, or instead of it.
 func (a *App) Close() error {
 	errs := []error{a.management.close(), a.verification.close()}
+	if a.hub != nil {
+		errs = append(errs, a.hub.Close())
+	}
 	if a.provider != nil {
 		a.provider.Close()
+	}
+	if a.limiter != nil {
+		a.limiter.close()
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

@@ -44,6 +44,8 @@ type Options struct {
 	Guard  *browser.Guard
 	// Identities are the tokens of an OpenID Connect provider; nil: there is none.
 	Identities IdentityProvider
+	// GitHub are the signatures of GitHub's secret scanning; nil: it is not listened to.
+	GitHub GitHubSignatures
 	// SignInURL returns the address that a one-time link's secret is handed out in.
 	SignInURL func(link secret.Secret) string
 	// Pages are what browsers are shown, by another package; they are logged, counted and guarded against panics here.
@@ -53,6 +55,8 @@ type Options struct {
 
 	// For the verification listener alone.
 
+	// Subscriptions are those of programs that check keys for themselves.
+	Subscriptions Subscriptions
 	// Ready says why the server cannot answer requests now: a *NotReady for a reason that may be shown. nil: it can.
 	Ready func(context.Context) error
 	// VerifyToken compares a bearer token that a caller presented with those of the operator, in constant time. nil: no
@@ -70,6 +74,7 @@ func NewManagement(o Options) http.Handler {
 	routes = append(routes, members{admin: o.Admin, signInURL: o.SignInURL}.routes()...)
 	routes = append(routes, sessions{admin: o.Admin, guard: o.Guard}.routes()...)
 	routes = append(routes, uses{admin: o.Admin}.routes()...)
+	routes = append(routes, leaks{admin: o.Admin, github: o.GitHub}.routes()...)
 	routes = append(routes, auditLog{admin: o.Admin}.routes()...)
 	routes = append(routes, me{admin: o.Admin}.routes()...)
 	for _, p := range o.Pages {
@@ -87,6 +92,7 @@ func NewManagement(o Options) http.Handler {
 // the server.
 func NewVerification(o Options) http.Handler {
 	routes := checks{checker: o.Checker, metrics: o.Metrics}.routes()
+	routes = append(routes, subscriptions{all: o.Subscriptions}.routes()...)
 	routes = append(routes, health{ready: o.Ready, metrics: o.Metrics.Handler(o.Log)}.routes()...)
 	var authenticate func(*exchange) error
 	if o.VerifyToken != nil {

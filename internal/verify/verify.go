@@ -38,8 +38,9 @@ func (always) Excused(time.Time) bool        { return false }
 // Limiter counts requests against the limits and the quota of a key.
 type Limiter interface {
 	// Take counts one request of a key whose restrictions are counted, and says whether it is within all of them: the outcome is
-	// CheckValid, CheckRateLimited or CheckQuotaExceeded. A request that is refused is not counted. Where it cannot be counted, and
-	// must not be allowed uncounted, the error matches store.ErrUnavailable.
+	// CheckValid, CheckRateLimited or CheckQuotaExceeded, or CheckNotFound where the key has been deleted meanwhile. A request that
+	// is refused is not counted, save that one which the quota refuses may be counted against the limits. Where it cannot be
+	// counted, and must not be allowed uncounted, the error matches store.ErrUnavailable.
 	Take(ctx context.Context, keyID int64, r *key.Restrictions, now time.Time) (key.Outcome, key.Allowance, error)
 }
 
@@ -179,6 +180,9 @@ func (c *Checker) decide(ctx context.Context, k *known, q key.Question, at time.
 			c.failures.Add(1)
 			return Decision{}, err
 		}
+		if d.Outcome == key.CheckNotFound {
+			return Decision{Outcome: d.Outcome}, nil
+		}
 	}
 	switch {
 	case !q.Uncounted:
@@ -187,6 +191,44 @@ func (c *Checker) decide(ctx context.Context, k *known, q key.Question, at time.
 		c.usage.Touch(&k.tally, now)
 	}
 	return d, nil
+}
+
+// Find returns what is known of the token with a digest, for somebody who checks it by himself; nil: there is no such key. keep
+// reports whether it may be kept, by somebody who hears of every change: this node has held its lease all along. The error is as
+// with Check.
+func (c *Checker) Find(ctx context.Context, digest key.Digest) (r *key.Record, keep bool, err error) {
+	term, held := c.lease.Held(c.now())
+	if held {
+		if k := c.known.get(&digest); k != nil {
+			return &k.record, true, nil
+		}
+		if c.unknown.get(&digest) != nil {
+			return nil, true, nil
+		}
+	}
+	k, err := c.fetch(ctx, digest)
+	if err != nil {
+		return nil, false, err
+	}
+	now, still := c.lease.Held(c.now())
+	keep = held && still && now == term
+	if k == nil {
+		return nil, keep, nil
+	}
+	return &k.record, keep, nil
+}
+
+// Used notes that somebody has checked the token with a digest by himself, n times with this outcome. The error is as with Check.
+func (c *Checker) Used(ctx context.Context, digest key.Digest, o key.Outcome, n int64) error {
+	k := c.known.get(&digest)
+	if k == nil {
+		var err error
+		if k, err = c.fetch(ctx, digest); k == nil {
+			return err // a key that is gone has no use
+		}
+	}
+	c.usage.Add(k.record.KeyID, k.record.OrganizationID, o, n, c.now())
+	return nil
 }
 
 // Invalidate forgets what is known about the tokens that changed. A check that begins after it returned sees the

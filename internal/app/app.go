@@ -51,7 +51,8 @@ type App struct {
 	store    store.Store
 	node     *cluster.Node // nil: this is the only one
 	admin    *admin.Service
-	lastUsed *usage.Recorder
+	usage    *usage.Recorder
+	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
 
@@ -76,9 +77,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if a.store, err = openDatabase(ctx, c, serving, a.log); err != nil {
 		return nil, err
 	}
-	a.lastUsed = usage.NewRecorder(a.store, a.log)
+	a.usage = usage.NewRecorder(a.store, a.log)
+	if a.limiter, err = newLimiter(c, a.store, o.Now, a.log); err != nil {
+		return nil, err
+	}
 	checking := verify.Options{
-		Tokens: a.store, LastUsed: a.lastUsed, Now: o.Now,
+		Tokens: a.store, Usage: a.usage, Now: o.Now, Limiter: a.limiter,
 		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
 	}
 	nodes, several := a.store.(store.Nodes)
@@ -111,6 +115,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
+	registerLimits(metrics, a.limiter.Limiter)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease)
 	}
@@ -202,7 +207,8 @@ func (a *App) Run(ctx context.Context) error {
 	if a.node != nil {
 		background.Go(func() { a.node.Run(stop) })
 	}
-	background.Go(func() { a.lastUsed.Run(stop) })
+	background.Go(func() { a.usage.Run(stop) })
+	background.Go(func() { a.limiter.Run(stop) })
 	background.Go(func() { a.admin.Run(stop) })
 	if a.mailer != nil {
 		background.Go(func() { a.mailer.outbox.Run(stop) })
@@ -245,6 +251,9 @@ func (a *App) Close() error {
 	errs := []error{a.management.close(), a.verification.close()}
 	if a.provider != nil {
 		a.provider.Close()
+	}
+	if a.limiter != nil {
+		a.limiter.close()
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

@@ -39,6 +39,11 @@ type Config struct {
 	StaleIfError time.Duration
 	NodeName     string
 
+	// LimitsStore counts requests against limits for all nodes together; none: each node does it by itself. LimitsFallback is what
+	// happens while it is away, "open" or "closed".
+	LimitsStore    LimitsStore
+	LimitsFallback string
+
 	// Listen is the address of the management API, and TLS its certificate; a zero TLS is plain HTTP.
 	Listen Address
 	TLS    TLS

@@ -37,8 +37,10 @@ var rules = []struct {
 	{"internal/store/postgres", []string{"net/http", "modernc.org/sqlite/...", module + "/internal/store/sqlite", module + "/internal/admin", module + "/internal/verify", module + "/internal/cluster"}, "a store keeps and finds, and decides nothing"},
 	{"internal/store/move", append(drivers, "net/http", module+"/internal/store/sqlite", module+"/internal/store/postgres"), "rows go from one database to another, whichever they are"},
 	{"internal/cluster", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "the protocol knows no database and no transport"},
-	{"internal/verify", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
+	{"internal/verify", append(drivers, "github.com/valkey-io/...", "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
+	{"internal/limit", append(drivers, "database/sql", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "counting knows no database and no transport"},
+	{"cmd/apikeyd", []string{module + "/internal/limit/valkeytest"}, "servers of tests are for tests"},
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
 	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi", "net/http"), "settings open nothing"},
 	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},
@@ -58,6 +60,7 @@ var drivers = []string{"modernc.org/sqlite/...", "github.com/jackc/..."}
 var homes = []struct{ driver, home string }{
 	{"modernc.org/sqlite/...", "internal/store/sqlite"},
 	{"github.com/jackc/...", "internal/store/postgres"},
+	{"github.com/valkey-io/...", "internal/limit"},
 }
 
 // direct are rules about what a package names itself; what it depends on through others is their affair. httpapi

@@ -113,7 +113,7 @@ func startFaulty(t *testing.T, r *apidoctest.Recorder) (*faulty, *target, []requ
 	writer := telemetry.NewWriter(io.Discard)
 	t.Cleanup(func() { _ = writer.Close() })
 	log := telemetry.NewLogger(writer, telemetry.JSON, slog.LevelError)
-	checker := verify.New(verify.Options{Tokens: f, LastUsed: usage.NewRecorder(f, log), Now: time.Now,
+	checker := verify.New(verify.Options{Tokens: f, Usage: usage.NewRecorder(f, log), Now: time.Now,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
 	service := admin.New(admin.Options{Store: f, Invalidator: checker, Now: time.Now, TokenPrefix: "ak", Log: log,
 		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: time.Hour})

@@ -50,7 +50,7 @@ type App struct {
 	store    store.Store
 	node     *cluster.Node // nil: this is the only one
 	admin    *admin.Service
-	lastUsed *usage.Recorder
+	usage    *usage.Recorder
 	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
@@ -76,12 +76,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if a.store, err = openDatabase(ctx, c, serving, a.log); err != nil {
 		return nil, err
 	}
-	a.lastUsed = usage.NewRecorder(a.store, a.log)
+	a.usage = usage.NewRecorder(a.store, a.log)
 	if a.limiter, err = newLimiter(c, a.store, o.Now, a.log); err != nil {
 		return nil, err
 	}
 	checking := verify.Options{
-		Tokens: a.store, LastUsed: a.lastUsed, Now: o.Now, Limiter: a.limiter,
+		Tokens: a.store, Usage: a.usage, Now: o.Now, Limiter: a.limiter,
 		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
 	}
 	nodes, several := a.store.(store.Nodes)
@@ -203,7 +203,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.node != nil {
 		background.Go(func() { a.node.Run(stop) })
 	}
-	background.Go(func() { a.lastUsed.Run(stop) })
+	background.Go(func() { a.usage.Run(stop) })
 	background.Go(func() { a.limiter.Run(stop) })
 	background.Go(func() { a.admin.Run(stop) })
 	if a.mailer != nil {

@@ -64,7 +64,7 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.store.Close() })
-	k.checker = verify.New(verify.Options{Tokens: k.store, LastUsed: usage.NewRecorder(k.store, log), Now: now,
+	k.checker = verify.New(verify.Options{Tokens: k.store, Usage: usage.NewRecorder(k.store, log), Now: now,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20, Limiter: k.limiter})
 	use := admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak", Log: log,
 		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour}

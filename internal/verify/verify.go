@@ -53,10 +53,10 @@ func (unlimited) Take(context.Context, int64, *key.Restrictions, time.Time) (key
 
 // Options are what a Checker is made of. Where nothing else is said, a field is required.
 type Options struct {
-	Tokens   store.Tokens
-	LastUsed *usage.Recorder
-	Now      func() time.Time
-	Lease    Lease // nil: nobody else changes what checks depend on
+	Tokens store.Tokens
+	Usage  *usage.Recorder
+	Now    func() time.Time
+	Lease  Lease // nil: nobody else changes what checks depend on
 
 	// Limiter counts the requests of keys that are limited; nil: they are not counted, and so not limited.
 	Limiter Limiter
@@ -69,11 +69,11 @@ type Options struct {
 
 // Checker checks tokens. Its methods are safe for concurrent use.
 type Checker struct {
-	tokens   store.Tokens
-	lastUsed *usage.Recorder
-	now      func() time.Time
-	lease    Lease
-	limiter  Limiter
+	tokens  store.Tokens
+	usage   *usage.Recorder
+	now     func() time.Time
+	lease   Lease
+	limiter Limiter
 
 	known   *cache[known]
 	unknown *cache[struct{}]
@@ -90,7 +90,7 @@ type counter struct {
 
 // known is what the cache holds of a key.
 type known struct {
-	mark   usage.Mark // in front: every check reads it
+	tally  usage.Tally // in front: every check counts
 	record key.Record
 }
 
@@ -112,13 +112,13 @@ func New(o Options) *Checker {
 		o.Limiter = unlimited{}
 	}
 	return &Checker{
-		lease:    o.Lease,
-		tokens:   o.Tokens,
-		lastUsed: o.LastUsed,
-		now:      o.Now,
-		limiter:  o.Limiter,
-		known:    newCache[known](o.CacheBytes),
-		unknown:  newCache[struct{}](o.NegativeCacheBytes),
+		lease:   o.Lease,
+		tokens:  o.Tokens,
+		usage:   o.Usage,
+		now:     o.Now,
+		limiter: o.Limiter,
+		known:   newCache[known](o.CacheBytes),
+		unknown: newCache[struct{}](o.NegativeCacheBytes),
 	}
 }
 
@@ -184,8 +184,11 @@ func (c *Checker) decide(ctx context.Context, k *known, q key.Question, at time.
 			return Decision{Outcome: d.Outcome}, nil
 		}
 	}
-	if d.Outcome == key.CheckValid {
-		c.lastUsed.Touch(&k.mark, k.record.KeyID, now)
+	switch {
+	case !q.Uncounted:
+		c.usage.Count(&k.tally, d.Outcome, now)
+	case d.Outcome == key.CheckValid:
+		c.usage.Touch(&k.tally, now)
 	}
 	return d, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/github"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
@@ -132,6 +133,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	}
 	if a.provider != nil {
 		api.Identities = identities{a.provider}
+	}
+	if c.GitHubKeysURL != "" {
+		api.GitHub = secretScanning{github.New(github.Options{URL: c.GitHubKeysURL, Now: o.Now, Log: a.log})}
 	}
 	if c.VerifyTokens.Len() > 0 {
 		api.VerifyToken = c.VerifyTokens.Match

@@ -79,6 +79,9 @@ type Config struct {
 	// SMTP is the server that takes mails; one that is not Enabled is none.
 	SMTP SMTP
 
+	// GitHubKeysURL is where GitHub publishes the keys that its secret scanning signs with; "": its messages are not taken.
+	GitHubKeysURL string
+
 	// AuditRetention is how long entries of the audit log are kept; 0: for ever.
 	AuditRetention time.Duration
 

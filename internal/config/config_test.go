@@ -168,6 +168,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"session-lifetime":           {text: "24h", got: func(c *Config) any { return c.SessionLifetime }, want: 24 * time.Hour},
 		"trusted-proxies": {text: "192.0.2.1, 10.0.0.0/8", got: func(c *Config) any { return fmt.Sprint(c.TrustedProxies) },
 			want: "[192.0.2.1/32 10.0.0.0/8]"},
+		"github-keys-url":         {text: "https://keys.example/github", got: func(c *Config) any { return c.GitHubKeysURL }, want: "https://keys.example/github"},
 		"oidc-issuer":             {text: "https://login.example/", got: func(c *Config) any { return c.OIDC.Issuer }, want: "https://login.example/"},
 		"oidc-client-id":          {text: "id", got: func(c *Config) any { return c.OIDC.ClientID }, want: "id"},
 		"oidc-client-secret-file": {text: "s", got: func(c *Config) any { return c.OIDC.ClientSecretFile }, want: "s"},

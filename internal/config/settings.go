@@ -19,6 +19,7 @@ const (
 	groupSignIn   group = "Signing in"
 	groupOIDC     group = "OpenID Connect"
 	groupMail     group = "Mail"
+	groupLeaks    group = "Leaked keys"
 	groupAudit    group = "Audit log"
 	groupLog      group = "Logging"
 	groupShutdown group = "Shutting down"
@@ -232,6 +233,13 @@ var settings = []setting{
 		help: "how the connection to the mail server is encrypted: by STARTTLS, which it must offer; from the first byte; or " +
 			"not at all, which is refused with a user name, unless the server is on this machine",
 		parse: to(func(c *Config) *mail.Mode { return &c.SMTP.TLS }, parseMailTLS),
+	},
+
+	{
+		name: "github-keys-url", group: groupLeaks, placeholder: "URL", sample: "https://api.github.com/meta/public_keys/secret_scanning",
+		help: "where GitHub publishes the keys that its secret scanning signs with; without it, POST /v1/leaked/github is not " +
+			"there",
+		parse: optional(func(c *Config) *string { return &c.GitHubKeysURL }, parseKeysURL),
 	},
 
 	{

@@ -45,6 +45,8 @@ var rules = []struct {
 	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi", "net/http"), "settings open nothing"},
 	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},
 	{"internal/oidc", append(drivers, "database/sql", module+"/...", "github.com/zitadel/..."), "who somebody is, is asked of a provider, and what that means is for others"},
+	{"internal/github", append(drivers, "database/sql", module+"/..."), "a signature is arithmetic, and a list of keys"},
+	{"internal/scan", append(drivers, "database/sql", "net/http", module+"/client", module+"/internal/store/...", module+"/internal/admin", module+"/internal/httpapi"), "it is offline: bytes, and git"},
 	{"cmd/apikeyd", []string{module + "/internal/oidc/oidctest", "github.com/zitadel/..."}, "the provider of tests says yes to whoever asks"},
 	{"cmd/apikeyd", []string{module + "/internal/mail/mailtest", "github.com/emersion/go-smtp/..."}, "the mail server of tests takes mails from anybody"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},

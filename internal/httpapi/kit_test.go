@@ -81,7 +81,7 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.token = k.first.Token.Reveal()
 	o := Options{Admin: k.admin, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
-		Guard:     guard,
+		Guard: guard, GitHub: unsigned{},
 		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
 		OpenAPI:   text("{}"), Docs: text("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
@@ -92,6 +92,13 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.service = httptest.NewServer(NewVerification(o))
 	t.Cleanup(k.service.Close)
 	return k
+}
+
+// unsigned finds that nothing was signed by GitHub.
+type unsigned struct{}
+
+func (unsigned) Verify(context.Context, string, string, []byte) error {
+	return &key.Error{Code: key.Forbidden, Detail: "not signed"}
 }
 
 // text is a page that is always the same.

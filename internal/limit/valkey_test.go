@@ -3,12 +3,15 @@ package limit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/valkey-io/valkey-go"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/limit/valkeytest"
@@ -316,16 +319,43 @@ func TestWhoGoesAwayIsNoFaultOfTheServer(t *testing.T) {
 	}
 }
 
+// BenchmarkValkey is a check of a limited key, beside the mere round trips of the same client: of a script that does nothing, and of
+// the script that counts.
 func BenchmarkValkey(b *testing.B) {
 	s := valkeytest.Start(b)
-	limiter, _ := startLimiter(b, s.URL(), true)
-	r := &key.Restrictions{Limits: limits(perMinute(key.MaxRequests))}
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, _, err := limiter.Take(b.Context(), 1, r, time.Now()); err != nil {
-				b.Fatal(err)
-			}
+	limiter, _ := startPatient(b, s.URL())
+	r := &key.Restrictions{Limits: limits(perMinute(1_000_000))}
+	nothing := valkey.NewLuaScript("return 1")
+	check := func() error {
+		_, _, err := limiter.Take(b.Context(), 1, r, time.Now())
+		return err
+	}
+	names, arguments := names(1, r.Limits), arguments(r.Limits)
+	trip := func() error { return nothing.Exec(b.Context(), limiter.valkey.client, names, nil).Error() }
+	count := func() error {
+		return limiter.valkey.script.Exec(b.Context(), limiter.valkey.client, names, arguments).Error()
+	}
+	for _, clients := range []int{1, 64} {
+		for _, tt := range []struct {
+			name string
+			run  func() error
+		}{{"nothing", trip}, {"script", count}, {"check", check}} {
+			b.Run(fmt.Sprintf("%s, %d at once", tt.name, clients), func(b *testing.B) {
+				b.ReportAllocs()
+				var all sync.WaitGroup
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				for range clients {
+					all.Go(func() {
+						for left.Add(-1) >= 0 {
+							if err := tt.run(); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				all.Wait()
+			})
 		}
-	})
+	}
 }

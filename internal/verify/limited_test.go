@@ -89,7 +89,7 @@ func TestALimitedCheckAllocatesNothing(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	s := &tokens{records: map[key.Digest]key.Record{}}
 	c := New(Options{
-		Tokens: s, LastUsed: usage.NewRecorder(discard{}, log), Now: time.Now, CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20,
+		Tokens: s, Usage: usage.NewRecorder(discard{}, log), Now: time.Now, CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20,
 		Limiter: limit.New(limit.Options{Quotas: away{}, Now: time.Now, Log: log}),
 	})
 	tok := token.New("ak")

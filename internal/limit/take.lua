@@ -12,7 +12,7 @@ local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local kept = #KEYS == 1 and {call('GET', KEYS[1])} or call('MGET', unpack(KEYS))
-local counted, before, after, clamped = 1, {0, now}, {1, now}, {}
+local counted, before, after, clamped = 1, {0, now, 0, 0}, {1, now, 0, 0}, nil
 
 for i = 1, #KEYS do
 	local requests, last = tonumber(ARGV[4*i-3]), now + ARGV[4*i-2]
@@ -26,7 +26,9 @@ for i = 1, #KEYS do
 		if at < now then
 			at, part = now, 0
 		elseif at >= last then -- the window is shorter than it was, or the clock has jumped back
-			at, part, clamped[i] = last, 0, true
+			at, part = last, 0
+			clamped = clamped or {}
+			clamped[i] = true
 		end
 	end
 	before[2*i+1], before[2*i+2] = at, part
@@ -43,7 +45,7 @@ end
 
 local answer = counted == 1 and after or before
 for i = 1, #KEYS do
-	if counted == 1 or clamped[i] then
+	if counted == 1 or clamped and clamped[i] then
 		local at, part = answer[2*i+1], answer[2*i+2]
 		call('SET', KEYS[i], struct.pack('>ddd', at, part, ARGV[4*i-3]), 'PX', math.floor((at - now) / 1000) + 1)
 	end

@@ -58,6 +58,7 @@ func startPatient(t testing.TB, url string) (*Limiter, *words) {
 	t.Helper()
 	l, log := startLimiter(t, url, true)
 	l.valkey.timeout = 10 * time.Second
+	until(t, "the server answers", l.valkey.Up)
 	return l, log
 }
 
@@ -173,7 +174,7 @@ func TestTheServerForgetsTheScript(t *testing.T) {
 }
 
 // until waits for something that the server's state brings about.
-func until(t *testing.T, what string, done func() bool) {
+func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	const patience = 20 * time.Second
 	for began := time.Now(); !done(); time.Sleep(10 * time.Millisecond) {
@@ -330,7 +331,7 @@ func BenchmarkValkey(b *testing.B) {
 		_, _, err := limiter.Take(b.Context(), 1, r, time.Now())
 		return err
 	}
-	names, arguments := names(1, r.Limits), arguments(r.Limits)
+	names, arguments := question(1, r.Limits)
 	trip := func() error { return nothing.Exec(b.Context(), limiter.valkey.client, names, nil).Error() }
 	count := func() error {
 		return limiter.valkey.script.Exec(b.Context(), limiter.valkey.client, names, arguments).Error()
@@ -357,5 +358,12 @@ func BenchmarkValkey(b *testing.B) {
 				all.Wait()
 			})
 		}
+	}
+}
+
+func TestTheQuestion(t *testing.T) {
+	names, arguments := question(17, limits(key.Limit{Name: "default", Requests: 7, Window: time.Minute}, key.Limit{Name: "b", Requests: key.MaxRequests, Window: time.Second}))
+	if got := fmt.Sprint(names, arguments); got != "[apikeyd:{17}:default apikeyd:{17}:b] [7 60000000 8571428 4 1000000000000000 1000000 0 1000000]" {
+		t.Error(got)
 	}
 }

@@ -35,6 +35,10 @@ const repository = ".."
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if verification := os.Getenv(guardedBy); verification != "" {
+		fmt.Fprintln(os.Stderr, serveGuarded(verification))
+		return 1
+	}
 	flag.Parse()
 	waitMoreThanCompute()
 	if err := lookAtSources(); err != nil {
@@ -80,7 +84,7 @@ func waitMoreThanCompute() {
 // lookAtSources goes through what the program is built from, and what browsers do with it. The go command runs a test again
 // only where something has changed that the test has looked at.
 func lookAtSources() error {
-	for _, room := range []string{"api", "client", "cmd", "internal", "e2e/browser"} {
+	for _, room := range []string{"api", "client", "cmd", "internal", "middleware", "e2e/browser"} {
 		err := filepath.WalkDir(filepath.Join(repository, room), func(_ string, _ fs.DirEntry, err error) error { return err })
 		if err != nil {
 			return err

@@ -84,11 +84,13 @@ key, and prints five lines to try them with.`,
 		cli.NewOrgsCommand(streams, os.LookupEnv),
 		cli.NewMembersCommand(streams, os.LookupEnv),
 		p.usersCommand(streams),
+		p.scanCommand(streams),
 		p.auditCommand(streams),
 		p.migrateCommand(),
 		p.backupCommand(),
 		p.copyCommand(),
 		p.nodesCommand(),
+		p.rulesCommand(),
 		p.versionCommand(),
 	)
 	root.SetOut(p.stdout)
@@ -126,6 +128,7 @@ func (p *program) loadConfig(cmd *cobra.Command) (*config.Config, []config.Probl
 		Flags:     cmd.Flags(),
 		LookupEnv: os.LookupEnv,
 		Environ:   os.Environ(),
+		Rules:     cmd.Name() == rulesTest,
 		Terminal:  isFile && term.IsTerminal(int(f.Fd())),
 	})
 	if err != nil {

@@ -192,6 +192,8 @@ var open = map[string]string{
 	"UserOf":             "the identity provider's word",
 	"RequestLink":        "nothing: the link goes to the user's own address",
 	"MakeLink":           "the database, which whoever runs it holds",
+	"ReportLeak":         "the token: whoever has it may end it",
+	"ReportLeaks":        "the finder's signature",
 }
 
 // ownAndOthersKeys are the cells of what is done to a key, with a scope and without giving anything away.

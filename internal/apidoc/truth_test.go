@@ -1,11 +1,16 @@
 package apidoc_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/apikeyd/apikeyd/api"
+	apikeyd "github.com/apikeyd/apikeyd/client"
 	"github.com/apikeyd/apikeyd/internal/apidoc/apidoctest"
 	"github.com/apikeyd/apikeyd/internal/apptest"
 	"github.com/apikeyd/apikeyd/internal/config"
@@ -18,8 +23,10 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	t.Run("examples", func(t *testing.T) { sendExamples(t, r) })
 	t.Run("refusals", func(t *testing.T) { provokeRefusals(t, r) })
 	t.Run("limits", func(t *testing.T) { provokeLimits(t, r) })
+	t.Run("leaks", func(t *testing.T) { reportTooMuch(t, r) })
 	t.Run("credentials", func(t *testing.T) { askWithoutToken(t, r) })
 	t.Run("access tokens", func(t *testing.T) { askWithAccessToken(t, r) })
+	t.Run("subscriptions", func(t *testing.T) { subscribe(t, r) })
 	t.Run("shutdown", func(t *testing.T) { askWhileDraining(t, r) })
 	t.Run("no database", func(t *testing.T) { askWithoutDatabase(t, r) })
 	t.Run("broken database", func(t *testing.T) { askBrokenDatabase(t, r) })
@@ -28,9 +35,10 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	// Only a panic makes these answer 500, and there is none to be had.
 	never := map[string]bool{}
 	for _, operation := range []string{"verifyKey", "verifyKeys", "getLiveness", "getReadiness", "getMetrics", "getOpenAPI", "getReference",
-		"requestLink"} {
+		"requestLink", "subscribe", "authorize", "introspect"} {
 		never[operation+" 500"] = true
 	}
+	never["authorize 429"] = true // there are no keys with limits here
 	for _, answer := range r.Unseen() {
 		if !never[answer.String()] {
 			t.Errorf("the document describes %s, and no server has given it", answer)
@@ -51,6 +59,9 @@ type refusal struct {
 	method, path, body string
 	headers            string // lines
 }
+
+// form is the header of a body that is a form.
+const form = "Content-Type: application/x-www-form-urlencoded"
 
 // tooLarge is a body that is.
 var tooLarge = `{"key_name": "` + strings.Repeat("x", 64<<10) + `"}`
@@ -142,6 +153,23 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{413, "POST", "/v1/verify/batch", `{"requests": "` + strings.Repeat("x", 1<<20) + `"}`, ""},
 		{415, "POST", "/v1/verify/batch", `{"requests": []}`, "Content-Type: text/plain"},
 
+		{400, "POST", "/v1/leaked", `{"key": "x", "url": "https://example.com"}`, ""},
+		{405, "GET", "/v1/leaked", "", ""},
+		{413, "POST", "/v1/leaked", tooLarge, ""},
+		{415, "POST", "/v1/leaked", `{"key": "x"}`, "Content-Type: text/plain"},
+		{422, "POST", "/v1/leaked", `{}`, ""},
+		{404, "POST", "/v1/leaked/github", `[]`, ""}, // this server does not know GitHub's keys
+		{400, "GET", "/v1/authorize?scope=read", "", ""},
+		{401, "GET", "/v1/authorize", "", ""},
+		{401, "GET", "/v1/authorize", "", "Authorization: Bearer x"},
+		{403, "GET", "/v1/authorize", "", "X-Forwarded-Uri: /x//y"},
+
+		{400, "POST", "/introspect", "x=y", form},
+		{405, "GET", "/introspect", "", ""},
+		{406, "POST", "/introspect", "token=x", form + "\nAccept: text/html"},
+		{413, "POST", "/introspect", tooLarge, form},
+		{415, "POST", "/introspect", `{"token": "x"}`, ""},
+
 		{405, "POST", "/livez", "", ""},
 		{405, "POST", "/readyz", "", ""},
 		{405, "POST", "/metrics", "", ""},
@@ -177,13 +205,47 @@ func askWithoutToken(t *testing.T, r *apidoctest.Recorder) {
 	for _, header := range []string{"Authorization:", "Authorization: Bearer other"} {
 		s.send(401, "POST", "/v1/verify", question, header)
 		s.send(401, "POST", "/v1/verify/batch", batch, header)
+		s.send(401, "GET", "/v1/subscribe", "", header)
 		s.send(401, "GET", "/metrics", "", header)
+		s.send(401, "POST", "/introspect", "token=x", header, form)
+		s.send(401, "GET", "/v1/authorize", "", header)
 		s.send(200, "GET", "/livez", "", header)
 		s.send(200, "GET", "/readyz", "", header)
 	}
 	s.send(200, "POST", "/v1/verify", question, "Authorization: Bearer "+token)
 	s.send(200, "POST", "/v1/verify/batch", batch, "Authorization: Bearer "+token)
 	s.send(200, "GET", "/metrics", "", "Authorization: Bearer "+token)
+}
+
+// subscribe subscribes, and is refused.
+func subscribe(t *testing.T, r *apidoctest.Recorder) {
+	var database string
+	_, s := startTarget(t, r, &apptest.Options{Config: func(c *config.Config) { database = c.Database.Path }})
+	s.send(405, "POST", "/v1/subscribe", "")
+	s.send(400, "GET", "/v1/subscribe", "")
+	s.send(400, "GET", "/v1/subscribe", "", "Connection: Upgrade", "Upgrade: websocket")
+
+	verifier, err := apikeyd.NewVerifier(s.service, apikeyd.WithHTTPClient(&http.Client{Transport: r.Transport(nil)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocked := database + ".subscribers" // where the server notes that there are subscribers
+	if err := os.Mkdir(blocked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verifier.Subscribe(t.Context()); !errors.Is(err, api.ErrUnavailable) {
+		t.Errorf("where it cannot be noted that there are subscribers: %v", err)
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := verifier.Subscribe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // askWhileDraining asks a server that is about to stop whether it is ready.

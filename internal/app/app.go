@@ -21,10 +21,14 @@ import (
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/extauthz"
+	"github.com/apikeyd/apikeyd/internal/gateway"
+	"github.com/apikeyd/apikeyd/internal/github"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/subscribe"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/usage"
 	"github.com/apikeyd/apikeyd/internal/verify"
@@ -50,14 +54,18 @@ type App struct {
 	store    store.Store
 	node     *cluster.Node      // nil: this is the only one
 	stale    *cluster.Staleness // likewise
+	hub      *subscribe.Hub
 	admin    *admin.Service
 	usage    *usage.Recorder
 	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
+	gateway  *gateway.Gateway
+	reloads  ruleReloads
 
 	management   listener
 	verification listener
+	grpc         grpcListener // serves nobody where the operator has set no address
 	draining     atomic.Bool
 }
 
@@ -91,9 +99,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		checking.Lease = lease
 	}
 	checker := verify.New(checking)
-	var invalidator admin.Invalidator = checker
+	if a.hub, err = newHub(c, checker, several, lease, a.log); err != nil {
+		return nil, err
+	}
+	var invalidator admin.Invalidator = a.hub
 	if several {
-		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: checker, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
+		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: a.hub, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
 			Now: o.Now, Log: a.log})
 		a.stale = cluster.NewStaleness(lease, func() int64 { return checker.Stats().Stale }, o.Now, a.log)
 		invalidator = a.node
@@ -114,9 +125,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		return nil, fmt.Errorf("public URL: %w", err)
 	}
 
+	a.gateway = gateway.New(checker, c.Rules)
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
 	registerLimits(metrics, a.limiter.Limiter)
+	registerHub(metrics, a.hub)
+	a.reloads.register(metrics, a.gateway)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease, a.stale)
 	}
@@ -128,12 +142,16 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	api := httpapi.Options{
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
-		Pages:   a.pages(guard, client),
+		Gateway: a.gateway,
+		Pages:   a.pages(guard, client, o.Now),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
-		Ready: a.ready, LogChecks: c.LogChecks,
+		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
 	}
 	if a.provider != nil {
 		api.Identities = identities{a.provider}
+	}
+	if c.GitHubKeysURL != "" {
+		api.GitHub = secretScanning{github.New(github.Options{URL: c.GitHubKeysURL, Now: o.Now, Log: a.log})}
 	}
 	if c.VerifyTokens.Len() > 0 {
 		api.VerifyToken = c.VerifyTokens.Match
@@ -142,6 +160,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		return nil, err
 	}
 	if err := a.verification.open(ctx, c.VerifyListen, c.VerifyTLS, httpapi.NewVerification(api), a.log); err != nil {
+		return nil, err
+	}
+	if err := a.grpc.open(ctx, c, extauthz.Options{Gateway: a.gateway, Client: client, RequestIDs: api.RequestIDs, Requests: o.Requests,
+		Metrics: metrics, Log: a.log, VerifyToken: api.VerifyToken, LogChecks: c.LogChecks}); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -159,6 +181,9 @@ func (a *App) Initialise(ctx context.Context, email, organization string) (admin
 func (a *App) ManagementAddr() net.Addr   { return a.management.net.Addr() }
 func (a *App) VerificationAddr() net.Addr { return a.verification.net.Addr() }
 
+// GRPCAddr is where Envoy's external authorization is served, nil where it is not.
+func (a *App) GRPCAddr() net.Addr { return a.grpc.addr() }
+
 // SignInURL returns the address of a one-time link.
 func (a *App) SignInURL(link secret.Secret) string {
 	return SignInURL(a.ManagementURL(), link)
@@ -170,6 +195,15 @@ func (a *App) ManagementURL() string {
 		return a.config.PublicURL
 	}
 	return LocalURL(a.config.Listen, a.config.TLS, a.ManagementAddr().String())
+}
+
+// VerificationURL is how services on this machine ask whether a key is good; "" where that takes more than an address: a socket, a
+// token or a certificate.
+func (a *App) VerificationURL() string {
+	if a.config.VerifyListen.Network == "unix" || a.config.VerifyTokens.Len() > 0 || a.config.VerifyTLS.Enabled() {
+		return ""
+	}
+	return LocalURL(a.config.VerifyListen, a.config.VerifyTLS, a.VerificationAddr().String())
 }
 
 func (a *App) ready(ctx context.Context) error {
@@ -215,16 +249,22 @@ func (a *App) Run(ctx context.Context) error {
 	defer background.Wait() // after the last request: what it used is written, too
 	defer cancel()
 
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- a.management.serve() }()
 	go func() { failed <- a.verification.serve() }()
-	a.log.Info("ready", "listen", a.ManagementAddr().String(), "verify_listen", a.VerificationAddr().String())
+	about := []any{"listen", a.ManagementAddr().String(), "verify_listen", a.VerificationAddr().String()}
+	if addr := a.GRPCAddr(); addr != nil {
+		go func() { failed <- a.grpc.serve() }()
+		about = append(about, "grpc_listen", addr.String())
+	}
+	a.log.Info("ready", about...)
 
 	var failure error
 	select {
 	case failure = <-failed:
 	case <-ctx.Done():
 		a.draining.Store(true)
+		a.grpc.drain()
 		a.log.Info("shutting down", "delay", a.config.ShutdownDelay.String(), "timeout", a.config.ShutdownTimeout.String())
 		time.Sleep(a.config.ShutdownDelay)
 	}
@@ -233,21 +273,26 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// drain ends both listeners at the same time. The time it takes is bounded by the shutdown timeout.
+// drain ends all listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
 func (a *App) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
 	defer cancel()
-	var errs [2]error
-	var both sync.WaitGroup
-	both.Go(func() { errs[0] = a.management.shutdown(ctx) })
-	both.Go(func() { errs[1] = a.verification.shutdown(ctx) })
-	both.Wait()
+	var errs [4]error
+	var all sync.WaitGroup
+	all.Go(func() { errs[0] = a.management.shutdown(ctx) })
+	all.Go(func() { errs[1] = a.verification.shutdown(ctx) })
+	all.Go(func() { errs[2] = a.grpc.shutdown(ctx) })
+	all.Go(func() { errs[3] = a.hub.Close() })
+	all.Wait()
 	return errors.Join(errs[:]...)
 }
 
 // Close frees what Open took. It is to be called after Run has returned, or instead of it.
 func (a *App) Close() error {
-	errs := []error{a.management.close(), a.verification.close()}
+	errs := []error{a.management.close(), a.verification.close(), a.grpc.close()}
+	if a.hub != nil {
+		errs = append(errs, a.hub.Close())
+	}
 	if a.provider != nil {
 		a.provider.Close()
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"github.com/apikeyd/apikeyd/internal/cluster"
+	"github.com/apikeyd/apikeyd/internal/subscribe"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/verify"
 )
@@ -82,4 +83,21 @@ func registerNode(m *telemetry.Metrics, n *cluster.Node, l *cluster.Lease, stale
 		func(a cluster.Awaited) float64 { return a.Waited.Seconds() })
 	byNode("apikeyd_node_awaited_expiries_total", "Changes of this node that waited until the lease of another one had ended, by its name.",
 		func(a cluster.Awaited) float64 { return float64(a.Expiries) })
+}
+
+// registerHub shows what the subscribers are up to.
+func registerHub(m *telemetry.Metrics, h *subscribe.Hub) {
+	counter := func(name, help string, value func(subscribe.Stats) float64) {
+		m.CounterFunc(name, help, nil, func() float64 { return value(h.Stats()) })
+	}
+	m.GaugeFunc("apikeyd_subscribers", "Programs that check keys from their own memory, under a lease of this node.", nil,
+		func() float64 { return float64(h.Stats().Subscribers) })
+	counter("apikeyd_subscriber_invalidations_total", "Changed tokens that subscribers were told of, each subscriber counted.",
+		func(s subscribe.Stats) float64 { return float64(s.Invalidations) })
+	counter("apikeyd_subscriber_waits_total", "Changes that waited for subscribers.",
+		func(s subscribe.Stats) float64 { return float64(s.Waits) })
+	counter("apikeyd_subscriber_wait_seconds_total", "How long they waited, all together.",
+		func(s subscribe.Stats) float64 { return s.Waited.Seconds() })
+	counter("apikeyd_subscriber_expiries_total", "Changes that waited for the lease of a subscriber to end.",
+		func(s subscribe.Stats) float64 { return float64(s.Expiries) })
 }

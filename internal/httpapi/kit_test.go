@@ -18,6 +18,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/secret"
@@ -37,6 +38,7 @@ type kit struct {
 	checker    *verify.Checker
 	limiter    *limiter
 	admin      *admin.Service
+	options    Options // of both listeners
 	first      admin.Initialised
 	token      string // of the first key, which has every scope
 	log        *logBuffer
@@ -81,17 +83,26 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.token = k.first.Token.Reveal()
 	o := Options{Admin: k.admin, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
-		Guard:     guard,
+		Guard: guard, GitHub: unsigned{},
 		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
+		Gateway:   gateway.New(k.checker, nil),
 		OpenAPI:   text("{}"), Docs: text("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
 		change(&o)
 	}
+	k.options = o
 	k.management = httptest.NewServer(NewManagement(o))
 	t.Cleanup(k.management.Close)
 	k.service = httptest.NewServer(NewVerification(o))
 	t.Cleanup(k.service.Close)
 	return k
+}
+
+// unsigned finds that nothing was signed by GitHub.
+type unsigned struct{}
+
+func (unsigned) Verify(context.Context, string, string, []byte) error {
+	return &key.Error{Code: key.Forbidden, Detail: "not signed"}
 }
 
 // text is a page that is always the same.

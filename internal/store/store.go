@@ -279,6 +279,10 @@ type Tx interface {
 	// no such key.
 	DeleteKey(ctx context.Context, id int64) error
 
+	// DeleteToken deletes a token for good, and leaves its key and the key's other tokens. ErrNotFound where no key has it. It MUST
+	// record a Change for the token in both cases: whoever deleted it may still be waiting for other nodes.
+	DeleteToken(ctx context.Context, digest key.Digest) error
+
 	// Recall records a Change for each token of a key although nothing was changed: somebody may be about to find it as they want
 	// it, while who made it so is still waiting for other nodes.
 	Recall(ctx context.Context, id int64) error

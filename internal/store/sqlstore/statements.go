@@ -112,6 +112,7 @@ const (
 	EndTokens
 	DeleteEndedTokens
 	DeleteTokens
+	DeleteToken
 	DeleteKey
 	ListDigests
 	DeleteUser
@@ -323,6 +324,8 @@ var statements = [Count]struct {
 	DeleteEndedTokens: {writes: true, text: `DELETE FROM tokens WHERE key_id = $1 AND expires_at <= $2`},
 
 	DeleteTokens: {writes: true, text: `DELETE FROM tokens WHERE key_id = $1`},
+
+	DeleteToken: {writes: true, text: `DELETE FROM tokens WHERE digest = $1`},
 
 	DeleteKey: {writes: true, text: `DELETE FROM api_keys WHERE key_id = $1`},
 

@@ -312,7 +312,7 @@ func TestASlowSubscriberIsCutOff(t *testing.T) {
 		h, _ := newHub(t, nil)
 		subscribe(t, h) // reads nothing, and has no lease
 		took := after(func() {
-			for range 8 {
+			for range 4 {
 				h.Invalidate(changes(100_000))
 			}
 		})

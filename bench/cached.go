@@ -31,8 +31,8 @@ func (discard) Update(context.Context, func(store.Tx) error) ([]store.Change, er
 
 // fullChecker returns a checker that has so many keys in its cache: those with the ids from 1 on.
 func fullChecker(ctx context.Context, keys int) (*verify.Checker, error) {
-	lastUsed := usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler))
-	c := verify.New(verify.Options{Tokens: new(endless), LastUsed: lastUsed, Now: time.Now,
+	recorder := usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler))
+	c := verify.New(verify.Options{Tokens: new(endless), Usage: recorder, Now: time.Now,
 		CacheBytes: 1 << 40, NegativeCacheBytes: 1 << 20})
 	for i := range keys {
 		text := keyfile.Token(int64(i + 1))
@@ -43,7 +43,7 @@ func fullChecker(ctx context.Context, keys int) (*verify.Checker, error) {
 	// What was noted to be written is written every few seconds in a server that runs.
 	stopped, cancel := context.WithCancel(ctx)
 	cancel()
-	lastUsed.Run(stopped)
+	recorder.Run(stopped)
 	return c, nil
 }
 

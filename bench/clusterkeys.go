@@ -39,7 +39,7 @@ func measureClusterMiss(ctx context.Context, b *bench) (_ []figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	checker := verify.New(verify.Options{Tokens: s, LastUsed: usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler)),
+	checker := verify.New(verify.Options{Tokens: s, Usage: usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler)),
 		Now: time.Now, CacheBytes: 16 << 10, NegativeCacheBytes: 16 << 10})
 	f := figure{What: fmt.Sprintf("a check, key not in cache, %s keys in PostgreSQL", count(b.size.Keys)), Unit: "/s", Bound: bound{atLeast, 0.6}}
 	err = withConnection(ctx, database, func(db *pgx.Conn) error {

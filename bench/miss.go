@@ -41,7 +41,7 @@ func measureMiss(ctx context.Context, b *bench) (_ []figure, err error) {
 	}
 	defer func() { err = errors.Join(err, query.Close()) }()
 	// As small as a cache can be: next to nothing is found in it.
-	checker := verify.New(verify.Options{Tokens: s, LastUsed: usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler)),
+	checker := verify.New(verify.Options{Tokens: s, Usage: usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler)),
 		Now: time.Now, CacheBytes: 16 << 10, NegativeCacheBytes: 16 << 10})
 
 	f := figure{What: fmt.Sprintf("a check, key not in cache, %s keys in the file", count(b.size.Keys)), Unit: "/s", Bound: bound{atLeast, 0.5}}

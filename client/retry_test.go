@@ -79,6 +79,9 @@ var calls = []struct {
 	{"SignOut", true, step{status: 204}, func(ctx context.Context, s *script) error {
 		return s.client().SignOut(ctx)
 	}},
+	{"ReportLeak", true, step{status: 202}, func(ctx context.Context, s *script) error {
+		return s.client().ReportLeak(ctx, apiKey)
+	}},
 	{"AuditLog", true, ok(200, "[]"), func(ctx context.Context, s *script) error {
 		_, err := s.client().AuditLog(ctx, client.AuditOptions{})
 		return err

@@ -29,6 +29,7 @@ func TestADeadKeyIsDeadOnEveryNode(t *testing.T) {
 	})
 	t.Run("members and organizations", func(t *testing.T) { endByAccount(t, c) })
 	t.Run("look-ups race the delete", func(t *testing.T) { raceFills(t, c) })
+	t.Run("reported as leaked", func(t *testing.T) { reportOnTwo(t, c) })
 	t.Run("frozen", func(t *testing.T) { endWhile(t, c, freezeNode, (*node).thaw) })
 	t.Run("swallowed", func(t *testing.T) {
 		endWhile(t, c, func(n *node) { n.line.swallow() }, func(n *node) { n.line.heal() })

@@ -162,7 +162,7 @@ var deeds = []deed{
 }
 
 // The routes that nobody needs to be anybody for.
-var public = []string{"POST " + sessionsPath, "POST " + signInLinksPath, "GET /openapi.json", "GET /docs"}
+var public = []string{"POST " + sessionsPath, "POST " + signInLinksPath, "POST /v1/leaked", "POST /v1/leaked/github", "GET /openapi.json", "GET /docs"}
 
 // columns are the callers of the table.
 var columns = []string{"viewer", "member", "admin", "owner", "root"}

@@ -66,7 +66,7 @@ func TestHelp(t *testing.T) {
 	for _, path := range []string{"serve", "init", "migrate", "backup", "copy", "nodes", "version", "keys", "keys create", "keys list", "keys get",
 		"keys update", "keys rotate", "keys delete", "keys verify", "orgs create", "orgs list", "orgs get", "orgs update", "orgs delete",
 		"members add", "members list", "members get", "members update", "members remove", "users me", "users password",
-		"users sessions list", "users sessions end", "audit list", "login", "logout"} {
+		"users sessions list", "users sessions end", "audit list", "scan", "login", "logout"} {
 		if _, ok := all["apikeyd "+path]; !ok {
 			t.Errorf("there is no apikeyd %s", path)
 		}

@@ -58,7 +58,7 @@ func settingsPage() string {
 func commandLinePage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Command line\n\n" + generated +
-		"Exit codes: 0; 1 it failed; 2 wrong usage, a bad setting included. Results go to standard output, notes and errors to\n" +
+		"Exit codes: 0; 1 it failed; 2 wrong usage, a bad setting included; 3 scan has found something. Results go to standard output, notes and errors to\n" +
 		"standard error.\n")
 	p := program{stdin: os.Stdin, stdout: io.Discard, stderr: io.Discard}
 	writeCommand(t, &b, p.rootCommand())

@@ -50,11 +50,13 @@ type Invalidator interface {
 	Invalidate(changes []store.Change)
 }
 
-// Mailer sends one-time links. It MUST NOT wait for a mail server.
+// Mailer sends one-time links, and word of leaked keys. It MUST NOT wait for a mail server.
 type Mailer interface {
 	// SendSignInLink sends a link to a user. organization is the one that they were invited to, "" where they asked for
 	// the link themselves.
 	SendSignInLink(email string, link secret.Secret, organization string)
+	// SendLeak tells the user whose key it was that a token was reported and is dead.
+	SendLeak(email string, n LeakNotice)
 }
 
 // Options are what a Service is made of. Where nothing else is said, a field is required.

@@ -18,10 +18,10 @@ import (
 //     session. A one-time link that is good always works.
 //
 // Mails with one-time links are bounded apart: whoever asks for many of somebody's must not keep that person from signing in,
-// nor fill their mailbox.
+// nor fill their mailbox. So are reports of leaked tokens, which no guessing makes true, but which write to the database.
 type attempts struct {
 	byAddress, byPair, byAccount, byDevice *throttle.Limiter
-	links, asking, mails                   *throttle.Limiter
+	links, asking, mails, reports          *throttle.Limiter
 }
 
 // The limits, and for how many names they are kept: more than the attempts that a server can compute while a bucket
@@ -32,6 +32,7 @@ var (
 	perAccount = throttle.Limit{Burst: 50, Every: 36 * time.Second} // 100 an hour
 	perDevice  = throttle.Limit{Burst: 10, Every: time.Minute}
 	perMailbox = throttle.Limit{Burst: 5, Every: 3 * time.Minute}
+	perFinder  = throttle.Limit{Burst: 100, Every: 3 * time.Second} // who has found one token may have found many
 )
 
 const maxNames = 1 << 18
@@ -41,6 +42,7 @@ func newAttempts(now func() time.Time) *attempts {
 		byAddress: throttle.New(perAddress, maxNames, now), byPair: throttle.New(perPair, maxNames, now),
 		byAccount: throttle.New(perAccount, maxNames, now), byDevice: throttle.New(perDevice, maxNames, now),
 		links: throttle.New(perAddress, maxNames, now), asking: throttle.New(perAddress, maxNames, now), mails: throttle.New(perMailbox, maxNames, now),
+		reports: throttle.New(perFinder, maxNames, now),
 	}
 }
 
@@ -80,6 +82,14 @@ func (a *attempts) ask(ip string) error {
 
 // mail reports whether another mail may go to an e-mail address now.
 func (a *attempts) mail(email string) bool { return a.mails.Try(strings.ToLower(email)) == 0 }
+
+// report counts a report of a leaked token from an address.
+func (a *attempts) report(ip string) error {
+	if wait := a.reports.Try(addressOf(ip)); wait > 0 {
+		return &key.Error{Code: key.RateLimited, Wait: wait, Detail: "too many reports from your address; wait, and report the rest then"}
+	}
+	return nil
+}
 
 // addressOf returns the addresses that one client is likely to have, under one name.
 func addressOf(ip string) string {

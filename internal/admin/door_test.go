@@ -99,6 +99,18 @@ var policy = []useCase{
 		abroad          CREATE                                    fault  fault  fault  fault  fault  fault  fault
 		nowhere         people CREATE ALL                         fault  fault  fault  fault  fault  fault  fault`},
 
+	// How keys are used. Whoever sees a key sees that of it; of an organization, members see that of the keys that they see.
+	{name: "KeyUsage", action: "key.usage", needs: "READ", cells: ownAndOthersKeys("READ")},
+	{name: "OrganizationUsage", action: "organization.usage", needs: "READ", cells: `
+		home            people ALL                                404    ok     ok     ok     ok     ok     ok
+		home            READ                                      404    ok     ok     ok     ok     ok     404
+		elsewhere       people                                    404    ok     ok     ok     ok     ok     ok
+		elsewhere       READ                                      404    404    404    404    404    404    404
+		elsewhere       ALL                                       404    404    404    404    404    ok     ok
+		abroad          people ALL                                404    404    404    404    404    ok     ok
+		abroad          READ                                      404    404    404    404    404    404    404
+		nowhere         people READ ALL                           404    404    404    404    404    404    404`},
+
 	// Accounts. Members see theirs, admins and owners change it, and whoever acts on every organization does both anywhere.
 
 	{name: "Organizations", action: "organization.list", needs: "READ MANAGE", cells: `
@@ -180,6 +192,8 @@ var open = map[string]string{
 	"UserOf":             "the identity provider's word",
 	"RequestLink":        "nothing: the link goes to the user's own address",
 	"MakeLink":           "the database, which whoever runs it holds",
+	"ReportLeak":         "the token: whoever has it may end it",
+	"ReportLeaks":        "the finder's signature",
 }
 
 // ownAndOthersKeys are the cells of what is done to a key, with a scope and without giving anything away.
@@ -254,6 +268,13 @@ func (w *world) perform(ctx context.Context, name string, c admin.Caller, on str
 		if len(faults) > 0 {
 			return &key.Error{Code: key.Invalid, Faults: faults}
 		}
+		return err
+
+	case "KeyUsage":
+		_, err := w.KeyUsage(ctx, c, w.keyFor(c, on), admin.UsageRange{})
+		return err
+	case "OrganizationUsage":
+		_, err := w.OrganizationUsage(ctx, c, w.organizations[in], admin.UsageRange{})
 		return err
 
 	case "Organizations":

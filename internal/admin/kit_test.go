@@ -83,6 +83,8 @@ func (m mailbox) SendSignInLink(email string, link secret.Secret, organization s
 	m <- mail{email, link, organization}
 }
 
+func (m mailbox) SendLeak(string, admin.LeakNotice) {}
+
 // house is a service over a real database with two organizations and somebody of every role.
 type house struct {
 	*admin.Service

@@ -117,16 +117,24 @@ func (s *Service) mailLink(ctx context.Context, r linkRequest) error {
 	return err
 }
 
-// Sweep deletes sessions and links that have ended, and audit entries that are older than they are to be kept.
+// Sweep deletes sessions and links that have ended, and usage and audit entries that are older than they are to be kept.
 func (s *Service) Sweep(ctx context.Context) error {
 	now := s.now()
 	err := s.update(ctx, func(tx store.Tx) error {
 		_, err := tx.DeleteEnded(ctx, now.Add(-s.idle), now)
 		return err
 	})
-	if err != nil || s.retention == 0 {
-		return err
+	if err == nil {
+		err = s.sweepUsage(ctx, now)
 	}
+	if err == nil && s.retention > 0 {
+		err = s.sweepAudit(ctx, now)
+	}
+	return err
+}
+
+// sweepAudit deletes audit entries that are older than they are to be kept.
+func (s *Service) sweepAudit(ctx context.Context, now time.Time) error {
 	const batch = 1000 // so that nobody waits long for it
 	for n := batch; n == batch; {
 		err := s.update(ctx, func(tx store.Tx) (err error) {

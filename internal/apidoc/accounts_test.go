@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -356,6 +357,30 @@ func provokeLimits(t *testing.T, r *apidoctest.Recorder) {
 		if status != 429 || attempts < 2 {
 			t.Errorf("%s %s %s: %d after %d attempts", c.method, c.path, c.body, status, attempts)
 		}
+	}
+}
+
+// reportTooMuch reports more leaks than one address may, all at once: each answer takes its time.
+func reportTooMuch(t *testing.T, r *apidoctest.Recorder) {
+	_, s := startTarget(t, r, nil)
+	var all sync.WaitGroup
+	var refused atomic.Int64
+	for range 110 {
+		all.Go(func() {
+			resp, err := s.http.Post(s.management+"/v1/leaked", "application/json", strings.NewReader(`{"key": "x"}`))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			resp.Body.Close()
+			if resp.StatusCode == 429 {
+				refused.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := refused.Load(); n == 0 || n > 10 {
+		t.Errorf("%d of 110 were refused", n)
 	}
 }
 

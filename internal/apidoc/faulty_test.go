@@ -64,6 +64,8 @@ func everything(first admin.Initialised, session person) []request {
 		{"GET", "/v1/me", "", session.headers},
 		{"PUT", "/v1/me/password", `{"new_password": "` + examplePassword + `"}`, session.headers},
 		{"GET", "/v1/audit-log", "", nil},
+		{"POST", "/v1/leaked", `{"key": "x"}`, nil},
+		{"POST", "/v1/leaked/github", `[{"token": "x"}]`, nil},
 		{"POST", "/v1/verify", fmt.Sprintf(`{"key": %q}`, token), nil},
 		{"POST", "/v1/verify/batch", fmt.Sprintf(`{"requests": [{"key": %q}]}`, token), nil},
 	}
@@ -101,6 +103,11 @@ func (f *faulty) Update(ctx context.Context, fn func(store.Tx) error) ([]store.C
 	return f.Store.Update(ctx, fn)
 }
 
+// signed finds that GitHub has signed everything.
+type signed struct{}
+
+func (signed) Verify(context.Context, string, string, []byte) error { return nil }
+
 // startFaulty serves both listeners over a store that can be broken. It returns everything that can be asked of them.
 func startFaulty(t *testing.T, r *apidoctest.Recorder) (*faulty, *target, []request) {
 	t.Helper()
@@ -113,7 +120,7 @@ func startFaulty(t *testing.T, r *apidoctest.Recorder) (*faulty, *target, []requ
 	writer := telemetry.NewWriter(io.Discard)
 	t.Cleanup(func() { _ = writer.Close() })
 	log := telemetry.NewLogger(writer, telemetry.JSON, slog.LevelError)
-	checker := verify.New(verify.Options{Tokens: f, LastUsed: usage.NewRecorder(f, log), Now: time.Now,
+	checker := verify.New(verify.Options{Tokens: f, Usage: usage.NewRecorder(f, log), Now: time.Now,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20})
 	service := admin.New(admin.Options{Store: f, Invalidator: checker, Now: time.Now, TokenPrefix: "ak", Log: log,
 		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: time.Hour})
@@ -126,7 +133,7 @@ func startFaulty(t *testing.T, r *apidoctest.Recorder) (*faulty, *target, []requ
 		t.Fatal(err)
 	}
 	o := httpapi.Options{Guard: guard, SignInURL: func(link secret.Secret) string { return "https://keys.example.com/sign-in/" + link.Reveal() },
-		Admin: service, Checker: checker, Log: log, Now: time.Now, Ready: f.Ready,
+		Admin: service, Checker: checker, Log: log, Now: time.Now, Ready: f.Ready, GitHub: signed{},
 		RequestIDs: telemetry.NewRequestIDs(), Requests: telemetry.NewRequestLog(writer, telemetry.JSON, slog.LevelError),
 		Metrics: telemetry.NewMetrics(telemetry.Build{}), OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page()}
 	management, verification := httptest.NewServer(httpapi.NewManagement(o)), httptest.NewServer(httpapi.NewVerification(o))

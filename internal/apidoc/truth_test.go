@@ -23,6 +23,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	t.Run("examples", func(t *testing.T) { sendExamples(t, r) })
 	t.Run("refusals", func(t *testing.T) { provokeRefusals(t, r) })
 	t.Run("limits", func(t *testing.T) { provokeLimits(t, r) })
+	t.Run("leaks", func(t *testing.T) { reportTooMuch(t, r) })
 	t.Run("credentials", func(t *testing.T) { askWithoutToken(t, r) })
 	t.Run("access tokens", func(t *testing.T) { askWithAccessToken(t, r) })
 	t.Run("subscriptions", func(t *testing.T) { subscribe(t, r) })
@@ -147,6 +148,13 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{406, "POST", "/v1/verify/batch", `{"requests": []}`, "Accept: text/html"},
 		{413, "POST", "/v1/verify/batch", `{"requests": "` + strings.Repeat("x", 1<<20) + `"}`, ""},
 		{415, "POST", "/v1/verify/batch", `{"requests": []}`, "Content-Type: text/plain"},
+
+		{400, "POST", "/v1/leaked", `{"key": "x", "url": "https://example.com"}`, ""},
+		{405, "GET", "/v1/leaked", "", ""},
+		{413, "POST", "/v1/leaked", tooLarge, ""},
+		{415, "POST", "/v1/leaked", `{"key": "x"}`, "Content-Type: text/plain"},
+		{422, "POST", "/v1/leaked", `{}`, ""},
+		{404, "POST", "/v1/leaked/github", `[]`, ""}, // this server does not know GitHub's keys
 
 		{405, "POST", "/livez", "", ""},
 		{405, "POST", "/readyz", "", ""},

@@ -21,6 +21,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/github"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
@@ -52,7 +53,8 @@ type App struct {
 	node     *cluster.Node // nil: this is the only one
 	hub      *subscribe.Hub
 	admin    *admin.Service
-	lastUsed *usage.Recorder
+	usage    *usage.Recorder
+	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
 
@@ -77,9 +79,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if a.store, err = openDatabase(ctx, c, serving, a.log); err != nil {
 		return nil, err
 	}
-	a.lastUsed = usage.NewRecorder(a.store, a.log)
+	a.usage = usage.NewRecorder(a.store, a.log)
+	if a.limiter, err = newLimiter(c, a.store, o.Now, a.log); err != nil {
+		return nil, err
+	}
 	checking := verify.Options{
-		Tokens: a.store, LastUsed: a.lastUsed, Now: o.Now,
+		Tokens: a.store, Usage: a.usage, Now: o.Now, Limiter: a.limiter,
 		CacheBytes: int64(c.CacheSize), NegativeCacheBytes: int64(c.NegativeCacheSize),
 	}
 	nodes, several := a.store.(store.Nodes)
@@ -115,6 +120,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
+	registerLimits(metrics, a.limiter.Limiter)
 	registerHub(metrics, a.hub)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease)
@@ -133,6 +139,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	}
 	if a.provider != nil {
 		api.Identities = identities{a.provider}
+	}
+	if c.GitHubKeysURL != "" {
+		api.GitHub = secretScanning{github.New(github.Options{URL: c.GitHubKeysURL, Now: o.Now, Log: a.log})}
 	}
 	if c.VerifyTokens.Len() > 0 {
 		api.VerifyToken = c.VerifyTokens.Match
@@ -204,7 +213,8 @@ func (a *App) Run(ctx context.Context) error {
 	if a.node != nil {
 		background.Go(func() { a.node.Run(stop) })
 	}
-	background.Go(func() { a.lastUsed.Run(stop) })
+	background.Go(func() { a.usage.Run(stop) })
+	background.Go(func() { a.limiter.Run(stop) })
 	background.Go(func() { a.admin.Run(stop) })
 	if a.mailer != nil {
 		background.Go(func() { a.mailer.outbox.Run(stop) })
@@ -251,6 +261,9 @@ func (a *App) Close() error {
 	}
 	if a.provider != nil {
 		a.provider.Close()
+	}
+	if a.limiter != nil {
+		a.limiter.close()
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

@@ -19,10 +19,11 @@ import (
 	"github.com/apikeyd/apikeyd/internal/secret"
 )
 
-// mailer sends one-time links by way of an outbox.
+// mailer sends mails by way of an outbox.
 type mailer struct {
 	outbox *mail.Outbox
 	url    func(secret.Secret) string
+	site   string // the address of the server
 	log    *slog.Logger
 }
 
@@ -39,12 +40,23 @@ func newMailer(c *config.Config, url func(secret.Secret) string, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	return &mailer{outbox: mail.NewOutbox(sender.Send, log), url: url, log: log}, nil
+	return &mailer{outbox: mail.NewOutbox(sender.Send, log), url: url, site: c.PublicURL, log: log}, nil
 }
 
 // SendSignInLink puts the mail into the outbox.
 func (m *mailer) SendSignInLink(email string, link secret.Secret, organization string) {
-	if !m.outbox.Enqueue(mail.SignInLink(email, m.url(link), mail.Reason{Organization: organization})) {
+	m.send(mail.SignInLink(email, m.url(link), mail.Reason{Organization: organization}))
+}
+
+// SendLeak puts the mail into the outbox.
+func (m *mailer) SendLeak(email string, n admin.LeakNotice) {
+	m.send(mail.Leaked(email, m.site, mail.Leak{
+		KeyName: n.KeyName, Hint: n.Hint, Organization: n.Organization, Old: n.Old, ReportedBy: n.Finder, URL: n.URL, IP: n.IP, At: n.At,
+	}))
+}
+
+func (m *mailer) send(message mail.Message) {
+	if !m.outbox.Enqueue(message) {
 		m.log.Warn("too many mails are waiting to be sent; one is not sent")
 	}
 }

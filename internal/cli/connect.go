@@ -128,6 +128,14 @@ func addVerifierFlags(cmd *cobra.Command) {
 		"file whose first line is the bearer token that the listener asks for,\nif it does (env "+envVerifyTokenFile+")")
 }
 
+// AddVerifierFlags adds the flags that ConnectVerifier reads. It is for commands outside of this package.
+func AddVerifierFlags(cmd *cobra.Command) { addVerifierFlags(cmd) }
+
+// ConnectVerifier returns a verifier as the flags of cmd and the environment want it. lookupEnv is as in NewKeysCommand.
+func ConnectVerifier(cmd *cobra.Command, streams Streams, lookupEnv func(string) (string, bool)) (*client.Verifier, error) {
+	return newSession(streams, lookupEnv).connectVerifier(cmd)
+}
+
 // connectVerifier returns a verifier as the flags and the environment want it.
 func (s *session) connectVerifier(cmd *cobra.Command) (*client.Verifier, error) {
 	options := []client.Option{client.WithUserAgent(userAgent)}

@@ -44,7 +44,7 @@ func (e severalErrors) Unwrap() []error { return e }
 // PrintError prints err for a person: what was wrong, what is right, and each fault on a line of its own. It prints
 // nothing for nil. Whatever a server put into the error is escaped.
 func PrintError(w io.Writer, err error) {
-	if err == nil || errors.Is(err, errAnswered) {
+	if err == nil || errors.Is(err, errAnswered) || errors.Is(err, ErrFound) || errors.Is(err, ErrFaulty) {
 		return
 	}
 	all, several := errors.AsType[severalErrors](err)

@@ -15,7 +15,11 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitFound  = 3
 )
+
+// ErrFound is the error of a command whose output says what it has found, which is nothing good.
+var ErrFound = errors.New("something was found")
 
 // usageError says that a command was called wrongly.
 type usageError struct {
@@ -37,13 +41,20 @@ func UsageError(err error) error {
 
 func usagef(format string, args ...any) error { return UsageError(fmt.Errorf(format, args...)) }
 
-// ExitCode returns the exit code of a program whose command returned err: 0 for nil, 2 for wrong usage, else 1.
+// ErrFaulty is the error of a command that has told what went wrong, and has gone on all the same.
+var ErrFaulty = errors.New("not everything could be done")
+
+// ExitCode returns the exit code of a program whose command returned err: 0 for nil, 2 for wrong usage, 3 for ErrFound,
+// else 1.
 func ExitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
+	}
+	if errors.Is(err, ErrFound) {
+		return exitFound
 	}
 	return exitFailed
 }

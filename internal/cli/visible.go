@@ -17,6 +17,12 @@ func shown(r rune) bool {
 	return unicode.IsGraphic(r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
 }
 
+// Visible returns text as it may reach a terminal: on one line, and with everything escaped that a terminal would obey.
+func Visible(text string) string { return visible(text) }
+
+// VisibleJSON returns JSON that means the same, and may reach a terminal.
+func VisibleJSON(document []byte) []byte { return visibleJSON(document) }
+
 // visible returns s with every character that must not reach a terminal written as Go writes it in a string: \x1b,
 // \u202e. It is one line whatever s is.
 func visible(s string) string {

@@ -39,6 +39,11 @@ type Config struct {
 	StaleIfError time.Duration
 	NodeName     string
 
+	// LimitsStore counts requests against limits for all nodes together; none: each node does it by itself. LimitsFallback is what
+	// happens while it is away, "open" or "closed".
+	LimitsStore    LimitsStore
+	LimitsFallback string
+
 	// Listen is the address of the management API, and TLS its certificate; a zero TLS is plain HTTP.
 	Listen Address
 	TLS    TLS
@@ -73,6 +78,9 @@ type Config struct {
 
 	// SMTP is the server that takes mails; one that is not Enabled is none.
 	SMTP SMTP
+
+	// GitHubKeysURL is where GitHub publishes the keys that its secret scanning signs with; "": its messages are not taken.
+	GitHubKeysURL string
 
 	// AuditRetention is how long entries of the audit log are kept; 0: for ever.
 	AuditRetention time.Duration

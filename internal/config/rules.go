@@ -17,6 +17,7 @@ func (l *loader) check() {
 	l.checkProxies()
 	l.checkOIDC()
 	l.checkMail()
+	l.checkLimits()
 }
 
 // checkListeners refuses two listeners on one address.

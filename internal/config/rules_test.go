@@ -292,6 +292,44 @@ func TestMailIsWholeOrNothing(t *testing.T) {
 	}
 }
 
+func TestTheStoreOfLimits(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/password", "hunter2\n")
+	const store = "--limits-store=redis://limits.example.com"
+	password := "--limits-store-password-file=" + dir + "/password"
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		want    []string
+		warning string
+	}{
+		{"nothing", []string{"--limits-store=", "--limits-fallback=open"}, nil, ""},
+		{"a server", []string{store, "--limits-fallback=closed"}, nil, ""},
+		{"no server", []string{password, "--limits-fallback=closed"}, []string{
+			"--limits-store-password-file: has no effect without --limits-store; give both",
+			"--limits-fallback: has no effect without --limits-store; give both"}, ""},
+		{"a password in the clear", []string{store, password}, nil,
+			"--limits-store: the password reaches limits.example.com unencrypted; write rediss://, unless the network is encrypted"},
+		{"one of the URL's", []string{"--limits-store=redis://:hunter2@limits.example.com:1"}, nil,
+			"--limits-store: the password reaches limits.example.com:1 unencrypted; write rediss://, unless the network is encrypted"},
+		{"to this machine", []string{"--limits-store=redis://:hunter2@127.0.0.1"}, nil, ""},
+		{"encrypted", []string{"--limits-store=rediss://limits.example.com/1", password}, nil, ""},
+		{"another fallback", []string{store, "--limits-fallback=none"}, []string{`--limits-fallback: "none" is none of open, closed`}, ""},
+	} {
+		_, warnings, err := load(t, "", nil, tt.args...)
+		if diff := cmp.Diff(tt.want, problems(t, err)); diff != "" {
+			t.Errorf("%s: %s", tt.name, diff)
+		}
+		if (tt.warning != "") != (len(warnings) == 1) || tt.warning != "" && warnings[0].String() != tt.warning {
+			t.Errorf("%s: warnings %v", tt.name, warnings)
+		}
+	}
+	c, _, err := load(t, "", nil, "--limits-store=rediss://user:other@limits.example.com", password)
+	if err != nil || !c.LimitsStore.Enabled() || c.LimitsStore.Password.Reveal() != "hunter2" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 // TestNothingIsSaidOfAFileThatCannotBeRead: any setting may stand in it.
 func TestNothingIsSaidOfAFileThatCannotBeRead(t *testing.T) {
 	_, _, err := load(t, "public-url =", nil, "--oidc-issuer=https://login.example", "--smtp-tls=none", "--session-lifetime=1h")

@@ -38,7 +38,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := Default(false)
-	c.OIDC.ClientSecret, c.SMTP.Password = secret, secret
+	c.OIDC.ClientSecret, c.SMTP.Password, c.LimitsStore.URL, c.LimitsStore.Password = secret, secret, secret, secret
 	var log strings.Builder
 	for _, h := range []slog.Handler{slog.NewJSONHandler(&log, nil), slog.NewTextHandler(&log, nil)} {
 		slog.New(h).Info("x", "secret", secret, "config", c, "value", *c, "oidc", c.OIDC, "smtp", c.SMTP)

@@ -19,6 +19,7 @@ const (
 	groupSignIn   group = "Signing in"
 	groupOIDC     group = "OpenID Connect"
 	groupMail     group = "Mail"
+	groupLeaks    group = "Leaked keys"
 	groupAudit    group = "Audit log"
 	groupLog      group = "Logging"
 	groupShutdown group = "Shutting down"
@@ -64,6 +65,24 @@ var settings = []setting{
 		name: "node-name", group: groupCluster, placeholder: "NAME", presetText: "the host's name", sample: "keys-1",
 		help:  "with PostgreSQL: what apikeyd nodes, logs and metrics call this node",
 		parse: optional(func(c *Config) *string { return &c.NodeName }, parseNodeName),
+	},
+	{
+		name: "limits-store", group: groupCluster, placeholder: "URL", sample: "redis://limits.internal:6379",
+		help: "Valkey or Redis server that counts requests against the limits of keys for all nodes together: " +
+			"redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS. Without it, each node counts by itself. Everybody on the machine can " +
+			"see a flag in ps: keep a password in the environment, in the file, or in --limits-store-password-file",
+		parse: optional(func(c *Config) *Secret { return &c.LimitsStore.URL }, parseLimitsStore),
+	},
+	{
+		name: "limits-store-password-file", group: groupCluster, placeholder: "FILE", sample: "/etc/apikeyd/limits-store-password",
+		help:  "file whose first line that is not empty is the password at --limits-store; it goes before one in the URL",
+		parse: optional(func(c *Config) *string { return &c.LimitsStore.PasswordFile }, parsePath),
+	},
+	{
+		name: "limits-fallback", group: groupCluster, placeholder: "open|closed", preset: FallbackOpen,
+		help: "what becomes of checks of keys with limits while --limits-store is away: with open, each node counts by itself; with " +
+			"closed, they cannot be answered (503). Keys without limits do not depend on it",
+		parse: to(func(c *Config) *string { return &c.LimitsFallback }, oneOf(FallbackOpen, FallbackClosed)),
 	},
 
 	{
@@ -214,6 +233,13 @@ var settings = []setting{
 		help: "how the connection to the mail server is encrypted: by STARTTLS, which it must offer; from the first byte; or " +
 			"not at all, which is refused with a user name, unless the server is on this machine",
 		parse: to(func(c *Config) *mail.Mode { return &c.SMTP.TLS }, parseMailTLS),
+	},
+
+	{
+		name: "github-keys-url", group: groupLeaks, placeholder: "URL", sample: "https://api.github.com/meta/public_keys/secret_scanning",
+		help: "where GitHub publishes the keys that its secret scanning signs with; without it, POST /v1/leaked/github is not " +
+			"there",
+		parse: optional(func(c *Config) *string { return &c.GitHubKeysURL }, parseKeysURL),
 	},
 
 	{

@@ -38,13 +38,17 @@ var rules = []struct {
 	{"internal/store/postgres", []string{"net/http", "modernc.org/sqlite/...", module + "/internal/store/sqlite", module + "/internal/admin", module + "/internal/verify", module + "/internal/cluster"}, "a store keeps and finds, and decides nothing"},
 	{"internal/store/move", append(drivers, "net/http", module+"/internal/store/sqlite", module+"/internal/store/postgres"), "rows go from one database to another, whichever they are"},
 	{"internal/cluster", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "the protocol knows no database and no transport"},
+	{"internal/verify", append(drivers, "github.com/valkey-io/...", "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
 	{"internal/subscribe", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/cluster", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "subscribers know no database and no HTTP"},
-	{"internal/verify", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
+	{"internal/limit", append(drivers, "database/sql", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "counting knows no database and no transport"},
+	{"cmd/apikeyd", []string{module + "/internal/limit/valkeytest"}, "servers of tests are for tests"},
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
 	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi", "net/http"), "settings open nothing"},
 	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},
 	{"internal/oidc", append(drivers, "database/sql", module+"/...", "github.com/zitadel/..."), "who somebody is, is asked of a provider, and what that means is for others"},
+	{"internal/github", append(drivers, "database/sql", module+"/..."), "a signature is arithmetic, and a list of keys"},
+	{"internal/scan", append(drivers, "database/sql", "net/http", module+"/client", module+"/internal/store/...", module+"/internal/admin", module+"/internal/httpapi"), "it is offline: bytes, and git"},
 	{"cmd/apikeyd", []string{module + "/internal/oidc/oidctest", "github.com/zitadel/..."}, "the provider of tests says yes to whoever asks"},
 	{"cmd/apikeyd", []string{module + "/internal/mail/mailtest", "github.com/emersion/go-smtp/..."}, "the mail server of tests takes mails from anybody"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
@@ -58,6 +62,7 @@ var drivers = []string{"modernc.org/sqlite/...", "github.com/jackc/..."}
 var homes = []struct{ driver, home string }{
 	{"modernc.org/sqlite/...", "internal/store/sqlite"},
 	{"github.com/jackc/...", "internal/store/postgres"},
+	{"github.com/valkey-io/...", "internal/limit"},
 }
 
 // direct are rules about what a package names itself; what it depends on through others is their affair. httpapi

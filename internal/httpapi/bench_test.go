@@ -71,7 +71,7 @@ func verificationOf(w io.Writer, r *key.Restrictions) (http.Handler, *request, f
 	lines := telemetry.NewWriter(w)
 	log := telemetry.NewLogger(lines, telemetry.JSON, slog.LevelInfo)
 	h := NewVerification(Options{
-		Checker: verify.New(verify.Options{Tokens: records, LastUsed: usage.NewRecorder(records, log), Now: time.Now,
+		Checker: verify.New(verify.Options{Tokens: records, Usage: usage.NewRecorder(records, log), Now: time.Now,
 			Limiter:    &limiter{outcome: key.CheckValid, allowance: key.Allowance{Name: "default", Requests: 100, Remaining: 99, Reset: time.Second}},
 			CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20}),
 		RequestIDs: telemetry.NewRequestIDs(),

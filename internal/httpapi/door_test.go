@@ -57,6 +57,8 @@ var doors = []struct {
 var public = map[string]string{
 	"POST /v1/sessions":      "SignIn SignInWithLink", // who calls proves who they are
 	"POST /v1/sign-in-links": "RequestLink",           // the link goes to the user's own address
+	"POST /v1/leaked":        "ReportLeak",            // whoever has a token may end it
+	"POST /v1/leaked/github": "ReportLeaks",           // GitHub signs what it sends
 	"GET /openapi.json":      "",                      // documentation
 	"GET /docs":              "",
 }

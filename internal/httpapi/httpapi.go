@@ -44,6 +44,8 @@ type Options struct {
 	Guard  *browser.Guard
 	// Identities are the tokens of an OpenID Connect provider; nil: there is none.
 	Identities IdentityProvider
+	// GitHub are the signatures of GitHub's secret scanning; nil: it is not listened to.
+	GitHub GitHubSignatures
 	// SignInURL returns the address that a one-time link's secret is handed out in.
 	SignInURL func(link secret.Secret) string
 	// Pages are what browsers are shown, by another package; they are logged, counted and guarded against panics here.
@@ -71,6 +73,7 @@ func NewManagement(o Options) http.Handler {
 	routes = append(routes, organizations{admin: o.Admin}.routes()...)
 	routes = append(routes, members{admin: o.Admin, signInURL: o.SignInURL}.routes()...)
 	routes = append(routes, sessions{admin: o.Admin, guard: o.Guard}.routes()...)
+	routes = append(routes, leaks{admin: o.Admin, github: o.GitHub}.routes()...)
 	routes = append(routes, auditLog{admin: o.Admin}.routes()...)
 	routes = append(routes, me{admin: o.Admin}.routes()...)
 	for _, p := range o.Pages {

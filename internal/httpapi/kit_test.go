@@ -64,7 +64,7 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.store.Close() })
-	k.checker = verify.New(verify.Options{Tokens: k.store, LastUsed: usage.NewRecorder(k.store, log), Now: now,
+	k.checker = verify.New(verify.Options{Tokens: k.store, Usage: usage.NewRecorder(k.store, log), Now: now,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20, Limiter: k.limiter})
 	use := admin.Options{Store: k.store, Invalidator: k.checker, Now: now, TokenPrefix: "ak", Log: log,
 		Passwords: password.NewHasher(2), SessionIdle: time.Hour, SessionLifetime: 24 * time.Hour}
@@ -81,7 +81,7 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.token = k.first.Token.Reveal()
 	o := Options{Admin: k.admin, Checker: k.checker, Log: log, RequestIDs: telemetry.NewRequestIDs(),
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
-		Guard:     guard,
+		Guard: guard, GitHub: unsigned{},
 		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
 		OpenAPI:   text("{}"), Docs: text("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
@@ -92,6 +92,13 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 	k.service = httptest.NewServer(NewVerification(o))
 	t.Cleanup(k.service.Close)
 	return k
+}
+
+// unsigned finds that nothing was signed by GitHub.
+type unsigned struct{}
+
+func (unsigned) Verify(context.Context, string, string, []byte) error {
+	return &key.Error{Code: key.Forbidden, Detail: "not signed"}
 }
 
 // text is a page that is always the same.

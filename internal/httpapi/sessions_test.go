@@ -189,6 +189,8 @@ func (m mailbox) SendSignInLink(email string, link secret.Secret, _ string) {
 	m <- email + " " + link.Reveal()
 }
 
+func (m mailbox) SendLeak(string, admin.LeakNotice) {}
+
 func TestLinksAreMailed(t *testing.T) {
 	mails := make(mailbox, 100)
 	k := newKitOf(t, func(o *admin.Options) { o.Mailer = mails }, nil)

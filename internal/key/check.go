@@ -16,13 +16,13 @@ type Record struct {
 	TokenExpiresAt Millis
 	Scopes         Scopes
 	Enabled        bool
+	// Restrictions are nil for a key without any.
+	Restrictions *Restrictions
 
 	KeyID    int64
 	UserID   int64
 	Name     string
 	Metadata string // a JSON object; "" is {}
-	// Restrictions are nil for a key without any.
-	Restrictions *Restrictions
 }
 
 // Millis is a time in milliseconds since 1970 in UTC; 0 is none. It takes a third of the space of a time.Time and
@@ -53,7 +53,7 @@ type Question struct {
 	OrganizationID int64 // the organization the key must belong to; zero: any
 	// IP is where the request came from; zero: not known, which a key with an allow-list is refused for.
 	IP netip.Addr
-	// Uncounted: the request is not one of those that limits and quotas are for. Decide does not count either.
+	// Uncounted: the request is not one of those that limits, quotas and usage are for. Decide does not count either.
 	Uncounted bool
 }
 

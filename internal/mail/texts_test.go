@@ -3,6 +3,7 @@ package mail
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -72,5 +73,43 @@ func TestNamesCannotWriteTheMail(t *testing.T) {
 	}
 	if site := siteOf("::"); site != "apikeyd" {
 		t.Errorf("site of no link: %s", site)
+	}
+}
+
+func TestLeaked(t *testing.T) {
+	at := time.Date(2026, 11, 22, 18, 54, 3, 0, time.UTC)
+	known := Leaked("you@example.org", "https://keys.example.com", Leak{KeyName: "Backend", Hint: "ak_7Gx2…9fQ2", Organization: "Example Ltd",
+		ReportedBy: "github", URL: "https://github.com/a/b", IP: "192.0.2.7", At: at})
+	want := Message{To: "you@example.org", Subject: "A key of yours on keys.example.com has leaked", Text: `A token of a key of yours was reported as leaked by github.
+It was ended at once: nobody can use it any more, and it cannot be brought back.
+
+    Key           Backend
+    Token         ak_7Gx2…9fQ2
+    Organization  Example Ltd
+    Reported at   2026-11-22 18:54:03 UTC
+    Found at      https://github.com/a/b
+    Report from   192.0.2.7
+
+The key is disabled. To go on with it, rotate it, give the new token to the programs
+that use it, and enable it again. If you no longer need it, delete it.
+
+Whoever found the token may have used it before. The audit log of the organization
+says what the key did here; look also at what it did in the API it is for.
+`}
+	if diff := cmp.Diff(want, known, cmp.AllowUnexported(Message{})); diff != "" {
+		t.Error(diff)
+	}
+	evil := "x\r\n\r\nOpen\u202ehttps://evil.example" + strings.Repeat(" now", 500)
+	m := Leaked("you@example.org", "", Leak{KeyName: evil, Hint: evil, Organization: evil, URL: evil, IP: evil, ReportedBy: evil, Old: true, At: at})
+	if strings.Contains(m.Subject, "evil") || !strings.Contains(m.Text, "goes on with its newer token") {
+		t.Errorf("%+v", m)
+	}
+	for line := range strings.Lines(m.Text) {
+		if len(line) > 310 || strings.ContainsAny(line, "\r\u202e") {
+			t.Errorf("line %q", line)
+		}
+	}
+	if bare := Leaked("you@example.org", "", Leak{At: at}); !strings.Contains(bare.Text, "by somebody who had it") || strings.Contains(bare.Text, "Found at") {
+		t.Error(bare.Text)
 	}
 }

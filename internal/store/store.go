@@ -107,6 +107,22 @@ type AuditQuery struct {
 	Limit          int       // at most this many; MUST be positive
 }
 
+// UsageQuery says which checks to count.
+type UsageQuery struct {
+	OrganizationID int64     // which the keys belong to; MUST be given
+	KeyID          int64     // of this key; 0: of all keys, those that are gone as well
+	UserID         int64     // where no key is given: of the keys that are this user's now; 0: of everybody's
+	From, To       time.Time // from the beginning of the hour or day that From is in, to the end of that before To
+	ByDay          bool      // by days of UTC; otherwise by hours
+}
+
+// Usage is how many checks had an outcome in an hour or a day.
+type Usage struct {
+	Start   time.Time // of the hour or day
+	Outcome key.Outcome
+	Checks  int64
+}
+
 // Reader is what can be asked, inside a transaction and outside. Outside, each call MUST see every change whose
 // Update has returned; inside, it MUST also see what the transaction has done so far, save audit entries, its own
 // and those of transactions that are committed together with it.
@@ -170,6 +186,10 @@ type Reader interface {
 	AuditAfter(ctx context.Context, after int64, limit int) ([]audit.Entry, error)
 	// AuditExtent returns where the audit log begins and ends.
 	AuditExtent(ctx context.Context) (audit.Extent, error)
+
+	// Usage returns how many checks q describes there were in each hour or day, in the order of time and outcome. Where there were
+	// none there is no element. By hour it leaves out what TidyUsage has made days of.
+	Usage(ctx context.Context, q UsageQuery) ([]Usage, error)
 
 	// Initialised reports whether the first user has been made.
 	Initialised(ctx context.Context) (bool, error)
@@ -259,6 +279,10 @@ type Tx interface {
 	// no such key.
 	DeleteKey(ctx context.Context, id int64) error
 
+	// DeleteToken deletes a token for good, and leaves its key and the key's other tokens. ErrNotFound where no key has it. It MUST
+	// record a Change for the token in both cases: whoever deleted it may still be waiting for other nodes.
+	DeleteToken(ctx context.Context, digest key.Digest) error
+
 	// Recall records a Change for each token of a key although nothing was changed: somebody may be about to find it as they want
 	// it, while who made it so is still waiting for other nodes.
 	Recall(ctx context.Context, id int64) error
@@ -274,6 +298,21 @@ type Tx interface {
 
 	// TakeQuota is that of Quotas, as a part of the transaction.
 	TakeQuota(ctx context.Context, take QuotaTake) (QuotaShare, error)
+
+	// AddUsage adds checks to those that were counted before, for the key and for its organization. Where the key is gone they count
+	// for the organization alone, and where that is gone for nothing. It MUST NOT record a Change.
+	AddUsage(ctx context.Context, checks []Checks) error
+	// TidyUsage makes days of hours of before the one that hoursBefore is in, deletes days that ended before daysBefore, and deletes
+	// what was counted for keys and organizations that are gone. It does at most limit of these things, and returns how many.
+	TidyUsage(ctx context.Context, hoursBefore, daysBefore time.Time, limit int) (int, error)
+}
+
+// Checks says how many checks of a key had an outcome.
+type Checks struct {
+	OrganizationID, KeyID int64
+	At                    time.Time   // in the hour for which they count
+	Outcome               key.Outcome // not CheckNotFound: no key has that
+	Count                 int64
 }
 
 // Use says when a key was last used.

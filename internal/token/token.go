@@ -128,6 +128,14 @@ func WellFormed(text []byte) bool {
 	return string(text[check:]) == string(want[:])
 }
 
+// Parse returns the token that text is, and false where it is none.
+func Parse(text []byte) (Token, bool) {
+	if !WellFormed(text) {
+		return Token{}, false
+	}
+	return Token{string(text)}, true
+}
+
 // Within reports whether a token stands somewhere in text: pasted into a name, say, where it has no place.
 func Within(text []byte) bool {
 	for i, c := range text {

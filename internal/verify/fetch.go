@@ -146,7 +146,9 @@ func (c *Checker) lookUp(digest key.Digest) (e *entry[known], err error) {
 	record, err := c.tokens.RecordByDigest(ctx, digest)
 	switch {
 	case err == nil:
-		return &entry[known]{digest: digest, value: known{record: *record}}, nil
+		e = &entry[known]{digest: digest, value: known{record: *record}}
+		e.value.tally.Of(&e.value.record)
+		return e, nil
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil
 	default:

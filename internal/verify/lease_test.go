@@ -46,7 +46,7 @@ func newLeased(t *testing.T) (*Checker, *tokens, *lease) {
 	t.Helper()
 	s, l := &tokens{records: map[key.Digest]key.Record{}}, &lease{term: 1, held: true}
 	return New(Options{
-		Tokens: s, LastUsed: usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler)), Now: time.Now, Lease: l,
+		Tokens: s, Usage: usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler)), Now: time.Now, Lease: l,
 		CacheBytes: 1 << 20, NegativeCacheBytes: 1 << 20,
 	}), s, l
 }

@@ -38,8 +38,9 @@ func (always) Excused(time.Time) bool        { return false }
 // Limiter counts requests against the limits and the quota of a key.
 type Limiter interface {
 	// Take counts one request of a key whose restrictions are counted, and says whether it is within all of them: the outcome is
-	// CheckValid, CheckRateLimited or CheckQuotaExceeded. A request that is refused is not counted. Where it cannot be counted, and
-	// must not be allowed uncounted, the error matches store.ErrUnavailable.
+	// CheckValid, CheckRateLimited or CheckQuotaExceeded, or CheckNotFound where the key has been deleted meanwhile. A request that
+	// is refused is not counted, save that one which the quota refuses may be counted against the limits. Where it cannot be
+	// counted, and must not be allowed uncounted, the error matches store.ErrUnavailable.
 	Take(ctx context.Context, keyID int64, r *key.Restrictions, now time.Time) (key.Outcome, key.Allowance, error)
 }
 
@@ -52,10 +53,10 @@ func (unlimited) Take(context.Context, int64, *key.Restrictions, time.Time) (key
 
 // Options are what a Checker is made of. Where nothing else is said, a field is required.
 type Options struct {
-	Tokens   store.Tokens
-	LastUsed *usage.Recorder
-	Now      func() time.Time
-	Lease    Lease // nil: nobody else changes what checks depend on
+	Tokens store.Tokens
+	Usage  *usage.Recorder
+	Now    func() time.Time
+	Lease  Lease // nil: nobody else changes what checks depend on
 
 	// Limiter counts the requests of keys that are limited; nil: they are not counted, and so not limited.
 	Limiter Limiter
@@ -68,11 +69,11 @@ type Options struct {
 
 // Checker checks tokens. Its methods are safe for concurrent use.
 type Checker struct {
-	tokens   store.Tokens
-	lastUsed *usage.Recorder
-	now      func() time.Time
-	lease    Lease
-	limiter  Limiter
+	tokens  store.Tokens
+	usage   *usage.Recorder
+	now     func() time.Time
+	lease   Lease
+	limiter Limiter
 
 	known   *cache[known]
 	unknown *cache[struct{}]
@@ -89,7 +90,7 @@ type counter struct {
 
 // known is what the cache holds of a key.
 type known struct {
-	mark   usage.Mark // in front: every check reads it
+	tally  usage.Tally // in front: every check counts
 	record key.Record
 }
 
@@ -111,13 +112,13 @@ func New(o Options) *Checker {
 		o.Limiter = unlimited{}
 	}
 	return &Checker{
-		lease:    o.Lease,
-		tokens:   o.Tokens,
-		lastUsed: o.LastUsed,
-		now:      o.Now,
-		limiter:  o.Limiter,
-		known:    newCache[known](o.CacheBytes),
-		unknown:  newCache[struct{}](o.NegativeCacheBytes),
+		lease:   o.Lease,
+		tokens:  o.Tokens,
+		usage:   o.Usage,
+		now:     o.Now,
+		limiter: o.Limiter,
+		known:   newCache[known](o.CacheBytes),
+		unknown: newCache[struct{}](o.NegativeCacheBytes),
 	}
 }
 
@@ -179,9 +180,15 @@ func (c *Checker) decide(ctx context.Context, k *known, q key.Question, at time.
 			c.failures.Add(1)
 			return Decision{}, err
 		}
+		if d.Outcome == key.CheckNotFound {
+			return Decision{Outcome: d.Outcome}, nil
+		}
 	}
-	if d.Outcome == key.CheckValid {
-		c.lastUsed.Touch(&k.mark, k.record.KeyID, now)
+	switch {
+	case !q.Uncounted:
+		c.usage.Count(&k.tally, d.Outcome, now)
+	case d.Outcome == key.CheckValid:
+		c.usage.Touch(&k.tally, now)
 	}
 	return d, nil
 }
@@ -220,9 +227,7 @@ func (c *Checker) Used(ctx context.Context, digest key.Digest, o key.Outcome, n 
 			return err // a key that is gone has no use
 		}
 	}
-	if o == key.CheckValid && n > 0 {
-		c.lastUsed.Touch(&k.mark, k.record.KeyID, key.MillisOf(c.now()))
-	}
+	c.usage.Add(k.record.KeyID, k.record.OrganizationID, o, n, c.now())
 	return nil
 }
 

@@ -67,7 +67,7 @@ func newChecker(t testing.TB, now func() time.Time, cacheBytes, negativeBytes in
 	t.Helper()
 	s := &tokens{records: map[key.Digest]key.Record{}}
 	return New(Options{
-		Tokens: s, LastUsed: usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler)), Now: now,
+		Tokens: s, Usage: usage.NewRecorder(discard{}, slog.New(slog.DiscardHandler)), Now: now,
 		CacheBytes: cacheBytes, NegativeCacheBytes: negativeBytes,
 	}), s
 }

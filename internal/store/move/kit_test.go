@@ -107,6 +107,10 @@ func keys(ctx context.Context, tx store.Tx, n int) error {
 			return err
 		}
 	}
+	used := []store.Checks{{OrganizationID: 1, KeyID: 1, At: start, Outcome: key.CheckValid, Count: 1 << 40}, {OrganizationID: 2, KeyID: 2, At: start, Outcome: key.CheckExpired, Count: 3}}
+	if err := tx.AddUsage(ctx, used); err != nil {
+		return err
+	}
 	return tx.ReplaceToken(ctx, 2, digest("rotated"), "ak_new…new1", start.AddDate(2, 0, 0), start)
 }
 

@@ -98,6 +98,10 @@ func everything(t *testing.T, s store.Store) (all []any) {
 		device, err := s.Device(ctx, user+1, digest("device 1"))
 		add(device, err)
 	}
+	for organization := range int64(2) {
+		used, err := s.Usage(ctx, store.UsageQuery{OrganizationID: organization + 1, From: start.AddDate(-1, 0, 0), To: start.AddDate(1, 0, 0)})
+		add(used, err)
+	}
 	organizations, err := s.Organizations(ctx, store.OrganizationQuery{Limit: many})
 	add(organizations, err)
 	found, err := s.Keys(ctx, store.KeyQuery{Limit: many})
@@ -140,10 +144,10 @@ func TestCopy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if rows != 99 {
+			if rows != 104 {
 				t.Errorf("copied %d rows", rows)
 			}
-			for _, want := range []string{"copying api_keys 25", "comparing quotas 2", "comparing tokens 26", "copying devices 3", "comparing audit_extent 1"} {
+			for _, want := range []string{"copying api_keys 25", "comparing quotas 2", "comparing usage_counts 4", "comparing usage_gone 1", "comparing tokens 26", "copying devices 3", "comparing audit_extent 1"} {
 				if !slices.Contains(told, want) {
 					t.Errorf("it was not told of %q, but of %q", want, told)
 				}

@@ -14,7 +14,7 @@ import (
 // fill makes n rows of everything: few organizations that have most of it, and many that have little.
 func fill(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
-	execute(t, conn, `TRUNCATE users, organizations, api_keys, quotas, tokens, members, sessions, sign_in_links, devices, identities, audit_log RESTART IDENTITY`)
+	execute(t, conn, `TRUNCATE users, organizations, api_keys, quotas, tokens, members, sessions, sign_in_links, devices, identities, audit_log, usage_counts, usage_gone RESTART IDENTITY`)
 	for _, statement := range []string{
 		`INSERT INTO users (email, email_folded, instance_admin, created_at, updated_at)
 			SELECT n || '@example.com', n || '@example.com', FALSE, n, n FROM generate_series(1, $1 / 4 + 1) n`,
@@ -39,6 +39,9 @@ func fill(t *testing.T, conn *pgx.Conn, n int) {
 		`INSERT INTO audit_log (audit_id, occurred_at, actor_user_id, action, target_type, target_id, organization_id, outcome, previous_hash, hash)
 			SELECT n, n, 1, 'key.create', CASE n % 10 WHEN 0 THEN 'user' ELSE 'key' END, n / 2, CASE n % 2 WHEN 0 THEN 1 ELSE 1 + n % ($1 / 10) END, 1, '\x', '\x'
 			FROM generate_series(1, $1) n`,
+		`INSERT INTO usage_counts (organization_id, key_id, first_hour, hours, outcome, checks)
+			SELECT 1 + n / 2 % ($1 / 10), CASE n % 2 WHEN 0 THEN 0 ELSE n END, n, CASE n % 4 WHEN 0 THEN 24 ELSE 1 END, 1 + n % 7, n FROM generate_series(1, $1) n`,
+		`INSERT INTO usage_gone (organization_id, key_id) SELECT n, n FROM generate_series(1, $1 / 10) n`,
 	} {
 		execute(t, conn, strings.ReplaceAll(statement, "$1", fmt.Sprint(n)))
 	}
@@ -111,6 +114,12 @@ func holdPlans(t *testing.T, dsn, circumstances string) {
 			sqlstore.ListSessions:            {"Backward using sessions_by_user", "ROW(user_id, session_id) >= ROW($1, ", "ROW(user_id, session_id) < ROW($1, $2)"},
 			sqlstore.ListDigests:             {"tokens_by_key", "(key_id = $1)"},
 			sqlstore.DeleteTokens:            {"tokens_by_key", "(key_id = $1)"},
+			sqlstore.ListUsage:               {"usage_counts_once", "((organization_id = $1) AND (key_id = $2) AND (first_hour >= $3) AND (first_hour < $4))"},
+			sqlstore.ListUsageOfMember:       {"using api_keys_by_member", "((organization_id = $1) AND (key_id = api_keys.key_id) AND (first_hour >= $3) AND (first_hour < $4))"},
+			sqlstore.ListAgedUsage:           {"using usage_counts_by_age", "ROW(hours, first_hour) >= ROW($1, ", "ROW(hours, first_hour) < ROW($1, $2)"},
+			sqlstore.ListUsageOfGone:         {"using usage_counts_once", "ROW(organization_id, key_id) >= ROW($1, $2)", "ROW(organization_id, key_id) <= ROW($1, $3)"},
+			sqlstore.AddUsage:                {"using organizations_pkey", "using api_keys_pkey"},
+			sqlstore.DeleteUsage:             {"usage_counts_once", "ROW(organization_id, key_id, first_hour, hours, outcome) >= ROW($1, $2, $3, $4, $5)", "<= ROW($1, $2, $3, $4, $5)"},
 		}[s]
 		found := !strings.Contains(plan, "Sort") && (one[s] || !strings.Contains(plan, "Seq Scan"))
 		for _, part := range want {

@@ -88,13 +88,41 @@ func text(s sqlstore.Statement) string {
 			`target_type DESC, target_id DESC, audit_id DESC`)
 	case sqlstore.ListAuditOldest:
 		return `SELECT ` + sqlstore.AuditColumns + ` FROM audit_log WHERE audit_id > $1 ORDER BY audit_id LIMIT $2`
+	case sqlstore.ListUsage:
+		return `SELECT first_hour, hours, outcome, checks FROM usage_counts
+			WHERE organization_id = $1 AND key_id = $2 AND first_hour >= $3 AND first_hour < $4`
+	case sqlstore.ListUsageOfMember:
+		// With OFFSET the counts of each key are found for themselves, whatever the planner thinks of the join.
+		return `SELECT u.first_hour, u.hours, u.outcome, u.checks
+			FROM (` + keysOfMember + `) k CROSS JOIN LATERAL (
+				SELECT first_hour, hours, outcome, checks FROM usage_counts c
+				WHERE c.organization_id = $1 AND c.key_id = k.key_id AND c.first_hour >= $3 AND c.first_hour < $4 OFFSET 0) u`
+	case sqlstore.ListAgedUsage:
+		return `SELECT ` + sqlstore.UsageColumns + ` FROM usage_counts
+			WHERE (hours, first_hour) >= ($1, 0) AND (hours, first_hour) < ($1, $2) ORDER BY hours, first_hour LIMIT $3`
+	case sqlstore.ListUsageOfGone:
+		return `SELECT ` + sqlstore.UsageColumns + ` FROM usage_counts
+			WHERE (organization_id, key_id) >= ($1, $2) AND (organization_id, key_id) <= ($1, $3) ORDER BY organization_id, key_id LIMIT $4`
+	case sqlstore.AddUsage:
+		return `INSERT INTO usage_counts (` + sqlstore.UsageColumns + `)
+			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[]) AS g (` + sqlstore.UsageColumns + `)
+			WHERE ` + sqlstore.UsageKept("g.organization_id", "g.key_id") + sqlstore.UsageAdded
+	case sqlstore.DeleteUsage:
+		const columns = `(organization_id, key_id, first_hour, hours, outcome)`
+		return `DELETE FROM usage_counts WHERE ` + columns + ` >= ($1, $2, $3, $4, $5) AND ` + columns + ` <= ($1, $2, $3, $4, $5)`
 	default:
 		return s.Text()
 	}
 }
 
+// keysOfMember lists the keys of $2 in the organization $1.
+const keysOfMember = `SELECT key_id FROM api_keys
+	WHERE (organization_id, user_id, key_id) >= ($1, $2, 0) AND (organization_id, user_id) <= ($1, $2)
+	ORDER BY organization_id, user_id, key_id`
+
 // manyRows are the statements that are run for many rows at once: each of their parameters is an array.
-var manyRows = map[sqlstore.Statement]bool{sqlstore.InsertAudit: true, sqlstore.UpdateLastUsed: true}
+var manyRows = map[sqlstore.Statement]bool{sqlstore.InsertAudit: true, sqlstore.UpdateLastUsed: true,
+	sqlstore.AddUsage: true}
 
 // columns makes an array of each column.
 func columns(rows [][]any) []any {

@@ -374,7 +374,7 @@ func TestSchema(t *testing.T) {
 	}
 	delete(tables, sqlstore.History) // not ours
 	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "members", "organizations", "quotas", "sessions",
-		"sign_in_links", "tokens", "users"}
+		"sign_in_links", "tokens", "usage_counts", "usage_gone", "users"}
 	if got := slices.Sorted(maps.Keys(tables)); !slices.Equal(got, want) {
 		t.Errorf("tables = %v, want %v", got, want)
 	}

@@ -342,6 +342,12 @@ func TestPlans(t *testing.T) {
 				sqlstore.DeleteEndedLinks:               "sign_in_links_by_end (expires_at<?)",
 				sqlstore.DeleteOldLinks:                 "COVERING INDEX sign_in_links_by_user (user_id=?)",
 				sqlstore.DeleteOldDevices:               "COVERING INDEX devices_by_user (user_id=?)",
+				sqlstore.ListUsage:                      "PRIMARY KEY (organization_id=? AND key_id=? AND first_hour>? AND first_hour<?)",
+				sqlstore.ListUsageOfMember:              "PRIMARY KEY (organization_id=? AND key_id=? AND first_hour>? AND first_hour<?)",
+				sqlstore.ListAgedUsage:                  "usage_counts_by_age (hours=? AND first_hour<?)",
+				sqlstore.ListUsageOfGone:                "PRIMARY KEY (organization_id=? AND key_id>? AND key_id<?)",
+				sqlstore.ListGone:                       "PRIMARY KEY (organization_id>?)",
+				sqlstore.DeleteUsage:                    "organization_id=? AND key_id=?",
 			}[st]
 			scans := scansTable(plan) && st != sqlstore.SelectInitialised
 			if !strings.Contains(plan, want) || scans || strings.Contains(plan, "TEMP B-TREE") {
@@ -354,7 +360,7 @@ func TestPlans(t *testing.T) {
 // byPrimaryKey are the statements that read a range of a table's primary key.
 var byPrimaryKey = map[sqlstore.Statement]bool{
 	sqlstore.ListKeys: true, sqlstore.ListOrganizations: true, sqlstore.ListAudit: true, sqlstore.ListAuditOldest: true,
-	sqlstore.SelectAuditTime: true, sqlstore.DeleteAudit: true,
+	sqlstore.SelectAuditTime: true, sqlstore.DeleteAudit: true, sqlstore.ListGone: true, sqlstore.ListUsageOfGone: true,
 }
 
 // scansTable reports whether a plan reads a whole table, other than one that the statement itself has made.

@@ -54,6 +54,21 @@ func text(s sqlstore.Statement) string {
 		return listAudit("INDEXED BY audit_log_by_target", "target_type = $2 AND target_id = CAST($3 AS INTEGER) AND")
 	case sqlstore.ListAuditOldest:
 		return `SELECT ` + sqlstore.AuditColumns + ` FROM audit_log WHERE audit_id > $1 ORDER BY audit_id LIMIT $2`
+	case sqlstore.ListUsage:
+		return `SELECT first_hour, hours, outcome, checks FROM usage_counts
+			WHERE organization_id = CAST($1 AS INTEGER) AND key_id = CAST($2 AS INTEGER) AND first_hour >= $3 AND first_hour < $4
+			ORDER BY first_hour`
+	case sqlstore.ListUsageOfMember:
+		return `SELECT u.first_hour, u.hours, u.outcome, u.checks
+			FROM api_keys k INDEXED BY api_keys_by_member CROSS JOIN usage_counts u
+			WHERE k.organization_id = CAST($1 AS INTEGER) AND k.user_id = CAST($2 AS INTEGER)
+				AND u.organization_id = k.organization_id AND u.key_id = k.key_id AND u.first_hour >= $3 AND u.first_hour < $4`
+	case sqlstore.ListAgedUsage:
+		return `SELECT ` + sqlstore.UsageColumns + ` FROM usage_counts INDEXED BY usage_counts_by_age
+			WHERE hours = $1 AND first_hour < $2 ORDER BY first_hour LIMIT $3`
+	case sqlstore.ListUsageOfGone:
+		return `SELECT ` + sqlstore.UsageColumns + ` FROM usage_counts
+			WHERE organization_id = CAST($1 AS INTEGER) AND key_id >= $2 AND key_id <= $3 ORDER BY key_id LIMIT $4`
 	default:
 		return s.Text()
 	}

@@ -19,7 +19,7 @@ type caller struct {
 // forget forgets who somebody is before a statement that might change it.
 func (c callers) forget(s Statement) {
 	switch s {
-	case InsertKey, UpdateLastUsed, KeepQuota:
+	case InsertKey, UpdateLastUsed, KeepQuota, AddUsage, DeleteUsage:
 	default:
 		clear(c)
 	}

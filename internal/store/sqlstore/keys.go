@@ -94,6 +94,9 @@ func (t *Tx) DeleteKey(ctx context.Context, id int64) error {
 	if _, err := t.run.Exec(ctx, DeleteTokens, id); err != nil {
 		return err
 	}
+	if _, err := t.run.Exec(ctx, InsertGoneKey, id); err != nil {
+		return err
+	}
 	return t.change(ctx, DeleteKey, id)
 }
 

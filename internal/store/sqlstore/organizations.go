@@ -115,5 +115,8 @@ func (t *Tx) DeleteOrganization(ctx context.Context, id int64) (members, keys in
 	if members, err = t.run.Exec(ctx, DeleteMembersOfOrganization, id); err != nil {
 		return 0, 0, err
 	}
+	if _, err := t.run.Exec(ctx, InsertGoneOrganization, id); err != nil {
+		return 0, 0, err
+	}
 	return members, keys, t.change(ctx, DeleteOrganization, id)
 }

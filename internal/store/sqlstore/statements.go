@@ -71,6 +71,17 @@ const (
 	ListAuditOfTarget
 	ListAuditOldest // $1 the id to stay above, $2 the number of rows, in rising order
 
+	// ListUsage takes $1 the organization, $2 the key, $3 the first hour and $4 the hour to stay before, and answers with
+	// first_hour, hours, outcome and checks. ListUsageOfMember takes $2 the user instead, and answers with the same for each key.
+	ListUsage
+	ListUsageOfMember
+	// ListAgedUsage takes $1 the hours that a row stands for, $2 the hour to stay before and $3 the number of rows.
+	// ListUsageOfGone takes $1 the organization, $2 the first and $3 the last key, and $4 the number of rows. Both answer with
+	// UsageColumns.
+	ListAgedUsage
+	ListUsageOfGone
+	ListGone // $1 the number of rows
+
 	InsertUser
 	InsertOrganization
 	InsertMember
@@ -101,6 +112,7 @@ const (
 	EndTokens
 	DeleteEndedTokens
 	DeleteTokens
+	DeleteToken
 	DeleteKey
 	ListDigests
 	DeleteUser
@@ -120,6 +132,11 @@ const (
 	DeleteDevices
 	DeleteOldDevices
 	DeleteAudit
+	AddUsage
+	DeleteUsage
+	InsertGoneKey
+	InsertGoneOrganization
+	DeleteGone
 
 	Count int = iota
 )
@@ -140,7 +157,19 @@ const (
 	SessionColumns      = `session_id, user_id, method, ip, user_agent, created_at, last_used_at, expires_at`
 	AuditColumns        = `audit_id, occurred_at, actor_user_id, actor_key_id, actor_session_id, action, target_type, target_id,
 	organization_id, ip, request_id, outcome, code, before, after, previous_hash, hash`
+	UsageColumns = `organization_id, key_id, first_hour, hours, outcome, checks`
 )
+
+// UsageAdded adds to a row of usage_counts that is there already.
+const UsageAdded = `
+		ON CONFLICT (organization_id, key_id, first_hour, hours, outcome)
+		DO UPDATE SET checks = usage_counts.checks + excluded.checks`
+
+// UsageKept is the condition that what is counted is there.
+func UsageKept(organization, key string) string {
+	return `CASE ` + key + ` WHEN 0 THEN (SELECT o.organization_id FROM organizations o WHERE o.organization_id = ` + organization + `)
+			ELSE (SELECT k.organization_id FROM api_keys k WHERE k.key_id = ` + key + `) END = ` + organization
+}
 
 // How many links and devices of a user are kept; the oldest go.
 const (
@@ -296,6 +325,8 @@ var statements = [Count]struct {
 
 	DeleteTokens: {writes: true, text: `DELETE FROM tokens WHERE key_id = $1`},
 
+	DeleteToken: {writes: true, text: `DELETE FROM tokens WHERE digest = $1`},
+
 	DeleteKey: {writes: true, text: `DELETE FROM api_keys WHERE key_id = $1`},
 
 	ListDigests: {text: `SELECT digest FROM tokens WHERE key_id = $1`},
@@ -339,6 +370,27 @@ var statements = [Count]struct {
 	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
 
 	DeleteAudit: {writes: true, text: `DELETE FROM audit_log WHERE audit_id <= $1`},
+
+	ListGone: {text: `SELECT organization_id, key_id FROM usage_gone WHERE organization_id > 0 ORDER BY organization_id, key_id LIMIT $1`},
+
+	// What is gone is looked up by its key, and passed over.
+	AddUsage: {writes: true, text: `
+		INSERT INTO usage_counts (` + UsageColumns + `)
+		SELECT $1, $2, $3, $4, $5, $6 WHERE ` + UsageKept("$1", "$2") + UsageAdded},
+
+	DeleteUsage: {writes: true, text: `
+		DELETE FROM usage_counts
+		WHERE organization_id = $1 AND key_id = $2 AND first_hour = $3 AND hours = $4 AND outcome = $5`},
+
+	InsertGoneKey: {writes: true, text: `
+		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, key_id FROM api_keys WHERE key_id = $1
+		ON CONFLICT (organization_id, key_id) DO NOTHING`},
+
+	InsertGoneOrganization: {writes: true, text: `
+		INSERT INTO usage_gone (organization_id, key_id) SELECT organization_id, 0 FROM organizations WHERE organization_id = $1
+		ON CONFLICT (organization_id, key_id) DO NOTHING`},
+
+	DeleteGone: {writes: true, text: `DELETE FROM usage_gone WHERE organization_id = $1 AND key_id = $2`},
 }
 
 // Text returns the statement, and "" for those of which each database has its own.

@@ -50,6 +50,8 @@ var Tables = []Table{
 		"after text, previous_hash bytes, hash bytes")},
 	{Name: "audit_extent", Key: 1, One: true, Columns: columns("one int, pruned_id int, pruned_hash bytes, pruned_at int, last_id int, " +
 		"last_hash bytes, last_at int")},
+	{Name: "usage_counts", Key: 5, Columns: columns("organization_id int, key_id int, first_hour int, hours int, outcome int, checks int")},
+	{Name: "usage_gone", Key: 2, Columns: columns("organization_id int, key_id int")},
 }
 
 var kinds = map[string]Kind{"int": Integer, "bool": Boolean, "text": Text, "bytes": Bytes}

@@ -91,6 +91,12 @@ func (t *Tx) ReplaceToken(ctx context.Context, id int64, digest key.Digest, hint
 	return err
 }
 
+// DeleteToken deletes a token.
+func (t *Tx) DeleteToken(ctx context.Context, digest key.Digest) error {
+	t.changes = append(t.changes, store.Change{Digest: digest})
+	return t.change(ctx, DeleteToken, digest[:])
+}
+
 // record notes that what a check knows about the tokens of a key holds no longer.
 func (t *Tx) record(ctx context.Context, id int64) error { return t.recordEach(ctx, ListDigests, id) }
 

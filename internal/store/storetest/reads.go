@@ -38,8 +38,12 @@ func (w *world) reads(ctx context.Context, t *testing.T) map[string]func() error
 		"AuditLog":        func() error { _, err := w.AuditLog(ctx, store.AuditQuery{From: start, Limit: 10}); return err },
 		"AuditAfter":      func() error { _, err := w.AuditAfter(ctx, 0, 10); return err },
 		"AuditExtent":     func() error { _, err := w.AuditExtent(ctx); return err },
-		"Initialised":     func() error { _, err := w.Initialised(ctx); return err },
-		"Ready":           func() error { return w.Ready(ctx) },
+		"Usage": func() error {
+			_, err := w.Usage(ctx, store.UsageQuery{OrganizationID: w.organization, To: start})
+			return err
+		},
+		"Initialised": func() error { _, err := w.Initialised(ctx); return err },
+		"Ready":       func() error { return w.Ready(ctx) },
 		// The same in other ways.
 		"Keys of all":            func() error { _, err := w.Keys(ctx, store.KeyQuery{Limit: 10}); return err },
 		"Identity without a key": func() error { _, err := w.Identity(ctx, w.user, key.Digest{}, 0); return err },
@@ -49,6 +53,10 @@ func (w *world) reads(ctx context.Context, t *testing.T) map[string]func() error
 		},
 		"Organizations by their id": func() error {
 			_, err := w.Organizations(ctx, store.OrganizationQuery{ExternalID: "x", Limit: 1})
+			return err
+		},
+		"Usage of a user": func() error {
+			_, err := w.Usage(ctx, store.UsageQuery{OrganizationID: w.organization, UserID: w.user, To: start})
 			return err
 		},
 		"AuditLog of a target": func() error {

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Links", linkTests},
 		{"Devices", deviceTests},
 		{"Audit", auditTests},
+		{"Usage", usageTests},
 		{"Update", updateTests},
 		{"Life", lifeTests},
 	} {

@@ -16,6 +16,8 @@ var tokenTests = []test{
 	{"ReplaceToken at once", replaceAtOnce},
 	{"ReplaceToken with grace", replaceWithGrace},
 	{"ReplaceToken never prolongs a token", replaceNeverProlongs},
+	{"DeleteToken", deleteToken},
+	{"DeleteToken of a token that nobody has", deleteUnknownToken},
 }
 
 func (w *world) mustRecord(t *testing.T, digest key.Digest) *key.Record {
@@ -162,4 +164,44 @@ func replaceNeverProlongs(t *testing.T, w *world) {
 	}
 	ends(fourth, start.Add(2*time.Hour))
 	ends(fifth, time.Time{})
+}
+
+func deleteToken(t *testing.T, w *world) {
+	k, old := w.insert(t, w.key())
+	_, bystander := w.insert(t, w.key())
+	current, end := w.digest(), start.Add(time.Hour)
+	w.update(t, func(tx store.Tx) error { return tx.ReplaceToken(t.Context(), k.ID, current, k.Hint, end, start) })
+
+	remove := func(digest key.Digest) {
+		t.Helper()
+		wantChanges(t, w.update(t, func(tx store.Tx) error { return tx.DeleteToken(t.Context(), digest) }), digest)
+		_, err := w.RecordByDigest(t.Context(), digest)
+		wantIs(t, "RecordByDigest of a deleted token", err, store.ErrNotFound)
+	}
+	remove(old)
+	w.mustRecord(t, current)
+	remove(current)
+	w.wantKey(t, k)
+	w.mustRecord(t, bystander)
+
+	// A key without a token is one like others: it can be changed, and be given another.
+	k.Enabled = false
+	wantChanges(t, w.update(t, func(tx store.Tx) error { return tx.UpdateKey(t.Context(), k) }))
+	next := w.digest()
+	wantChanges(t, w.update(t, func(tx store.Tx) error { return tx.ReplaceToken(t.Context(), k.ID, next, k.Hint, end, start) }))
+	w.mustRecord(t, next)
+	wantChanges(t, w.update(t, func(tx store.Tx) error { return tx.DeleteKey(t.Context(), k.ID) }), next)
+}
+
+// Whoever finds the token gone must wait for other nodes as whoever deleted it does.
+func deleteUnknownToken(t *testing.T, w *world) {
+	k, digest := w.insert(t, w.key())
+	unknown := w.digest()
+	changes := w.update(t, func(tx store.Tx) error {
+		wantIs(t, "DeleteToken", tx.DeleteToken(t.Context(), unknown), store.ErrNotFound)
+		return nil
+	})
+	wantChanges(t, changes, unknown)
+	w.wantKey(t, k)
+	w.mustRecord(t, digest)
 }

@@ -1,0 +1,219 @@
+package limit
+
+import (
+	"context"
+	"crypto/tls"
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+)
+
+const (
+	// valkeyTimeout bounds how long a check waits for the store of limits.
+	valkeyTimeout = 100 * time.Millisecond
+	// valkeyFailures is how many times one after the other it does not answer until it is not asked any more.
+	valkeyFailures = 3
+	// probeInterval is how often it is looked whether it answers, and probeTimeout how long that may take: to connect as well.
+	probeInterval = 500 * time.Millisecond
+	probeTimeout  = time.Second
+
+	valkeyPort = "6379"
+)
+
+// Valkey counts the requests of keys against their limits in a Valkey or Redis that several processes share, by that server's
+// clock. One check is one round trip. While the server is away, checks do not wait for it. Its methods are safe for concurrent
+// use.
+type Valkey struct {
+	client valkey.Client
+	script *valkey.Lua
+	log    *slog.Logger
+	// timeout bounds how long a check waits.
+	timeout time.Duration
+
+	failures atomic.Int32 // since it answered last
+	away     atomic.Bool
+}
+
+//go:embed take.lua
+var takeScript string
+
+var errValkeyAway = fmt.Errorf("%w: the store of limits is away", store.ErrUnavailable)
+
+// NewValkey returns a Valkey at a URL, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// with TLS. password, if there is one,
+// goes before that of the URL. Whether the server is there shows later: it is no error if it is not. No error repeats the URL.
+func NewValkey(address, password string, log *slog.Logger) (*Valkey, error) {
+	o, err := valkeyOptions(address)
+	if err != nil {
+		return nil, err
+	}
+	if password != "" {
+		o.Password = password
+	}
+	v := &Valkey{script: valkey.NewLuaScript(takeScript), log: log, timeout: valkeyTimeout}
+	v.client, err = valkey.NewClient(o)
+	if v.client == nil {
+		return nil, fmt.Errorf("store of limits: %w", err)
+	}
+	if err != nil {
+		v.gone(err)
+	}
+	return v, nil
+}
+
+var errValkeyURL = errors.New("store of limits: the URL is none of the form redis://HOST:PORT/DATABASE")
+
+func valkeyOptions(address string) (o valkey.ClientOption, err error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.Scheme != "redis" && u.Scheme != "rediss" {
+		return o, errValkeyURL
+	}
+	port := u.Port()
+	if port == "" {
+		port = valkeyPort
+	}
+	if len(u.Path) > 1 {
+		if o.SelectDB, err = strconv.Atoi(u.Path[1:]); err != nil || o.SelectDB < 0 {
+			return o, errValkeyURL
+		}
+	}
+	o.InitAddress = []string{net.JoinHostPort(u.Hostname(), port)}
+	o.Username = u.User.Username()
+	o.Password, _ = u.User.Password()
+	if u.Scheme == "rediss" {
+		o.TLSConfig = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+	}
+	o.ForceSingleClient, o.DisableCache, o.DisableRetry = true, true, true
+	o.ClientName, o.ClientSetInfo = "apikeyd", valkey.DisableClientSetInfo
+	// Two connections, on which commands that arrive together are sent together. Commands and answers are some hundred bytes.
+	const buffer = 32 << 10
+	o.PipelineMultiplex, o.RingScaleEachConn = 1, 9
+	o.ReadBufferEachConn, o.WriteBufferEachConn = buffer, buffer
+	o.Dialer = net.Dialer{Timeout: probeTimeout, KeepAlive: 5 * time.Second}
+	o.ConnWriteTimeout = probeTimeout
+	return o, nil
+}
+
+// Up reports whether the server answers.
+func (v *Valkey) Up() bool { return !v.away.Load() }
+
+// take is Memory.take. The error matches store.ErrUnavailable, or is ctx's.
+func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a key.Allowance, ok bool, err error) {
+	if v.away.Load() {
+		return a, false, errValkeyAway
+	}
+	answer, err := v.ask(ctx, v.timeout, names(keyID, limits), arguments(limits))
+	switch {
+	case err == nil:
+		if v.failures.Load() != 0 {
+			v.failures.Store(0)
+		}
+		return v.read(answer, limits)
+	case ctx.Err() != nil:
+		return a, false, fmt.Errorf("wait for the store of limits: %w", ctx.Err())
+	}
+	if v.failures.Add(1) >= valkeyFailures {
+		v.gone(err)
+	}
+	return a, false, fmt.Errorf("%w: store of limits: %w", store.ErrUnavailable, err)
+}
+
+// ask runs the script.
+func (v *Valkey) ask(ctx context.Context, timeout time.Duration, names, arguments []string) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	answer, err := v.script.Exec(ctx, v.client, names, arguments).AsIntSlice()
+	if err == nil && len(answer) != 2+2*len(names) {
+		err = fmt.Errorf("the script returned %d numbers", len(answer))
+	}
+	return answer, err
+}
+
+// names are under what is kept. In a cluster, all of a key are in one slot: what is in braces decides.
+func names(keyID int64, limits []key.Limit) []string {
+	names := make([]string, len(limits))
+	prefix := "apikeyd:{" + strconv.FormatInt(keyID, 10) + "}:"
+	for i := range limits {
+		names[i] = prefix + limits[i].Name
+	}
+	return names
+}
+
+func micros(l *key.Limit) rate {
+	return rate{requests: l.Requests, window: l.Window.Microseconds()}
+}
+
+func arguments(limits []key.Limit) []string {
+	arguments := make([]string, 0, 4*len(limits))
+	for i := range limits {
+		r := micros(&limits[i])
+		for _, n := range [...]int64{r.requests, r.window, r.window / r.requests, r.window % r.requests} {
+			arguments = append(arguments, strconv.FormatInt(n, 10))
+		}
+	}
+	return arguments
+}
+
+// read returns what the answer of the script says.
+func (v *Valkey) read(answer []int64, limits []key.Limit) (a key.Allowance, ok bool, err error) {
+	now := answer[1]
+	for i := range limits {
+		r, l := micros(&limits[i]), level{at: answer[2+2*i], part: answer[3+2*i]}
+		if answer[0] == 0 {
+			wait := time.Duration(r.over(r.spend(l), now)) * time.Microsecond
+			if wait > a.Retry {
+				a = r.allowance(limits[i].Name, l, now, time.Microsecond)
+				a.Retry = wait
+			}
+		} else if left := r.allowance(limits[i].Name, l, now, time.Microsecond); i == 0 || nearer(left, a) {
+			a = left
+		}
+	}
+	return a, answer[0] != 0, nil
+}
+
+// gone notes that the server does not answer.
+func (v *Valkey) gone(err error) {
+	if v.away.CompareAndSwap(false, true) {
+		v.log.Warn("store of limits away", "error", err)
+	}
+}
+
+// Run looks from time to time whether the server answers, until ctx is done.
+func (v *Valkey) Run(ctx context.Context) {
+	probe := []key.Limit{{Name: "probe", Requests: 1000, Window: time.Second}}
+	ticker := time.NewTicker(probeInterval)
+	defer ticker.Stop()
+	for {
+		_, err := v.ask(ctx, probeTimeout, names(0, probe), arguments(probe)) // there is no key 0
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			v.gone(err)
+		default:
+			v.failures.Store(0)
+			if v.away.CompareAndSwap(true, false) {
+				v.log.Info("store of limits back")
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close ends the connections.
+func (v *Valkey) Close() { v.client.Close() }

@@ -313,7 +313,7 @@ func TestASlowSubscriberIsCutOff(t *testing.T) {
 		h, _ := newHub(t, nil)
 		subscribe(t, h) // reads nothing, and has no lease
 		took := after(func() {
-			for range 4 {
+			for range 5 {
 				h.Invalidate(changes(100_000))
 			}
 		})

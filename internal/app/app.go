@@ -143,7 +143,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
 		Gateway: a.gateway,
-		Pages:   a.pages(guard, client),
+		Pages:   a.pages(guard, client, o.Now),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
 	}
@@ -195,6 +195,15 @@ func (a *App) ManagementURL() string {
 		return a.config.PublicURL
 	}
 	return LocalURL(a.config.Listen, a.config.TLS, a.ManagementAddr().String())
+}
+
+// VerificationURL is how services on this machine ask whether a key is good; "" where that takes more than an address: a socket, a
+// token or a certificate.
+func (a *App) VerificationURL() string {
+	if a.config.VerifyListen.Network == "unix" || a.config.VerifyTokens.Len() > 0 || a.config.VerifyTLS.Enabled() {
+		return ""
+	}
+	return LocalURL(a.config.VerifyListen, a.config.VerifyTLS, a.VerificationAddr().String())
 }
 
 func (a *App) ready(ctx context.Context) error {

@@ -193,18 +193,6 @@ func TestAuthorizeWantsTheVerifyToken(t *testing.T) {
 	k.ask("POST", "/v1/verify", `{"key":"x"}`, "X-Apikeyd-Verify-Token: "+secret).ok(200)
 }
 
-// limiter is one that has made up its mind.
-type limiter struct {
-	outcome   key.Outcome
-	allowance key.Allowance
-	taken     int
-}
-
-func (l *limiter) Take(context.Context, int64, *key.Restrictions, time.Time) (key.Outcome, key.Allowance, error) {
-	l.taken++
-	return l.outcome, l.allowance, nil
-}
-
 // restricted is a store whose keys are all held to something.
 type restricted struct {
 	store.Tokens

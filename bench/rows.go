@@ -22,6 +22,7 @@ type row struct {
 
 var rows = []row{
 	{name: "cached", what: "a check of a key in the cache, without HTTP", measure: measureCached},
+	{name: "middleware", what: "a check in the memory of a program with the Go middleware", measure: measureMiddleware},
 	{name: "verify", what: "POST /v1/verify under load, against a handler that does nothing", measure: measureVerify, load: true},
 	{name: "unknown", what: "the same, with 10 % of the tokens unknown", measure: measureUnknown, load: true},
 	{name: "limited", what: "POST /v1/verify of keys with a limit, against the same without", measure: measureLimited, load: true},

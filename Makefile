@@ -15,7 +15,10 @@ BROWSER := build/browser/node_modules/playwright-core/package.json
 
 # The tests of PostgreSQL, and those of several nodes, measure how long things take: they have the machine to themselves.
 POSTGRES := internal/store/postgres
-NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestHistories|TestHistoriesFindAFault)$$
+NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestFailOverLosesCommits|TestUpgrade|TestHistories|TestHistoriesFindAFault)$$
+
+# The examples of the middleware use routers that apikeyd itself does not depend on.
+EXAMPLES := middleware/examples
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -31,7 +34,7 @@ build: ## build bin/apikeyd
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/apikeyd
 
 .PHONY: test
-test: prepare generated lint apidoc browser ## everything that must hold before a change lands
+test: prepare generated lint apidoc browser examples ## everything that must hold before a change lands
 	go test -race -timeout 15m -skip '$(NODES)' $$(go list ./... | grep -v '$(POSTGRES)$$')
 	go test -race -timeout 15m ./$(POSTGRES)
 	go test -timeout 15m -parallel 1 -run '$(NODES)' ./e2e
@@ -70,6 +73,10 @@ $(BROWSER): e2e/browser/package.json e2e/browser/package-lock.json
 	cp $^ build/browser
 	npm ci --prefix build/browser --ignore-scripts --no-audit --no-fund
 	touch $@
+
+.PHONY: examples
+examples: ## build and test the examples with other people's routers, which are a module of their own
+	cd $(EXAMPLES) && go vet ./... && go test ./...
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (default 30s) each

@@ -37,6 +37,7 @@ func TestADeadKeyIsDeadOnEveryNode(t *testing.T) {
 	t.Run("reset", func(t *testing.T) {
 		endWhile(t, c, func(n *node) { n.line.reset() }, func(n *node) { n.line.heal() })
 	})
+	t.Run("behind the middleware", func(t *testing.T) { endBehindANode(t, c) })
 	t.Run("killed", func(t *testing.T) { endWhile(t, c, func(n *node) { n.server().kill() }, (*node).start) })
 	t.Run("stopped", func(t *testing.T) { stopOne(t, c) })
 }

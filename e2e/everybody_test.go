@@ -252,7 +252,7 @@ func everyRouteIsTried(t *testing.T, h *household) {
 	for path, operations := range document.Paths {
 		for method := range operations {
 			route := strings.ToUpper(method) + " " + path
-			verification := path == "/v1/verify" || path == "/v1/verify/batch" || path == "/livez" || path == "/readyz" || path == "/metrics"
+			verification := operations["servers"] != nil // the document says where those are that are elsewhere than itself
 			if method != "parameters" && !verification && !tried[route] && !slices.Contains(public, route) {
 				t.Errorf("nobody tries %s", route)
 			}

@@ -35,6 +35,10 @@ const repository = ".."
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if verification := os.Getenv(guardedBy); verification != "" {
+		fmt.Fprintln(os.Stderr, serveGuarded(verification))
+		return 1
+	}
 	flag.Parse()
 	waitMoreThanCompute()
 	if err := lookAtSources(); err != nil {
@@ -80,7 +84,7 @@ func waitMoreThanCompute() {
 // lookAtSources goes through what the program is built from, and what browsers do with it. The go command runs a test again
 // only where something has changed that the test has looked at.
 func lookAtSources() error {
-	for _, room := range []string{"api", "client", "cmd", "internal", "e2e/browser"} {
+	for _, room := range []string{"api", "client", "cmd", "internal", "middleware", "e2e/browser"} {
 		err := filepath.WalkDir(filepath.Join(repository, room), func(_ string, _ fs.DirEntry, err error) error { return err })
 		if err != nil {
 			return err
@@ -94,11 +98,13 @@ func lookAtSources() error {
 	return nil
 }
 
-func build(path string) (string, error) {
+// build builds the program. The arguments are for the go command, beside the usual ones.
+func build(path string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-race=false", "-o", path,
-		"-ldflags", "-s -w -X main.version="+builtVersion+" -X main.commit="+builtCommit, "./cmd/apikeyd")
+	args = append([]string{"build", "-race=false", "-o", path,
+		"-ldflags", "-s -w -X main.version=" + builtVersion + " -X main.commit=" + builtCommit}, args...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/apikeyd")...)
 	cmd.Dir = repository
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

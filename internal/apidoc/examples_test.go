@@ -32,6 +32,9 @@ func sendExamples(t *testing.T, r *apidoctest.Recorder) {
 			sendFindings(t, r, x)
 			continue
 		}
+		if x.operation == "subscribe" { // which no plain request does
+			continue
+		}
 		if x.operation == "requestLink" {
 			mailing.send(x.success, x.method, x.path, x.body)
 			continue

@@ -1,11 +1,16 @@
 package apidoc_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/apikeyd/apikeyd/api"
+	apikeyd "github.com/apikeyd/apikeyd/client"
 	"github.com/apikeyd/apikeyd/internal/apidoc/apidoctest"
 	"github.com/apikeyd/apikeyd/internal/apptest"
 	"github.com/apikeyd/apikeyd/internal/config"
@@ -21,6 +26,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	t.Run("leaks", func(t *testing.T) { reportTooMuch(t, r) })
 	t.Run("credentials", func(t *testing.T) { askWithoutToken(t, r) })
 	t.Run("access tokens", func(t *testing.T) { askWithAccessToken(t, r) })
+	t.Run("subscriptions", func(t *testing.T) { subscribe(t, r) })
 	t.Run("shutdown", func(t *testing.T) { askWhileDraining(t, r) })
 	t.Run("no database", func(t *testing.T) { askWithoutDatabase(t, r) })
 	t.Run("broken database", func(t *testing.T) { askBrokenDatabase(t, r) })
@@ -29,7 +35,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	// Only a panic makes these answer 500, and there is none to be had.
 	never := map[string]bool{}
 	for _, operation := range []string{"verifyKey", "verifyKeys", "getLiveness", "getReadiness", "getMetrics", "getOpenAPI", "getReference",
-		"requestLink"} {
+		"requestLink", "subscribe"} {
 		never[operation+" 500"] = true
 	}
 	for _, answer := range r.Unseen() {
@@ -185,6 +191,7 @@ func askWithoutToken(t *testing.T, r *apidoctest.Recorder) {
 	for _, header := range []string{"Authorization:", "Authorization: Bearer other"} {
 		s.send(401, "POST", "/v1/verify", question, header)
 		s.send(401, "POST", "/v1/verify/batch", batch, header)
+		s.send(401, "GET", "/v1/subscribe", "", header)
 		s.send(401, "GET", "/metrics", "", header)
 		s.send(200, "GET", "/livez", "", header)
 		s.send(200, "GET", "/readyz", "", header)
@@ -192,6 +199,37 @@ func askWithoutToken(t *testing.T, r *apidoctest.Recorder) {
 	s.send(200, "POST", "/v1/verify", question, "Authorization: Bearer "+token)
 	s.send(200, "POST", "/v1/verify/batch", batch, "Authorization: Bearer "+token)
 	s.send(200, "GET", "/metrics", "", "Authorization: Bearer "+token)
+}
+
+// subscribe subscribes, and is refused.
+func subscribe(t *testing.T, r *apidoctest.Recorder) {
+	var database string
+	_, s := startTarget(t, r, &apptest.Options{Config: func(c *config.Config) { database = c.Database.Path }})
+	s.send(405, "POST", "/v1/subscribe", "")
+	s.send(400, "GET", "/v1/subscribe", "")
+	s.send(400, "GET", "/v1/subscribe", "", "Connection: Upgrade", "Upgrade: websocket")
+
+	verifier, err := apikeyd.NewVerifier(s.service, apikeyd.WithHTTPClient(&http.Client{Transport: r.Transport(nil)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocked := database + ".subscribers" // where the server notes that there are subscribers
+	if err := os.Mkdir(blocked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verifier.Subscribe(t.Context()); !errors.Is(err, api.ErrUnavailable) {
+		t.Errorf("where it cannot be noted that there are subscribers: %v", err)
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := verifier.Subscribe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // askWhileDraining asks a server that is about to stop whether it is ready.

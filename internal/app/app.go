@@ -26,6 +26,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/oidc"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/subscribe"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/usage"
 	"github.com/apikeyd/apikeyd/internal/verify"
@@ -49,7 +50,9 @@ type App struct {
 	config   *config.Config
 	log      *slog.Logger
 	store    store.Store
-	node     *cluster.Node // nil: this is the only one
+	node     *cluster.Node      // nil: this is the only one
+	stale    *cluster.Staleness // likewise
+	hub      *subscribe.Hub
 	admin    *admin.Service
 	usage    *usage.Recorder
 	limiter  *limiter
@@ -91,10 +94,14 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		checking.Lease = lease
 	}
 	checker := verify.New(checking)
-	var invalidator admin.Invalidator = checker
+	if a.hub, err = newHub(c, checker, several, lease, a.log); err != nil {
+		return nil, err
+	}
+	var invalidator admin.Invalidator = a.hub
 	if several {
-		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: checker, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
+		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: a.hub, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
 			Now: o.Now, Log: a.log})
+		a.stale = cluster.NewStaleness(lease, func() int64 { return checker.Stats().Stale }, o.Now, a.log)
 		invalidator = a.node
 	}
 	if a.mailer, err = newMailer(c, a.SignInURL, a.log); err != nil {
@@ -116,8 +123,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
 	registerLimits(metrics, a.limiter.Limiter)
+	registerHub(metrics, a.hub)
 	if a.node != nil {
-		registerNode(metrics, a.node, lease)
+		registerNode(metrics, a.node, lease, a.stale)
 	}
 	if o.LogLost != nil {
 		metrics.CounterFunc("apikeyd_log_lines_lost_total", "Log lines dropped because they could not be written.", nil,
@@ -129,7 +137,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
 		Pages:   a.pages(guard, client, o.Now),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
-		Ready: a.ready, LogChecks: c.LogChecks,
+		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
 	}
 	if a.provider != nil {
 		api.Identities = identities{a.provider}
@@ -189,7 +197,7 @@ func (a *App) ready(ctx context.Context) error {
 	}
 	switch err := a.store.Ready(ctx); {
 	case errors.Is(err, store.ErrSchema):
-		return &httpapi.NotReady{Reason: "the database has another schema than this version", Err: err}
+		return &httpapi.NotReady{Reason: "this version cannot work on the schema of the database", Err: err}
 	case err != nil:
 		return &httpapi.NotReady{Reason: "the database cannot be read", Err: err}
 	}
@@ -215,6 +223,7 @@ func (a *App) Run(ctx context.Context) error {
 	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if a.node != nil {
 		background.Go(func() { a.node.Run(stop) })
+		background.Go(func() { a.stale.Run(stop) })
 	}
 	background.Go(func() { a.usage.Run(stop) })
 	background.Go(func() { a.limiter.Run(stop) })
@@ -243,21 +252,25 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// drain ends both listeners at the same time. The time it takes is bounded by the shutdown timeout.
+// drain ends both listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
 func (a *App) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
 	defer cancel()
-	var errs [2]error
-	var both sync.WaitGroup
-	both.Go(func() { errs[0] = a.management.shutdown(ctx) })
-	both.Go(func() { errs[1] = a.verification.shutdown(ctx) })
-	both.Wait()
+	var errs [3]error
+	var all sync.WaitGroup
+	all.Go(func() { errs[0] = a.management.shutdown(ctx) })
+	all.Go(func() { errs[1] = a.verification.shutdown(ctx) })
+	all.Go(func() { errs[2] = a.hub.Close() })
+	all.Wait()
 	return errors.Join(errs[:]...)
 }
 
 // Close frees what Open took. It is to be called after Run has returned, or instead of it.
 func (a *App) Close() error {
 	errs := []error{a.management.close(), a.verification.close()}
+	if a.hub != nil {
+		errs = append(errs, a.hub.Close())
+	}
 	if a.provider != nil {
 		a.provider.Close()
 	}

@@ -17,7 +17,21 @@ func (l *loader) check() {
 	l.checkProxies()
 	l.checkOIDC()
 	l.checkMail()
+	l.checkCluster()
 	l.checkLimits()
+}
+
+// checkCluster warns of settings of several nodes where there is one. It is no error: a file for all machines may hold them, or one
+// that is about to move to PostgreSQL.
+func (l *loader) checkCluster() {
+	if !l.good("database") || l.config.Database.Postgres.Given() {
+		return
+	}
+	for _, name := range []string{"lease", "stale-if-error", "node-name"} {
+		if l.given(name) && !l.bad[name] {
+			l.warnings = append(l.warnings, Problem{l.place(name), "has no effect with SQLite, where there is one node"})
+		}
+	}
 }
 
 // checkListeners refuses two listeners on one address.

@@ -35,6 +35,34 @@ func TestListenersDiffer(t *testing.T) {
 	}
 }
 
+func TestSettingsOfSeveralNodes(t *testing.T) {
+	const none = "has no effect with SQLite, where there is one node"
+	given := []string{"--lease=2s", "--node-name=a"}
+	environment := []string{"APIKEYD_STALE_IF_ERROR=1m"}
+	for _, tt := range []struct {
+		database string
+		args     []string
+		environ  []string
+		want     []string
+	}{
+		{"sqlite:x.db", nil, nil, nil},
+		{"sqlite:x.db", given, environment, []string{"--lease: " + none, "environment APIKEYD_STALE_IF_ERROR: " + none, "--node-name: " + none}},
+		{"postgres://u@h/x", given, environment, nil},
+	} {
+		_, warnings, err := load(t, "", tt.environ, append(tt.args, "--database="+tt.database)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range warnings {
+			got = append(got, w.String())
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s, %q: %s", tt.database, tt.args, diff)
+		}
+	}
+}
+
 // TestReachOfTheVerificationListener is the rule of who may be told which tokens are good.
 func TestReachOfTheVerificationListener(t *testing.T) {
 	dir := t.TempDir()

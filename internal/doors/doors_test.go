@@ -23,6 +23,7 @@ var rules = []struct {
 }{
 	{"api", []string{module + "/..."}, "wire types are data; whoever uses them gets nothing else of ours"},
 	{"client", []string{module + "/internal/..."}, "users import it, and internal packages may change at any time"},
+	{"middleware", []string{module + "/internal/..."}, "users import it, and internal packages may change at any time"},
 	{"internal/cli", []string{module + "/internal/..."}, "client commands do what any client can, by the same door"},
 	{"internal/key", []string{module + "/...", "net/http", "database/sql"}, "the domain is pure"},
 	{"internal/token", []string{"net/http", "database/sql", "os/exec", module + "/internal/store/..."}, "tokens are text and arithmetic"},
@@ -38,6 +39,7 @@ var rules = []struct {
 	{"internal/store/move", append(drivers, "net/http", module+"/internal/store/sqlite", module+"/internal/store/postgres"), "rows go from one database to another, whichever they are"},
 	{"internal/cluster", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "the protocol knows no database and no transport"},
 	{"internal/verify", append(drivers, "github.com/valkey-io/...", "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
+	{"internal/subscribe", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/cluster", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "subscribers know no database and no HTTP"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
 	{"internal/limit", append(drivers, "database/sql", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "counting knows no database and no transport"},
 	{"cmd/apikeyd", []string{module + "/internal/limit/valkeytest"}, "servers of tests are for tests"},

@@ -55,6 +55,8 @@ type Options struct {
 
 	// For the verification listener alone.
 
+	// Subscriptions are those of programs that check keys for themselves.
+	Subscriptions Subscriptions
 	// Ready says why the server cannot answer requests now: a *NotReady for a reason that may be shown. nil: it can.
 	Ready func(context.Context) error
 	// VerifyToken compares a bearer token that a caller presented with those of the operator, in constant time. nil: no
@@ -89,6 +91,7 @@ func NewManagement(o Options) http.Handler {
 // the server.
 func NewVerification(o Options) http.Handler {
 	routes := checks{checker: o.Checker, metrics: o.Metrics}.routes()
+	routes = append(routes, subscriptions{all: o.Subscriptions}.routes()...)
 	routes = append(routes, health{ready: o.Ready, metrics: o.Metrics.Handler(o.Log)}.routes()...)
 	var authenticate func(*exchange) error
 	if o.VerifyToken != nil {

@@ -193,6 +193,44 @@ func (c *Checker) decide(ctx context.Context, k *known, q key.Question, at time.
 	return d, nil
 }
 
+// Find returns what is known of the token with a digest, for somebody who checks it by himself; nil: there is no such key. keep
+// reports whether it may be kept, by somebody who hears of every change: this node has held its lease all along. The error is as
+// with Check.
+func (c *Checker) Find(ctx context.Context, digest key.Digest) (r *key.Record, keep bool, err error) {
+	term, held := c.lease.Held(c.now())
+	if held {
+		if k := c.known.get(&digest); k != nil {
+			return &k.record, true, nil
+		}
+		if c.unknown.get(&digest) != nil {
+			return nil, true, nil
+		}
+	}
+	k, err := c.fetch(ctx, digest)
+	if err != nil {
+		return nil, false, err
+	}
+	now, still := c.lease.Held(c.now())
+	keep = held && still && now == term
+	if k == nil {
+		return nil, keep, nil
+	}
+	return &k.record, keep, nil
+}
+
+// Used notes that somebody has checked the token with a digest by himself, n times with this outcome. The error is as with Check.
+func (c *Checker) Used(ctx context.Context, digest key.Digest, o key.Outcome, n int64) error {
+	k := c.known.get(&digest)
+	if k == nil {
+		var err error
+		if k, err = c.fetch(ctx, digest); k == nil {
+			return err // a key that is gone has no use
+		}
+	}
+	c.usage.Add(k.record.KeyID, k.record.OrganizationID, o, n, c.now())
+	return nil
+}
+
 // Invalidate forgets what is known about the tokens that changed. A check that begins after it returned sees the
 // change, given that the change is committed.
 func (c *Checker) Invalidate(changes []store.Change) {

@@ -97,6 +97,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if resp.StatusCode == http.StatusSwitchingProtocols { // what follows is no body
+		t.recorder.record(exchange{req, sent, resp, nil})
+		return resp, nil
+	}
 	received, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, err

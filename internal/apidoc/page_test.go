@@ -16,7 +16,7 @@ import (
 )
 
 // maxPage is how large the page may be, in bytes: it is to load at once on a telephone.
-const maxPage = 200_000
+const maxPage = 300_000
 
 func TestPageIsSelfContained(t *testing.T) {
 	r, body := get(t, Page(), "GET")

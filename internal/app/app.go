@@ -21,6 +21,8 @@ import (
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/extauthz"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/github"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
@@ -58,9 +60,12 @@ type App struct {
 	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
+	gateway  *gateway.Gateway
+	reloads  ruleReloads
 
 	management   listener
 	verification listener
+	grpc         grpcListener // serves nobody where the operator has set no address
 	draining     atomic.Bool
 }
 
@@ -120,10 +125,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		return nil, fmt.Errorf("public URL: %w", err)
 	}
 
+	a.gateway = gateway.New(checker, c.Rules)
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
 	registerLimits(metrics, a.limiter.Limiter)
 	registerHub(metrics, a.hub)
+	a.reloads.register(metrics, a.gateway)
 	if a.node != nil {
 		registerNode(metrics, a.node, lease, a.stale)
 	}
@@ -135,6 +142,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	api := httpapi.Options{
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
+		Gateway: a.gateway,
 		Pages:   a.pages(guard, client, o.Now),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
@@ -154,6 +162,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if err := a.verification.open(ctx, c.VerifyListen, c.VerifyTLS, httpapi.NewVerification(api), a.log); err != nil {
 		return nil, err
 	}
+	if err := a.grpc.open(ctx, c, extauthz.Options{Gateway: a.gateway, Client: client, RequestIDs: api.RequestIDs, Requests: o.Requests,
+		Metrics: metrics, Log: a.log, VerifyToken: api.VerifyToken, LogChecks: c.LogChecks}); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -168,6 +180,9 @@ func (a *App) Initialise(ctx context.Context, email, organization string) (admin
 // ManagementAddr and VerificationAddr are where the server listens, with the port that it was given for port 0.
 func (a *App) ManagementAddr() net.Addr   { return a.management.net.Addr() }
 func (a *App) VerificationAddr() net.Addr { return a.verification.net.Addr() }
+
+// GRPCAddr is where Envoy's external authorization is served, nil where it is not.
+func (a *App) GRPCAddr() net.Addr { return a.grpc.addr() }
 
 // SignInURL returns the address of a one-time link.
 func (a *App) SignInURL(link secret.Secret) string {
@@ -234,16 +249,22 @@ func (a *App) Run(ctx context.Context) error {
 	defer background.Wait() // after the last request: what it used is written, too
 	defer cancel()
 
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- a.management.serve() }()
 	go func() { failed <- a.verification.serve() }()
-	a.log.Info("ready", "listen", a.ManagementAddr().String(), "verify_listen", a.VerificationAddr().String())
+	about := []any{"listen", a.ManagementAddr().String(), "verify_listen", a.VerificationAddr().String()}
+	if addr := a.GRPCAddr(); addr != nil {
+		go func() { failed <- a.grpc.serve() }()
+		about = append(about, "grpc_listen", addr.String())
+	}
+	a.log.Info("ready", about...)
 
 	var failure error
 	select {
 	case failure = <-failed:
 	case <-ctx.Done():
 		a.draining.Store(true)
+		a.grpc.drain()
 		a.log.Info("shutting down", "delay", a.config.ShutdownDelay.String(), "timeout", a.config.ShutdownTimeout.String())
 		time.Sleep(a.config.ShutdownDelay)
 	}
@@ -252,22 +273,23 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// drain ends both listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
+// drain ends all listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
 func (a *App) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
 	defer cancel()
-	var errs [3]error
+	var errs [4]error
 	var all sync.WaitGroup
 	all.Go(func() { errs[0] = a.management.shutdown(ctx) })
 	all.Go(func() { errs[1] = a.verification.shutdown(ctx) })
-	all.Go(func() { errs[2] = a.hub.Close() })
+	all.Go(func() { errs[2] = a.grpc.shutdown(ctx) })
+	all.Go(func() { errs[3] = a.hub.Close() })
 	all.Wait()
 	return errors.Join(errs[:]...)
 }
 
 // Close frees what Open took. It is to be called after Run has returned, or instead of it.
 func (a *App) Close() error {
-	errs := []error{a.management.close(), a.verification.close()}
+	errs := []error{a.management.close(), a.verification.close(), a.grpc.close()}
 	if a.hub != nil {
 		errs = append(errs, a.hub.Close())
 	}

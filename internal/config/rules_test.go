@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestListenersDiffer(t *testing.T) {
@@ -63,14 +64,21 @@ func TestSettingsOfSeveralNodes(t *testing.T) {
 	}
 }
 
-// TestReachOfTheVerificationListener is the rule of who may be told which tokens are good.
+// TestReachOfTheVerificationListener is the rule of who may be told which tokens are good, by HTTP and by gRPC.
 func TestReachOfTheVerificationListener(t *testing.T) {
+	for _, prefix := range []string{"--verify-", "--grpc-"} {
+		t.Run(prefix, func(t *testing.T) { testReach(t, prefix) })
+	}
+}
+
+// testReach tests the rule for a listener whose settings begin with prefix.
+func testReach(t *testing.T, prefix string) {
 	dir := t.TempDir()
 	token := dir + "/token"
 	write(t, token, strings.Repeat("t", 32))
 	pki := newPKI(t, dir)
-	cert := []string{"--verify-tls-cert-file=" + pki.cert, "--verify-tls-key-file=" + pki.key}
-	mutual := append([]string{"--verify-tls-client-ca-file=" + pki.ca}, cert...)
+	cert := []string{prefix + "tls-cert-file=" + pki.cert, prefix + "tls-key-file=" + pki.key}
+	mutual := append([]string{prefix + "tls-client-ca-file=" + pki.ca}, cert...)
 
 	const refused, silent = "refused", ""
 	for _, tt := range []struct {
@@ -97,10 +105,10 @@ func TestReachOfTheVerificationListener(t *testing.T) {
 		{"insecure on loopback", "127.0.0.1:1", []string{"--verify-insecure"}, silent},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, warnings, err := load(t, "", nil, append(tt.args, "--verify-listen="+tt.listen)...)
+			_, warnings, err := load(t, "", nil, append(tt.args, prefix+"listen="+tt.listen)...)
 			if tt.want == refused {
 				got := problems(t, err)
-				if len(got) != 1 || !strings.HasPrefix(got[0], "--verify-listen: ") {
+				if len(got) != 1 || !strings.HasPrefix(got[0], prefix+"listen: ") {
 					t.Fatalf("problems = %q", got)
 				}
 				for _, way := range []string{"--verify-token-file", "mutual TLS", "--verify-insecure"} {
@@ -406,7 +414,10 @@ func TestExampleIsRight(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(want, l.config, exactly); diff != "" {
+	if n := l.config.Rules.Len(); n != 2 {
+		t.Errorf("%d rules", n)
+	}
+	if diff := cmp.Diff(want, l.config, exactly, cmpopts.IgnoreFields(Config{}, "Rules")); diff != "" {
 		t.Error(diff)
 	}
 	if _, _, err := load(t, Example(), nil); err != nil {

@@ -15,7 +15,7 @@ BROWSER := build/browser/node_modules/playwright-core/package.json
 
 # The tests of PostgreSQL, and those of several nodes, measure how long things take: they have the machine to themselves.
 POSTGRES := internal/store/postgres
-NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestHistories|TestHistoriesFindAFault)$$
+NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestFailOverLosesCommits|TestUpgrade|TestHistories|TestHistoriesFindAFault)$$
 
 # The examples of the middleware use routers that apikeyd itself does not depend on.
 EXAMPLES := middleware/examples

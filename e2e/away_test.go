@@ -62,6 +62,8 @@ func goAway(t *testing.T, c *cluster, begin, end func(testing.TB)) {
 	if stale.metric(t, "apikeyd_stale_answers_total") == 0 {
 		t.Error("a stale answer is not counted")
 	}
+	stale.says(t, "checks are answered from memory although the lease has ended")
+	stale.reaches(t, "apikeyd_stale_answers_in_force", 1)
 	if code, err := stale.ask(never.Token); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("with --stale-if-error, about a key that it does not hold: %s, %v", code, err)
 	}
@@ -88,6 +90,8 @@ func goAway(t *testing.T, c *cluster, begin, end func(testing.TB)) {
 	for _, n := range c.nodes {
 		n.holdsLease(t)
 	}
+	stale.says(t, "checks are no longer answered from memory without a lease")
+	stale.reaches(t, "apikeyd_stale_answers_in_force", 0)
 	w := c.watch(t, never.Token, "")
 	w.sees(c.nodes...)
 	if err := c.client(c.nodes[2]).DeleteKey(t.Context(), never.KeyID); err != nil {
@@ -243,6 +247,59 @@ func TestFailOver(t *testing.T) {
 	w = c.watch(t, kept.Token, "")
 	w.sees(c.nodes...)
 	if err := c.client(c.nodes[2]).DeleteKey(t.Context(), kept.KeyID); err != nil {
+		t.Fatal(err)
+	}
+	w.over.Store(true)
+	w.sawDeath(c.nodes...)
+	w.want(api.VerifyNotFound)
+}
+
+// TestFailOverLosesCommits has the database fail over to a standby that lacks the last commits, as one may that nobody waits for.
+// What those have done is undone then, and nodes that have seen it must not answer from that. Leases are long, so that no renewal
+// happens to be among what was lost.
+func TestFailOverLosesCommits(t *testing.T) {
+	t.Parallel()
+	primary := postgrestest.Start(t)
+	standby := primary.Standby(t)
+	primary.Set(t, "synchronous_standby_names", "*")
+	u, err := url.Parse(primary.NewDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := new(cluster)
+	for _, name := range []string{"a", "b", "c"} {
+		c.add(&node{t: t, name: name, folder: t.TempDir(), args: []string{"--lease", "30s"},
+			dsn: fmt.Sprintf("postgres://postgres@%s,%s%s?sslmode=disable&target_session_attrs=read-write", primary.Address(), standby.Address(), u.Path)})
+	}
+	kept := c.create(t, c.nodes[0])
+	everywhere := func(token string, want api.VerifyCode) {
+		t.Helper()
+		for _, n := range c.nodes {
+			if code, err := n.ask(token); code != want {
+				t.Errorf("node %s: %s, %v, want %s", n.name, code, err, want)
+			}
+		}
+	}
+	for _, n := range c.nodes {
+		n.holdsLease(t)
+	}
+	primary.Set(t, "synchronous_standby_names", "")
+	standby.Stop(t)
+	created := c.create(t, c.nodes[1])
+	everywhere(kept.Token, api.VerifyValid)
+	everywhere(created.Token, api.VerifyValid)
+
+	primary.StopAtOnce(t)
+	standby.Run(t)
+	standby.Promote(t)
+	for _, n := range c.nodes {
+		n.says(t, "another server has taken over the database")
+		n.holdsLease(t)
+	}
+	everywhere(created.Token, api.VerifyNotFound)
+	w := c.watch(t, kept.Token, "")
+	w.sees(c.nodes...)
+	if err := c.client(c.nodes[0]).DeleteKey(t.Context(), kept.KeyID); err != nil {
 		t.Fatal(err)
 	}
 	w.over.Store(true)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -30,6 +31,9 @@ func TestBrowser(t *testing.T) {
 	}{
 		{"first-sign-in", firstStart},
 		{"session-ended", firstStart},
+		{"keys", severalOrganizations},
+		{"keys-list", manyKeys},
+		{"usage", usedKey},
 		{"without-script", firstStart},
 		{"hostile-names", hostileNames},
 		{"identity-provider", withProvider},
@@ -154,6 +158,62 @@ func (s *server) printedLink() string {
 		s.t.Fatalf("no link was printed: %s", s.stdout)
 	}
 	return found[1]
+}
+
+// severalOrganizations is a server that has two of them.
+func severalOrganizations(t *testing.T) scene {
+	s := serve(t, t.TempDir())
+	if _, err := s.client(s.token).CreateOrganization(t.Context(), api.NewOrganization{OrganizationName: "Another"}); err != nil {
+		t.Fatal(err)
+	}
+	return scene{url: s.management, told: map[string]any{"signInURL": s.printedLink(), "verify": s.verification}}
+}
+
+// manyKeys is a server with more keys than a page shows, some of them with names that somebody has chosen to do harm, or that are
+// just long.
+func manyKeys(t *testing.T) scene {
+	s := serve(t, t.TempDir())
+	c := s.client(s.token)
+	me, err := c.Me(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := func(name string, scopes ...api.Scope) {
+		if _, err := c.CreateKey(t.Context(), api.NewKey{KeyName: name, KeyScope: scopes, OrganizationID: me.Organizations[0].OrganizationID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 60 {
+		create(fmt.Sprintf("Batch %02d", i), api.ScopeRead)
+	}
+	names := []string{`<script>alert(1)</script>`, `"'><img src=x onerror=alert(1)>`, "\u0645\u0641\u062a\u0627\u062d <b>\u05e2\u05d1\u05e8\u05d9\u05ea</b>", strings.Repeat("W", 100),
+		strings.Repeat("漢", 100), "\U0001f511 \U0001f468\u200d\U0001f469\u200d\U0001f467"}
+	for _, name := range names {
+		create(name, api.ScopeRead, api.ScopeCreate)
+	}
+	return scene{url: s.management, told: map[string]any{"signInURL": s.printedLink(), "names": names}}
+}
+
+// usedKey is a server with a key that was checked, and has been written down to be: the server was stopped since.
+func usedKey(t *testing.T) scene {
+	folder := t.TempDir()
+	s := serve(t, folder)
+	link := s.printedLink()
+	made, err := s.client(s.token).CreateKey(t.Context(), draft("In use"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 12 {
+		for _, scope := range []api.Scope{api.ScopeRead, api.ScopeRead, api.ScopeDelete} {
+			if _, err := s.verifier().Verify(t.Context(), api.VerifyRequest{Key: made.Token, Scope: scope}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.stop()
+	before := s.management
+	s = serve(t, folder)
+	return scene{url: s.management, told: map[string]any{"signInURL": strings.Replace(link, before, s.management, 1)}}
 }
 
 // hostileNames is a server with names that somebody has chosen to do harm, or that are just long.

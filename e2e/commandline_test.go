@@ -55,7 +55,7 @@ func commandLines(shell string) (found []commandLine) {
 }
 
 // groups are the commands that have others below them.
-var groups = []string{"keys", "orgs", "members", "users", "sessions", "audit"}
+var groups = []string{"keys", "orgs", "members", "users", "sessions", "audit", "rules"}
 
 func parseCommandLine(words []string) commandLine {
 	c := commandLine{text: strings.Join(words, " "), path: words[0] + " " + words[1]}

@@ -25,8 +25,8 @@ const (
 	historiesLease  = time.Second
 )
 
-// TestHistories has clients create, check, disable, enable and delete keys through three nodes while these are killed, frozen, cut
-// off and started again as a seed will have it, writes down what every client was told and when, and looks whether it could have
+// TestHistories has clients create, check, disable, enable and delete keys, two of them each key at the same time, through three nodes
+// while these are killed, frozen, cut off and started again as a seed will have it, writes down what every client was told and when, and looks whether it could have
 // been so if there were one server that never fails: whether it is linearizable, key by key and as seen through each node.
 func TestHistories(t *testing.T) {
 	t.Parallel()
@@ -175,7 +175,13 @@ func (b *broad) live(random *rand.Rand) {
 	for i, n := range b.cluster.nodes {
 		checking.Go(func() { b.ask(ctx, h, i+1, n, k.key.Token) })
 	}
-	b.change(random, h, k)
+	var changing sync.WaitGroup
+	doubtful := new(atomic.Int64)
+	for i := range changers {
+		its := rand.New(rand.NewPCG(random.Uint64(), uint64(i)))
+		changing.Go(func() { b.change(its, h, changer-i, k, doubtful) })
+	}
+	changing.Wait()
 	time.Sleep(time.Duration(random.Int64N(int64(historiesLease / 2))))
 	cancel()
 	checking.Wait()
@@ -197,17 +203,20 @@ func (b *broad) judge(h *history) {
 	}
 }
 
+// changers is how many clients change a key at the same time.
+const changers = 2
+
 // maxUnknown bounds the acts of unknown outcome in a history: the checker has to try each at any time that comes after.
 const maxUnknown = 4
 
-// change disables and enables a key a few times, and deletes it in the end.
-func (b *broad) change(random *rand.Rand, h *history, k *keyOps) {
-	doubtful := 0
+// change disables and enables a key a few times, and deletes it in the end, where nobody else has. doubtful counts the acts of
+// unknown outcome of all who change it.
+func (b *broad) change(random *rand.Rand, h *history, client int, k *keyOps, doubtful *atomic.Int64) {
 	do := func(a act) (known bool) {
 		n := b.anyNode(random)
-		r, known := h.record(changer, a, func() (result, bool) { return k.change(b.t.Context(), n, a) })
+		r, known := h.record(client, a, func() (result, bool) { return k.change(b.t.Context(), n, a) })
 		if r.unknown {
-			doubtful++
+			doubtful.Add(1)
 			b.unknown.Add(1)
 		}
 		return known
@@ -215,11 +224,11 @@ func (b *broad) change(random *rand.Rand, h *history, k *keyOps) {
 	pause := func() { time.Sleep(time.Duration(random.Int64N(int64(historiesLease / 4)))) }
 	for range random.IntN(5) {
 		pause()
-		if doubtful < maxUnknown-2 {
+		if doubtful.Load() < maxUnknown-2 {
 			do([]act{disables, enables}[random.IntN(2)])
 		}
 	}
-	for pause(); doubtful < maxUnknown && !do(deletes); pause() {
+	for pause(); doubtful.Load() < maxUnknown && !do(deletes); pause() {
 	}
 }
 

@@ -98,11 +98,13 @@ func lookAtSources() error {
 	return nil
 }
 
-func build(path string) (string, error) {
+// build builds the program. The arguments are for the go command, beside the usual ones.
+func build(path string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-race=false", "-o", path,
-		"-ldflags", "-s -w -X main.version="+builtVersion+" -X main.commit="+builtCommit, "./cmd/apikeyd")
+	args = append([]string{"build", "-race=false", "-o", path,
+		"-ldflags", "-s -w -X main.version=" + builtVersion + " -X main.commit=" + builtCommit}, args...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/apikeyd")...)
 	cmd.Dir = repository
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -31,6 +33,8 @@ type node struct {
 	dsn    string // through the line
 	folder string
 	args   []string
+
+	program string // "": the one that is tested
 
 	mu      sync.Mutex
 	current *server // changes with each start
@@ -73,7 +77,8 @@ func (c *cluster) add(n *node) {
 func (n *node) start() {
 	n.t.Helper()
 	env := append([]string{"APIKEYD_DATABASE=" + n.dsn, "APIKEYD_LOG_CHECKS=false", "APIKEYD_NODE_NAME=" + n.name}, anyPort...)
-	s := await(n.t, launch(n.t, n.folder, env, binary, append([]string{"serve"}, n.args...)...), n.folder)
+	program := cmp.Or(n.program, binary)
+	s := await(n.t, launch(n.t, n.folder, env, program, append([]string{"serve"}, n.args...)...), n.folder)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.current = s
@@ -120,6 +125,26 @@ func (n *node) holdsLease(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("node %s does not get a lease:\n%s", n.name, n.server().stderr)
 		}
+	}
+}
+
+// reaches waits until a metric without labels has a value.
+func (n *node) reaches(t *testing.T, name string, want float64) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); n.metric(t, name) != want; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("node %s: %s is %g, want %g\n%s", n.name, name, n.metric(t, name), want, n.server().stderr)
+		}
+	}
+}
+
+// says waits until the node has logged something.
+func (n *node) says(t *testing.T, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if !n.server().stderr.await(ctx, func(log []byte) bool { return bytes.Contains(log, []byte(text)) }) {
+		t.Fatalf("node %s does not say %q:\n%s", n.name, text, n.server().stderr)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestForeignSchema puts a server before a schema that it does not know: a newer one, as after a step back to an older
-// version. It does not start on it, does not touch it, and one that runs says that it is not ready.
+// TestForeignSchema puts a server before a schema that it cannot work on: a newer one that breaks what it relies on, as after a
+// step back to an older version. It does not start on it, does not touch it, and one that runs says that it is not ready.
 func TestForeignSchema(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -21,6 +21,10 @@ func TestForeignSchema(t *testing.T) {
 	}
 	defer db.Close()
 	if _, err := db.Exec(`INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	get(t, s.verification+"/readyz") // what a newer version has only added to does no harm
+	if _, err := db.Exec(`UPDATE schema_compatibility SET oldest = 99`); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.Get(s.verification + "/readyz")

@@ -19,7 +19,8 @@ func (p *program) migrateCommand() *cobra.Command {
 		Use:   "migrate",
 		Short: "Bring the database to the schema of this version",
 		Long: `Bring the schema of the database to what this version of apikeyd needs. There is no way back but a backup: take one
-before. A server that finds another schema than its own does not start, and says which of the two is newer.
+before. "apikeyd serve" does so by itself where the versions that use the database now can go on with the result. Where they
+cannot, it does not start before this command was run, and they do not start after it.
 
 --status changes nothing; it prints the migrations and when each was applied.`,
 		Example: `  apikeyd migrate --status

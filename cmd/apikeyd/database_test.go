@@ -58,8 +58,13 @@ func TestNodes(t *testing.T) {
 	if out, _, err := run(t, "nodes", "--database", dsn, "-o", "json"); err != nil || out != "[]\n" {
 		t.Errorf("without nodes: %q, %v", out, err)
 	}
-	for _, name := range []string{"keys-1", "keys-\x1b[31m2"} {
-		if _, err := s.Join(t.Context(), store.Node{Name: name, Version: "1.2.3", Lease: 2500 * time.Millisecond, StartedAt: time.Now()}); err != nil {
+	for i, name := range []string{"keys-1", "keys-2\x1b[31m"} {
+		if _, err := s.Join(t.Context(), store.Node{ID: int64(i) + 1, Name: name, Version: "1.2.3", Lease: 2500 * time.Millisecond, StartedAt: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := s.Awaited(t.Context(), 1, 2, 14*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -68,11 +73,11 @@ func TestNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out, "\n")
-	if len(lines) != 4 || strings.Join(strings.Fields(lines[0]), " ") != "ID NAME VERSION LEASE BEHIND RENEWED" ||
-		!strings.HasPrefix(strings.Join(strings.Fields(lines[1]), " "), "1 keys-1 1.2.3 2.5s 0 ") || !strings.HasSuffix(lines[1], "s ago") {
+	if len(lines) != 4 || strings.Join(strings.Fields(lines[0]), " ") != "ID NAME VERSION LEASE BEHIND WAITS EACH RENEWED" ||
+		!strings.HasPrefix(strings.Join(strings.Fields(lines[1]), " "), "1 keys-1 1.2.3 2.5s 0 4 7ms ") || !strings.HasSuffix(lines[1], "s ago") {
 		t.Errorf("table:\n%s", out)
 	}
-	if strings.Contains(out, "\x1b") || !strings.Contains(out, `keys-\x1b[31m2`) {
+	if strings.Contains(out, "\x1b") || !strings.Contains(out, `keys-2\x1b[31m`) {
 		t.Errorf("a terminal would obey:\n%q", out)
 	}
 	out, _, err = run(t, "nodes", "--database", dsn, "-o", "json")
@@ -80,7 +85,8 @@ func TestNodes(t *testing.T) {
 	if err != nil || json.Unmarshal([]byte(out), &list) != nil || len(list) != 2 {
 		t.Fatalf("json: %q, %v", out, err)
 	}
-	if n := list[0]; n["node_id"] != 1.0 || n["node_name"] != "keys-1" || n["version"] != "1.2.3" || n["lease_ms"] != 2500.0 || n["changes_behind"] != 0.0 {
+	if n := list[0]; n["node_id"] != 1.0 || n["node_name"] != "keys-1" || n["version"] != "1.2.3" || n["lease_ms"] != 2500.0 || n["changes_behind"] != 0.0 ||
+		n["waits"] != 4.0 || n["waited_ms"] != 28.0 {
 		t.Errorf("json: %v", n)
 	}
 	if _, _, err := run(t, "nodes", "-o", "xml"); cli.ExitCode(err) != 2 {

@@ -90,6 +90,7 @@ key, and prints five lines to try them with.`,
 		p.backupCommand(),
 		p.copyCommand(),
 		p.nodesCommand(),
+		p.rulesCommand(),
 		p.versionCommand(),
 	)
 	root.SetOut(p.stdout)
@@ -127,6 +128,7 @@ func (p *program) loadConfig(cmd *cobra.Command) (*config.Config, []config.Probl
 		Flags:     cmd.Flags(),
 		LookupEnv: os.LookupEnv,
 		Environ:   os.Environ(),
+		Rules:     cmd.Name() == rulesTest,
 		Terminal:  isFile && term.IsTerminal(int(f.Fd())),
 	})
 	if err != nil {

@@ -20,8 +20,9 @@ func (p *program) nodesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "nodes",
 		Short: "On the server: list the nodes that serve one PostgreSQL database",
-		Long: `List the nodes that serve the database: their version, their lease, how many changes each has yet to apply, and how
-long ago it renewed its lease, by the clocks of the database and this machine. A node that was not renewed for longer than
+		Long: `List the nodes that serve the database: their version, their lease, how many changes each has yet to apply, how many
+changes of others had to wait for it since it joined and how long on average, and how long ago it renewed its lease, by the
+clocks of the database and this machine. A node that was not renewed for longer than
 its lease is dead, frozen or cut off: the first change that finds it so waits for that lease to end, and takes the node out
 of the list.
 
@@ -54,11 +55,12 @@ The command reads the database itself, so it is for those who operate the server
 
 func (p *program) printNodes(nodes []store.Node, last int64, now time.Time) error {
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tVERSION\tLEASE\tBEHIND\tRENEWED")
+	fmt.Fprintln(w, "ID\tNAME\tVERSION\tLEASE\tBEHIND\tWAITS\tEACH\tRENEWED")
 	for _, n := range nodes {
 		// Another machine's text goes to a terminal: quoted, nothing in it is obeyed.
 		name, version := printable(n.Name), printable(n.Version)
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s ago\n", n.ID, name, version, n.Lease, behind(n, last), sinceRenewal(n, now))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%s ago\n", n.ID, name, version, n.Lease, behind(n, last), n.Waits, eachWait(n),
+			sinceRenewal(n, now))
 	}
 	return w.Flush()
 }
@@ -73,6 +75,11 @@ func printable(text string) string {
 
 func behind(n store.Node, last int64) int64 { return max(0, last-n.Applied) }
 
+// eachWait is how long a change has waited for a node on average.
+func eachWait(n store.Node) time.Duration {
+	return (n.Waited / time.Duration(max(1, n.Waits))).Round(time.Millisecond)
+}
+
 // sinceRenewal is 0 where this machine's clock is behind the database's.
 func sinceRenewal(n store.Node, now time.Time) time.Duration {
 	return max(0, now.Sub(n.RenewedAt).Round(100*time.Millisecond))
@@ -85,12 +92,14 @@ func (p *program) printNodesJSON(nodes []store.Node, last int64) error {
 		Version   string    `json:"version"`
 		Lease     int64     `json:"lease_ms"`
 		Behind    int64     `json:"changes_behind"`
+		Waits     int64     `json:"waits"`
+		Waited    int64     `json:"waited_ms"`
 		StartedAt time.Time `json:"started_at"`
 		RenewedAt time.Time `json:"renewed_at"`
 	}
 	list := make([]node, len(nodes))
 	for i, n := range nodes {
-		list[i] = node{n.ID, n.Name, n.Version, n.Lease.Milliseconds(), behind(n, last), n.StartedAt, n.RenewedAt}
+		list[i] = node{n.ID, n.Name, n.Version, n.Lease.Milliseconds(), behind(n, last), n.Waits, n.Waited.Milliseconds(), n.StartedAt, n.RenewedAt}
 	}
 	e := json.NewEncoder(p.stdout)
 	e.SetIndent("", "  ")

@@ -66,6 +66,7 @@ func (p *program) serve(cmd *cobra.Command) error {
 		log.Warn(w.Reason, "place", w.Place)
 	}
 	ctx := cmd.Context()
+	reload := reloadSignal(c)
 	a, err := app.Open(ctx, c, app.Options{
 		Log:      log,
 		LogLost:  writer.Lost,
@@ -78,6 +79,7 @@ func (p *program) serve(cmd *cobra.Command) error {
 	err = p.initialiseIfEmpty(ctx, a, c)
 	if err == nil {
 		ballast := newBallast()
+		go reloadRules(a, reload)
 		err = a.Run(ctx)
 		runtime.KeepAlive(ballast)
 	}
@@ -91,6 +93,23 @@ func unlessStopped(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
+}
+
+// reloadSignal returns what SIGHUP comes from. Without a configuration file there is nothing to read again, and the signal ends the
+// process as ever.
+func reloadSignal(c *config.Config) <-chan os.Signal {
+	signals := make(chan os.Signal, 1) // one that waits is enough, however many come
+	if c.File != "" {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// reloadRules reads the rules again for each signal, for as long as the process lives.
+func reloadRules(a *app.App, signals <-chan os.Signal) {
+	for range signals {
+		a.ReloadRules()
+	}
 }
 
 // newBallast returns memory that is held while the server runs and never touched, so that the operating system does not

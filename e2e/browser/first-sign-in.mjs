@@ -1,7 +1,7 @@
 // From the address that the first start prints to an account with a password, and back in with it.
 
 import assert from 'node:assert/strict'
-import {password, signIn, text} from './steps.mjs'
+import {password, signIn, signOut, text} from './steps.mjs'
 
 export default async ({open, world, look}) => {
   const page = await open()
@@ -10,13 +10,12 @@ export default async ({open, world, look}) => {
   await look(page, 'link')
   await page.getByRole('button', {name: 'Sign in'}).click()
 
-  await page.waitForURL('**/account')
+  await page.waitForURL('**/account/password')
   await page.getByRole('heading', {name: 'Choose a password'}).waitFor()
   assert.equal(await page.evaluate(() => document.activeElement.id), 'new_password')
-  assert.match(await text(page, 'main'), /admin@localhost.*My organization.*owner/s)
   assert.deepEqual((await page.context().cookies()).map(c => [c.name, c.httpOnly, c.secure, c.sameSite]).sort(), [
     ['__Host-apikeyd', true, true, 'Lax'], ['__Host-apikeyd-device', true, true, 'Lax']])
-  await look(page, 'account-first')
+  await look(page, 'password-first')
 
   await page.getByLabel('New password', {exact: true}).fill('short')
   await page.getByLabel('The same again').fill('short')
@@ -24,7 +23,7 @@ export default async ({open, world, look}) => {
   await page.getByText('Must be at least 12 characters long, not 5.').waitFor()
   assert.equal(await page.getByLabel('New password', {exact: true}).getAttribute('aria-invalid'), 'true')
   assert.equal(await page.getByLabel('New password', {exact: true}).inputValue(), '')
-  await look(page, 'account-weak-password')
+  await look(page, 'password-weak')
 
   await page.getByLabel('New password', {exact: true}).fill(password)
   await page.getByLabel('The same again').fill(password + '!')
@@ -35,12 +34,15 @@ export default async ({open, world, look}) => {
   await page.getByLabel('The same again').fill(password)
   await page.getByRole('button', {name: 'Set the password'}).click()
   await page.getByText('Your password is set.').waitFor()
-  assert.equal(await page.getByRole('heading', {name: 'Choose a password'}).count(), 0)
+  await page.waitForURL('**/keys?**')
+  await page.getByRole('link', {name: 'First key'}).waitFor()
+  await page.goto('/account')
+  assert.match(await text(page, 'main'), /admin@localhost.*My organization.*owner/s)
 
   // Another browser, whose session ends from here.
   const other = await open()
   await signIn(other, 'Admin@LOCALHOST ', password)
-  await other.getByRole('heading', {name: 'Change your password'}).waitFor()
+  await other.getByRole('heading', {name: 'Keys'}).waitFor()
   await page.reload()
   await look(page, 'account')
   await page.locator('li.session', {hasNotText: 'this one'}).getByRole('button').click()
@@ -49,7 +51,7 @@ export default async ({open, world, look}) => {
   await other.reload()
   await other.getByText('Your session has ended.').waitFor()
 
-  await page.getByRole('button', {name: 'Sign out'}).click()
+  await signOut(page)
   await page.getByText('You are signed out.').waitFor()
   await page.goBack()
   await page.waitForURL('**/sign-in**')
@@ -64,7 +66,7 @@ export default async ({open, world, look}) => {
   await look(page, 'sign-in-wrong')
   await page.getByLabel('Password').fill(password)
   await page.keyboard.press('Enter')
-  await page.waitForURL('**/account')
+  await page.waitForURL('**/keys')
 
   await page.goto(world.signInURL)
   await look(page, 'link-signed-in')

@@ -6,6 +6,7 @@ import {begin, signIn, text} from './steps.mjs'
 export default async ({open, world, look}) => {
   const page = await open({userAgent: world.agent})
   await begin(page, world.signInURL)
+  await page.goto('/account')
   const seen = await text(page, 'main')
   for (const name of [...world.names, world.email, world.agent]) assert.ok(seen.includes(name), `${name} is not in ${seen}`)
   await look(page, 'account-hostile')

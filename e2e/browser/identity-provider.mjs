@@ -1,7 +1,7 @@
 // Signing in at an identity provider: connected first, then enough; and what is said where it does not work.
 
 import assert from 'node:assert/strict'
-import {begin, text} from './steps.mjs'
+import {begin, signOut, text} from './steps.mjs'
 
 export default async ({open, ask, world, look}) => {
   const page = await open()
@@ -26,6 +26,7 @@ export default async ({open, ask, world, look}) => {
   await look(page, 'sign-in-not-connected')
 
   await begin(page, world.signInURL)
+  await page.goto('/account')
   await page.getByRole('button', {name: 'Connect with 127.0.0.1'}).click()
   await atProvider('alice')
   await page.getByText('You can now sign in this way, too.').waitFor()
@@ -34,10 +35,11 @@ export default async ({open, ask, world, look}) => {
   await atProvider('alice')
   assert.match(await text(page, '[role=alert]'), /connected with a user already/)
 
-  await page.getByRole('button', {name: 'Sign out'}).click()
+  await signOut(page)
   await toProvider.click()
   await atProvider('alice')
-  await page.waitForURL('**/account')
+  await page.waitForURL('**/keys')
+  await page.goto('/account')
   assert.match(await text(page, '.session'), /identity provider/)
   assert.deepEqual((await page.context().cookies(world.url)).filter(c => c.name.includes('oidc')), [])
 }

@@ -1,6 +1,6 @@
 // A lost password, and a link by mail.
 
-import {begin} from './steps.mjs'
+import {begin, signOut} from './steps.mjs'
 
 export default async ({open, ask, look}) => {
   const page = await open()
@@ -16,7 +16,7 @@ export default async ({open, ask, look}) => {
 
   const link = await ask('open the mail')
   await begin(page, link)
-  await page.getByRole('button', {name: 'Sign out'}).click()
+  await signOut(page)
   await page.goto(link)
   await page.getByRole('button', {name: 'Sign in'}).click()
   await page.getByRole('heading', {name: 'This link is no longer good'}).waitFor()

@@ -7,9 +7,14 @@ export default async ({open, world, look}) => {
   await begin(page, world.signInURL)
   const elsewhere = await open()
   await signIn(elsewhere, 'admin@localhost', password)
+  const writing = await open()
+  await signIn(writing, 'admin@localhost', password)
+  await writing.getByRole('link', {name: 'Create a key'}).click()
+  await writing.getByLabel('Name').fill('Half written')
+  await elsewhere.goto('/account/password')
   await elsewhere.getByLabel('Current password').fill(password)
 
-  await page.goto('/account')
+  await page.goto('/account/password')
   await choose(page, password + ' two') // ends the other session
 
   await elsewhere.getByLabel('New password', {exact: true}).fill(password + ' three')
@@ -18,5 +23,22 @@ export default async ({open, world, look}) => {
   await elsewhere.getByText('Your session has ended. Sign in again to go on.').waitFor()
   await look(elsewhere, 'sign-in-ended')
   await signIn(elsewhere, 'admin@localhost', password + ' two')
-  await elsewhere.waitForURL('**/account')
+  await elsewhere.waitForURL('**/keys')
+
+  // What was typed into another form is kept, and sent once somebody has signed in again and means it.
+  await writing.getByRole('button', {name: 'Create the key'}).click()
+  await writing.getByText('Your session has ended, and nothing was done.').waitFor()
+  await look(writing, 'sign-in-kept')
+  await writing.getByLabel('E-mail address').fill('admin@localhost')
+  await writing.getByLabel('Password').fill(password)
+  await writing.getByRole('button', {name: 'Sign in', exact: true}).click()
+  await writing.getByText('E-mail address or password is wrong.').waitFor()
+  await writing.getByLabel('Password').fill(password + ' two')
+  await writing.getByRole('button', {name: 'Sign in', exact: true}).click()
+  await writing.getByText('Half written').waitFor()
+  await look(writing, 'resume')
+  await writing.getByRole('button', {name: 'Send it now'}).click()
+  await writing.getByRole('heading', {name: 'Your key'}).waitFor()
+  await writing.getByRole('link', {name: 'I have kept it'}).click()
+  await writing.getByRole('heading', {name: 'Half written'}).waitFor()
 }

@@ -25,5 +25,11 @@ export async function choose(page, word) {
   await page.getByText('Your password is set.').waitFor()
 }
 
+// signOut ends the session, from the menu.
+export async function signOut(page) {
+  await page.getByLabel(/^Your menu/).click()
+  await page.getByRole('button', {name: 'Sign out'}).click()
+}
+
 // text returns what a reader sees of an element.
 export const text = (page, selector) => page.locator(selector).innerText()

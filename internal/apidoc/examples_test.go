@@ -39,6 +39,9 @@ func sendExamples(t *testing.T, r *apidoctest.Recorder) {
 			mailing.send(x.success, x.method, x.path, x.body)
 			continue
 		}
+		if x.operation == "authorize" || x.operation == "introspect" {
+			continue // what is sent there is no JSON: see askAsProxy
+		}
 		real, headers := s.ready(x, organization)
 		got := s.send(x.success, x.method, real(x.path), real(x.body), headers...)
 		if x.operation == "verifyKey" && !strings.Contains(got, `"code":"VALID"`) {
@@ -49,6 +52,7 @@ func sendExamples(t *testing.T, r *apidoctest.Recorder) {
 		t.Errorf("only %d examples", count)
 	}
 	sendMoreAboutKeys(s, organization)
+	askAsProxy(s, organization)
 	sendMoreAboutAccounts(s, organization)
 
 	invited := mailing.send(201, "POST", fmt.Sprintf("/v1/organizations/%d/members", organization), `{"email": "mailed@example.com", "role": "viewer"}`)
@@ -107,6 +111,19 @@ func sendMoreAboutKeys(s *target, organization int64) {
 		s.t.Error("the server gives out another document")
 	}
 	checkOutcomes(s, organization)
+}
+
+// askAsProxy asks about requests to an API, and about keys, as those do who stand in front of it.
+func askAsProxy(s *target, organization int64) {
+	k := s.create(organization, `"READ"`)
+	bearer := "Authorization: Bearer " + k.Token
+	s.send(200, "GET", "/v1/authorize", "", bearer)
+	s.send(200, "GET", "/v1/authorize?scope=READ", "", bearer, "X-Forwarded-Method: DELETE", "X-Forwarded-Uri: /accounts/7?x=y")
+	s.send(403, "GET", "/v1/authorize?limited=403", "", bearer, "X-Original-Method: DELETE", "X-Original-URI: /accounts/7?x=y")
+	s.send(200, "POST", "/introspect", "token="+k.Token, form)
+	s.send(200, "POST", "/introspect", "token=x", form)
+	s.send(200, "PATCH", fmt.Sprintf("/v1/api-keys/%d", k.KeyID), `{"expires_at": "2100-01-02T03:04:05.678Z"}`)
+	s.send(200, "POST", "/introspect", "token="+k.Token, form)
 }
 
 // checkOutcomes brings about every outcome of a check but NOT_FOUND and VALID, which the examples have.

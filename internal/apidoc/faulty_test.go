@@ -17,6 +17,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/apidoc"
 	"github.com/apikeyd/apikeyd/internal/apidoc/apidoctest"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/password"
@@ -69,6 +70,8 @@ func everything(first admin.Initialised, session person) []request {
 		{"POST", "/v1/leaked", `{"key": "x"}`, nil},
 		{"POST", "/v1/leaked/github", `[{"token": "x"}]`, nil},
 		{"POST", "/v1/verify", fmt.Sprintf(`{"key": %q}`, token), nil},
+		{"GET", "/v1/authorize", "", []string{"X-API-Key: " + token}},
+		{"POST", "/introspect", "token=" + token, []string{form}},
 		{"POST", "/v1/verify/batch", fmt.Sprintf(`{"requests": [{"key": %q}]}`, token), nil},
 	}
 }
@@ -135,7 +138,7 @@ func startFaulty(t *testing.T, r *apidoctest.Recorder) (*faulty, *target, []requ
 		t.Fatal(err)
 	}
 	o := httpapi.Options{Guard: guard, SignInURL: func(link secret.Secret) string { return "https://keys.example.com/sign-in/" + link.Reveal() },
-		Admin: service, Checker: checker, Log: log, Now: time.Now, Ready: f.Ready, GitHub: signed{},
+		Admin: service, Checker: checker, Gateway: gateway.New(checker, nil), Log: log, Now: time.Now, Ready: f.Ready, GitHub: signed{},
 		RequestIDs: telemetry.NewRequestIDs(), Requests: telemetry.NewRequestLog(writer, telemetry.JSON, slog.LevelError),
 		Metrics: telemetry.NewMetrics(telemetry.Build{}), OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page()}
 	management, verification := httptest.NewServer(httpapi.NewManagement(o)), httptest.NewServer(httpapi.NewVerification(o))
@@ -163,10 +166,15 @@ func askBrokenDatabase(t *testing.T, r *apidoctest.Recorder) {
 	s.send(200, "GET", "/v1/me", "") // from now on the key is cached
 	f.err = errors.New("a fault that nobody has thought of")
 	for _, c := range everything {
-		if !strings.HasPrefix(c.path, "/v1/verify") {
+		if !checksKeys(c.path) {
 			s.send(500, c.method, c.path, c.body, c.headers...)
 		}
 	}
+}
+
+// checksKeys reports whether a path is one where a key is checked: the answer is 503 there, whatever the reason.
+func checksKeys(path string) bool {
+	return strings.HasPrefix(path, "/v1/verify") || path == "/v1/authorize" || path == "/introspect"
 }
 
 // setPasswordTwice sets a password while another one is being set.

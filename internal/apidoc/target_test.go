@@ -45,7 +45,7 @@ func (s *target) send(want int, method, path, body string, headers ...string) st
 func (s *target) exchange(want int, method, path, body string, headers ...string) (*http.Response, string) {
 	s.t.Helper()
 	base := s.management
-	for _, prefix := range []string{"/v1/verify", "/v1/subscribe", "/livez", "/readyz", "/metrics"} {
+	for _, prefix := range []string{"/v1/verify", "/v1/subscribe", "/v1/authorize", "/introspect", "/livez", "/readyz", "/metrics"} {
 		if strings.HasPrefix(path, prefix) {
 			base = s.service
 		}

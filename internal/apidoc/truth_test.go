@@ -35,9 +35,10 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	// Only a panic makes these answer 500, and there is none to be had.
 	never := map[string]bool{}
 	for _, operation := range []string{"verifyKey", "verifyKeys", "getLiveness", "getReadiness", "getMetrics", "getOpenAPI", "getReference",
-		"requestLink", "subscribe"} {
+		"requestLink", "subscribe", "authorize", "introspect"} {
 		never[operation+" 500"] = true
 	}
+	never["authorize 429"] = true // there are no keys with limits here
 	for _, answer := range r.Unseen() {
 		if !never[answer.String()] {
 			t.Errorf("the document describes %s, and no server has given it", answer)
@@ -58,6 +59,9 @@ type refusal struct {
 	method, path, body string
 	headers            string // lines
 }
+
+// form is the header of a body that is a form.
+const form = "Content-Type: application/x-www-form-urlencoded"
 
 // tooLarge is a body that is.
 var tooLarge = `{"key_name": "` + strings.Repeat("x", 64<<10) + `"}`
@@ -171,6 +175,16 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{415, "POST", "/v1/leaked", `{"key": "x"}`, "Content-Type: text/plain"},
 		{422, "POST", "/v1/leaked", `{}`, ""},
 		{404, "POST", "/v1/leaked/github", `[]`, ""}, // this server does not know GitHub's keys
+		{400, "GET", "/v1/authorize?scope=read", "", ""},
+		{401, "GET", "/v1/authorize", "", ""},
+		{401, "GET", "/v1/authorize", "", "Authorization: Bearer x"},
+		{403, "GET", "/v1/authorize", "", "X-Forwarded-Uri: /x//y"},
+
+		{400, "POST", "/introspect", "x=y", form},
+		{405, "GET", "/introspect", "", ""},
+		{406, "POST", "/introspect", "token=x", form + "\nAccept: text/html"},
+		{413, "POST", "/introspect", tooLarge, form},
+		{415, "POST", "/introspect", `{"token": "x"}`, ""},
 
 		{405, "POST", "/livez", "", ""},
 		{405, "POST", "/readyz", "", ""},
@@ -209,6 +223,8 @@ func askWithoutToken(t *testing.T, r *apidoctest.Recorder) {
 		s.send(401, "POST", "/v1/verify/batch", batch, header)
 		s.send(401, "GET", "/v1/subscribe", "", header)
 		s.send(401, "GET", "/metrics", "", header)
+		s.send(401, "POST", "/introspect", "token=x", header, form)
+		s.send(401, "GET", "/v1/authorize", "", header)
 		s.send(200, "GET", "/livez", "", header)
 		s.send(200, "GET", "/readyz", "", header)
 	}

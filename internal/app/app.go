@@ -21,6 +21,8 @@ import (
 	"github.com/apikeyd/apikeyd/internal/browser"
 	"github.com/apikeyd/apikeyd/internal/cluster"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/extauthz"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/github"
 	"github.com/apikeyd/apikeyd/internal/httpapi"
 	"github.com/apikeyd/apikeyd/internal/oidc"
@@ -50,16 +52,20 @@ type App struct {
 	config   *config.Config
 	log      *slog.Logger
 	store    store.Store
-	node     *cluster.Node // nil: this is the only one
+	node     *cluster.Node      // nil: this is the only one
+	stale    *cluster.Staleness // likewise
 	hub      *subscribe.Hub
 	admin    *admin.Service
 	usage    *usage.Recorder
 	limiter  *limiter
 	mailer   *mailer        // nil: no mail is sent
 	provider *oidc.Provider // nil: there is no identity provider
+	gateway  *gateway.Gateway
+	reloads  ruleReloads
 
 	management   listener
 	verification listener
+	grpc         grpcListener // serves nobody where the operator has set no address
 	draining     atomic.Bool
 }
 
@@ -100,6 +106,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if several {
 		a.node = cluster.New(cluster.Options{Nodes: nodes, Cache: a.hub, Lease: lease, Name: nodeName(c), Version: o.Build.Version,
 			Now: o.Now, Log: a.log})
+		a.stale = cluster.NewStaleness(lease, func() int64 { return checker.Stats().Stale }, o.Now, a.log)
 		invalidator = a.node
 	}
 	if a.mailer, err = newMailer(c, a.SignInURL, a.log); err != nil {
@@ -118,12 +125,14 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		return nil, fmt.Errorf("public URL: %w", err)
 	}
 
+	a.gateway = gateway.New(checker, c.Rules)
 	metrics := telemetry.NewMetrics(o.Build)
 	registerMetrics(metrics, checker)
 	registerLimits(metrics, a.limiter.Limiter)
 	registerHub(metrics, a.hub)
+	a.reloads.register(metrics, a.gateway)
 	if a.node != nil {
-		registerNode(metrics, a.node, lease)
+		registerNode(metrics, a.node, lease, a.stale)
 	}
 	if o.LogLost != nil {
 		metrics.CounterFunc("apikeyd_log_lines_lost_total", "Log lines dropped because they could not be written.", nil,
@@ -133,7 +142,8 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	api := httpapi.Options{
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
-		Pages:   a.pages(guard, client),
+		Gateway: a.gateway,
+		Pages:   a.pages(guard, client, o.Now),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
 	}
@@ -152,6 +162,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 	if err := a.verification.open(ctx, c.VerifyListen, c.VerifyTLS, httpapi.NewVerification(api), a.log); err != nil {
 		return nil, err
 	}
+	if err := a.grpc.open(ctx, c, extauthz.Options{Gateway: a.gateway, Client: client, RequestIDs: api.RequestIDs, Requests: o.Requests,
+		Metrics: metrics, Log: a.log, VerifyToken: api.VerifyToken, LogChecks: c.LogChecks}); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -167,6 +181,9 @@ func (a *App) Initialise(ctx context.Context, email, organization string) (admin
 func (a *App) ManagementAddr() net.Addr   { return a.management.net.Addr() }
 func (a *App) VerificationAddr() net.Addr { return a.verification.net.Addr() }
 
+// GRPCAddr is where Envoy's external authorization is served, nil where it is not.
+func (a *App) GRPCAddr() net.Addr { return a.grpc.addr() }
+
 // SignInURL returns the address of a one-time link.
 func (a *App) SignInURL(link secret.Secret) string {
 	return SignInURL(a.ManagementURL(), link)
@@ -180,13 +197,22 @@ func (a *App) ManagementURL() string {
 	return LocalURL(a.config.Listen, a.config.TLS, a.ManagementAddr().String())
 }
 
+// VerificationURL is how services on this machine ask whether a key is good; "" where that takes more than an address: a socket, a
+// token or a certificate.
+func (a *App) VerificationURL() string {
+	if a.config.VerifyListen.Network == "unix" || a.config.VerifyTokens.Len() > 0 || a.config.VerifyTLS.Enabled() {
+		return ""
+	}
+	return LocalURL(a.config.VerifyListen, a.config.VerifyTLS, a.VerificationAddr().String())
+}
+
 func (a *App) ready(ctx context.Context) error {
 	if a.draining.Load() {
 		return httpapi.ErrDraining
 	}
 	switch err := a.store.Ready(ctx); {
 	case errors.Is(err, store.ErrSchema):
-		return &httpapi.NotReady{Reason: "the database has another schema than this version", Err: err}
+		return &httpapi.NotReady{Reason: "this version cannot work on the schema of the database", Err: err}
 	case err != nil:
 		return &httpapi.NotReady{Reason: "the database cannot be read", Err: err}
 	}
@@ -212,6 +238,7 @@ func (a *App) Run(ctx context.Context) error {
 	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if a.node != nil {
 		background.Go(func() { a.node.Run(stop) })
+		background.Go(func() { a.stale.Run(stop) })
 	}
 	background.Go(func() { a.usage.Run(stop) })
 	background.Go(func() { a.limiter.Run(stop) })
@@ -222,16 +249,22 @@ func (a *App) Run(ctx context.Context) error {
 	defer background.Wait() // after the last request: what it used is written, too
 	defer cancel()
 
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- a.management.serve() }()
 	go func() { failed <- a.verification.serve() }()
-	a.log.Info("ready", "listen", a.ManagementAddr().String(), "verify_listen", a.VerificationAddr().String())
+	about := []any{"listen", a.ManagementAddr().String(), "verify_listen", a.VerificationAddr().String()}
+	if addr := a.GRPCAddr(); addr != nil {
+		go func() { failed <- a.grpc.serve() }()
+		about = append(about, "grpc_listen", addr.String())
+	}
+	a.log.Info("ready", about...)
 
 	var failure error
 	select {
 	case failure = <-failed:
 	case <-ctx.Done():
 		a.draining.Store(true)
+		a.grpc.drain()
 		a.log.Info("shutting down", "delay", a.config.ShutdownDelay.String(), "timeout", a.config.ShutdownTimeout.String())
 		time.Sleep(a.config.ShutdownDelay)
 	}
@@ -240,22 +273,23 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// drain ends both listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
+// drain ends all listeners and the subscriptions at the same time. The time it takes is bounded by the shutdown timeout.
 func (a *App) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
 	defer cancel()
-	var errs [3]error
+	var errs [4]error
 	var all sync.WaitGroup
 	all.Go(func() { errs[0] = a.management.shutdown(ctx) })
 	all.Go(func() { errs[1] = a.verification.shutdown(ctx) })
-	all.Go(func() { errs[2] = a.hub.Close() })
+	all.Go(func() { errs[2] = a.grpc.shutdown(ctx) })
+	all.Go(func() { errs[3] = a.hub.Close() })
 	all.Wait()
 	return errors.Join(errs[:]...)
 }
 
 // Close frees what Open took. It is to be called after Run has returned, or instead of it.
 func (a *App) Close() error {
-	errs := []error{a.management.close(), a.verification.close()}
+	errs := []error{a.management.close(), a.verification.close(), a.grpc.close()}
 	if a.hub != nil {
 		errs = append(errs, a.hub.Close())
 	}

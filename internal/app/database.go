@@ -19,25 +19,26 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
-// use is what a database is opened for. It makes a difference for a file alone.
+// use is what a database is opened for.
 type use int
 
 const (
-	serving use = iota // by the one process that may change everything, which makes the schema where there is none
-	beside             // to write what no server has in memory
+	serving  use = iota // by one who may change everything, which makes the schema where there is none, and may extend it
+	creating            // likewise, and leaves a schema with data alone
+	beside              // to write what no server has in memory
 	reading
 )
 
 // openDatabase opens the database of a configuration.
 func openDatabase(ctx context.Context, c *config.Config, u use, log *slog.Logger) (store.Store, error) {
 	if c.Database.Postgres.Given() {
-		s, err := postgres.Open(ctx, postgres.Options{DSN: c.Database.Postgres.Reveal(), Migrate: u == serving, Logger: log})
+		s, err := postgres.Open(ctx, postgres.Options{DSN: c.Database.Postgres.Reveal(), Migrate: u <= creating, Expand: u == serving, Logger: log})
 		if err != nil { // not a nil *Store in an interface
 			return nil, err
 		}
 		return s, nil
 	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Migrate: u == serving, Beside: u == beside,
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database.Path, Migrate: u <= creating, Expand: u == serving, Beside: u == beside,
 		ReadOnly: u == reading, Logger: log})
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func Initialise(ctx context.Context, c *config.Config, email, organization strin
 	if err := admin.CheckInitial(email, organization); err != nil {
 		return made, err
 	}
-	s, err := openDatabase(ctx, c, serving, nil)
+	s, err := openDatabase(ctx, c, creating, nil)
 	if err != nil {
 		return made, err
 	}

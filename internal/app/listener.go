@@ -28,37 +28,39 @@ type listener struct {
 // socketMode lets the owner and the group connect: a service that checks keys can be put into the group.
 const socketMode = 0o660
 
-func (l *listener) open(ctx context.Context, a config.Address, t config.TLS, h http.Handler, log *slog.Logger) error {
+func (l *listener) open(ctx context.Context, a config.Address, t config.TLS, h http.Handler, log *slog.Logger) (err error) {
 	l.name = a.String()
 	l.server = NewServer(h, log)
-	var tlsConfig *tls.Config
-	if t.Enabled() {
-		var err error
-		if tlsConfig, err = t.Config(); err != nil {
-			return fmt.Errorf("listen on %s: %w", a, err)
-		}
+	// ServeTLS adds the protocols it speaks, HTTP/2 among them, to the server's own configuration.
+	l.net, l.server.TLSConfig, err = bind(ctx, a, t)
+	return err
+}
+
+// bind takes an address. The configuration is that of a TLS server, nil without a certificate.
+func bind(ctx context.Context, a config.Address, t config.TLS) (net.Listener, *tls.Config, error) {
+	failed := func(err error) (net.Listener, *tls.Config, error) {
+		return nil, nil, fmt.Errorf("listen on %s: %w", a, err)
+	}
+	tlsConfig, err := t.Config()
+	if err != nil {
+		return failed(err)
 	}
 	if a.Network == "unix" {
 		if err := removeStaleSocket(ctx, a.Address); err != nil {
-			return fmt.Errorf("listen on %s: %w", a, err)
+			return failed(err)
 		}
 	}
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, a.Network, a.Address)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", a, err)
+		return failed(err)
 	}
 	if a.Network == "unix" {
 		if err := os.Chmod(a.Address, socketMode); err != nil {
-			return errors.Join(fmt.Errorf("listen on %s: %w", a, err), ln.Close())
+			return failed(errors.Join(err, ln.Close()))
 		}
 	}
-	if tlsConfig != nil {
-		// ServeTLS adds the protocols it speaks, HTTP/2 among them, to the server's own configuration.
-		l.server.TLSConfig = tlsConfig
-	}
-	l.net = ln
-	return nil
+	return ln, tlsConfig, nil
 }
 
 // removeStaleSocket removes a socket that a killed server left behind. One that somebody answers on stays, as does
@@ -109,11 +111,13 @@ func (l *listener) shutdown(ctx context.Context) error {
 }
 
 // close frees the address of a listener that was opened and perhaps never served.
-func (l *listener) close() error {
-	if l.net == nil {
+func (l *listener) close() error { return closeListener(l.net) }
+
+func closeListener(l net.Listener) error {
+	if l == nil {
 		return nil
 	}
-	if err := l.net.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil

@@ -39,7 +39,7 @@ func registerMetrics(m *telemetry.Metrics, c *verify.Checker) {
 }
 
 // registerNode shows how the node does among the others.
-func registerNode(m *telemetry.Metrics, n *cluster.Node, l *cluster.Lease) {
+func registerNode(m *telemetry.Metrics, n *cluster.Node, l *cluster.Lease, stale *cluster.Staleness) {
 	gauge := func(name, help string, value func() float64) { m.GaugeFunc(name, help, nil, value) }
 	counter := func(name, help string, value func(cluster.Stats) float64) {
 		m.CounterFunc(name, help, nil, func() float64 { return value(n.Stats()) })
@@ -48,6 +48,17 @@ func registerNode(m *telemetry.Metrics, n *cluster.Node, l *cluster.Lease) {
 		func() float64 { return l.Left().Seconds() })
 	gauge("apikeyd_applied_change", "The number of the last change that this node has applied; compare with other nodes.",
 		func() float64 { return float64(n.Stats().Applied) })
+	gauge("apikeyd_changes_behind", "How many changes this node has heard of and not applied yet.", func() float64 {
+		s := n.Stats()
+		return float64(max(0, s.Last-s.Applied))
+	})
+	gauge("apikeyd_stale_answers_in_force", "1 while checks are answered from memory although the lease has ended, because of --stale-if-error; else 0.",
+		func() float64 {
+			if stale.InForce() {
+				return 1
+			}
+			return 0
+		})
 	counter("apikeyd_lease_renewals_total", "Renewals of the lease.", func(s cluster.Stats) float64 { return float64(s.Renewals) })
 	counter("apikeyd_lease_failures_total", "Attempts to renew the lease that failed.", func(s cluster.Stats) float64 { return float64(s.Failures) })
 	counter("apikeyd_cache_forgotten_total", "How often the whole cache was forgotten, because changes might have been missed.",
@@ -56,6 +67,22 @@ func registerNode(m *telemetry.Metrics, n *cluster.Node, l *cluster.Lease) {
 	counter("apikeyd_change_wait_seconds_total", "How long they waited, all together.", func(s cluster.Stats) float64 { return s.Waited.Seconds() })
 	counter("apikeyd_change_expiries_total", "Changes that waited for the lease of another node to end.",
 		func(s cluster.Stats) float64 { return float64(s.Expiries) })
+
+	byNode := func(name, help string, value func(cluster.Awaited) float64) {
+		m.CounterFuncs(name, help, "node", func() map[string]float64 {
+			values := map[string]float64{}
+			for name, a := range n.Stats().Awaited {
+				values[name] = value(a)
+			}
+			return values
+		})
+	}
+	byNode("apikeyd_node_awaited_total", "Changes of this node that waited for another one, by its name; the first 64 names are told apart.",
+		func(a cluster.Awaited) float64 { return float64(a.Changes) })
+	byNode("apikeyd_node_awaited_seconds_total", "How long changes of this node waited for another one, all together, by its name.",
+		func(a cluster.Awaited) float64 { return a.Waited.Seconds() })
+	byNode("apikeyd_node_awaited_expiries_total", "Changes of this node that waited until the lease of another one had ended, by its name.",
+		func(a cluster.Awaited) float64 { return float64(a.Expiries) })
 }
 
 // registerHub shows what the subscribers are up to.

@@ -130,9 +130,10 @@ func identityError(err error) error {
 }
 
 // pages returns what browsers are shown.
-func (a *App) pages(guard *browser.Guard, client browser.Client) []httpapi.Page {
+func (a *App) pages(guard *browser.Guard, client browser.Client, now func() time.Time) []httpapi.Page {
 	o := console.Options{
-		Admin: a.admin, Guard: guard, Client: client, Log: a.log, Mail: a.mailer != nil,
+		Admin: a.admin, Guard: guard, Client: client, Log: a.log, Now: now, Mail: a.mailer != nil,
+		ManagementURL: a.ManagementURL, VerificationURL: a.VerificationURL,
 		HTTPS: strings.HasPrefix(a.config.PublicURL, "https://"),
 	}
 	if a.provider != nil {

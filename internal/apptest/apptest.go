@@ -27,6 +27,8 @@ type Server struct {
 	// ManagementURL and VerificationURL are the addresses of the listeners: "http://127.0.0.1:41234".
 	ManagementURL   string
 	VerificationURL string
+	// GRPCAddress is where Envoy's external authorization is served, "" where it is not.
+	GRPCAddress string
 	// First is the user, organization and key that the database began with. Its token has every scope. It is zero where
 	// the database was there before.
 	First admin.Initialised
@@ -82,6 +84,9 @@ func Start(t testing.TB, o *Options) *Server {
 		}
 	}
 	s.ManagementURL = urlOf(c.Listen, c.TLS, a.ManagementAddr().String())
+	if addr := a.GRPCAddr(); addr != nil {
+		s.GRPCAddress = addr.String()
+	}
 	s.VerificationURL = urlOf(c.VerifyListen, c.VerifyTLS, a.VerificationAddr().String())
 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -13,41 +13,61 @@ type Client struct {
 	Trusted []netip.Prefix
 }
 
-// Address returns the address of the client, "" where it is not known, as with a unix socket.
+// Address returns the address of the client, "" where it is not known.
+func (c Client) Address(r *http.Request) string {
+	if address := c.Addr(r); address.IsValid() {
+		return address.String()
+	}
+	return ""
+}
+
+// Addr returns the address of the client, the zero Addr where it is not known, as with a unix socket.
 //
 // Each proxy adds the address it was called from at the end of X-Forwarded-For. So the list is read from its end, up to the
 // first address that is no trusted proxy's: what stands before that, the client may have made up.
-func (c Client) Address(r *http.Request) string {
+func (c Client) Addr(r *http.Request) netip.Addr {
 	address, ok := parseHop(r.RemoteAddr)
 	if !ok {
-		return ""
+		return address
 	}
+	return c.Behind(address, r.Header["X-Forwarded-For"])
+}
+
+// Behind is Addr for who has a request from elsewhere: address is where it came from, forwarded the lines of X-Forwarded-For.
+func (c Client) Behind(address netip.Addr, forwarded []string) netip.Addr {
 	if len(c.Trusted) == 0 {
-		return address.String()
+		return address
 	}
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		if !c.trusts(address) {
-			break
+	for _, line := range slices.Backward(forwarded) {
+		for more := true; more; {
+			if !c.trusts(address) {
+				return address
+			}
+			var hop string
+			line, hop, more = cutLast(line)
+			before, ok := parseHop(strings.TrimSpace(hop))
+			if !ok {
+				return address
+			}
+			address = before
 		}
-		before, ok := parseHop(strings.TrimSpace(hop))
-		if !ok {
-			break
-		}
-		address = before
 	}
-	return address.String()
+	return address
+}
+
+// cutLast returns the last element of a list, and what stands before it, if anything does.
+func cutLast(list string) (before, last string, more bool) {
+	i := strings.LastIndexByte(list, ',')
+	return list[:max(i, 0)], list[i+1:], i >= 0
 }
 
 // parseHop reads one address of X-Forwarded-For. Some proxies add the port.
 func parseHop(text string) (netip.Addr, bool) {
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		withPort, err := netip.ParseAddrPort(text)
-		if err != nil {
-			return netip.Addr{}, false
-		}
-		address = withPort.Addr()
+	var address netip.Addr
+	if pair, err := netip.ParseAddrPort(text); err == nil { // first, because it is what a connection has
+		address = pair.Addr()
+	} else if address, err = netip.ParseAddr(text); err != nil {
+		return netip.Addr{}, false
 	}
 	return address.Unmap().WithZone(""), true
 }

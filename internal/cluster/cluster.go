@@ -1,12 +1,12 @@
 // Package cluster is what makes a deleted key dead on every node: leases and acknowledgements.
 //
 // Every node answers checks from memory. It may do so while it holds a lease, which it renews several times before it
-// ends, and a renewal is granted only to a node that has applied every change there is. Whoever changes something waits,
+// ends, and a renewal brings every change there is that it has not applied. Whoever changes something waits,
 // after the commit, until each other node has applied the change or its lease has ended. Then it answers.
 //
 // No two clocks are compared. A node counts its lease from before it asked for it; whoever waits counts the same time from
-// after the commit. A renewal that was asked for after the commit is not granted without the change; one that was asked for
-// before it ends no later than the wait. This is lease-based caching (Gray and Cheriton, 1989) with the server's part in
+// after the commit. A renewal that sees the commit brings the change, which is applied before the lease counts; one that does not
+// was asked for before it, so that its lease ends no later than the wait. This is lease-based caching (Gray and Cheriton, 1989) with the server's part in
 // the database. docs/consistency.md has the argument at length, and model/ holds it against a model checker.
 //
 // The package knows no database: it is handed store.Nodes.
@@ -14,7 +14,10 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,28 +61,34 @@ type Node struct {
 	mu      sync.Mutex
 	waiters map[chan struct{}]struct{} // changes that wait for other nodes
 	stats   Stats
+	unsaid  map[int64]Awaited // by node, what has not been added to its row yet
 }
 
 // Stats are counts since the start.
 type Stats struct {
-	Renewals, Failures int64         // of the lease
-	Applied            int64         // the last change that this node has applied
-	Forgotten          int64         // how often it had to forget everything
-	Waits              int64         // changes that other nodes had to be told of
-	Expiries           int64         // of these, how many had to wait for a lease to end
-	Waited             time.Duration // all of them together
+	Renewals, Failures int64              // of the lease
+	Applied            int64              // the last change that this node has applied
+	Last               int64              // the last one that it knows of
+	Forgotten          int64              // how often it had to forget everything
+	Waits              int64              // changes that other nodes had to be told of
+	Expiries           int64              // of these, how many had to wait for a lease to end
+	Waited             time.Duration      // all of them together
+	Awaited            map[string]Awaited // for whom they waited, by the name of the node
 }
 
 // New returns a node that holds no lease and knows nobody. Run joins the others.
 func New(o Options) *Node {
-	return &Node{o: o, wake: make(chan struct{}, 1), waiters: map[chan struct{}]struct{}{}}
+	return &Node{o: o, wake: make(chan struct{}, 1), waiters: map[chan struct{}]struct{}{},
+		stats: Stats{Awaited: map[string]Awaited{Others: {}}}, unsaid: map[int64]Awaited{}}
 }
 
 // Stats returns the counts.
 func (n *Node) Stats() Stats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.stats
+	s := n.stats
+	s.Awaited = maps.Clone(s.Awaited)
+	return s
 }
 
 func (n *Node) count(change func(*Stats)) {
@@ -98,8 +107,10 @@ func (n *Node) Run(ctx context.Context) {
 	defer every.Stop()
 	tidy := time.NewTicker(tidyEvery)
 	defer tidy.Stop()
+	told := false
 	for well := true; ; {
-		err := n.step(ctx)
+		err := n.step(ctx, told)
+		told = false
 		if failed := err != nil && ctx.Err() == nil; failed && well {
 			n.o.Log.Warn("the lease cannot be renewed; once it ends, checks are answered by the database alone", "error", err)
 			well = false
@@ -112,6 +123,7 @@ func (n *Node) Run(ctx context.Context) {
 			n.leave()
 			return
 		case <-n.wake:
+			told = true
 		case <-every.C:
 		case <-tidy.C:
 			n.tidy(ctx)
@@ -129,6 +141,7 @@ func (n *Node) tidy(ctx context.Context) {
 	if err := n.o.Nodes.Tidy(ctx); err != nil && ctx.Err() == nil {
 		n.o.Log.Debug("old changes cannot be removed", "error", err)
 	}
+	n.sayAwaited(ctx)
 }
 
 // leave gives up the lease, and then says so: in this order, nobody needs to wait for it any more.
@@ -144,9 +157,9 @@ func (n *Node) leave() {
 	}
 }
 
-// step brings the node up to date and renews its lease.
-func (n *Node) step(ctx context.Context) error {
-	err := n.renew(ctx)
+// step renews the node's lease and brings it up to date. told: there is word of a change.
+func (n *Node) step(ctx context.Context, told bool) error {
+	err := n.renew(ctx, told)
 	n.count(func(s *Stats) {
 		s.Applied = n.self.Applied
 		if err != nil {
@@ -158,52 +171,88 @@ func (n *Node) step(ctx context.Context) error {
 	return err
 }
 
-// tries is how often a renewal is asked for in a row where others change things in between.
+// tries is how often a renewal is asked for in a row, where others change things in between.
 const tries = 10
 
-func (n *Node) renew(ctx context.Context) error {
+// renew asks for renewals until one brings nothing new: the one before has brought changes, and this one says that they are
+// applied. Where there is word of a change, it is read before, so that the first renewal says so.
+func (n *Node) renew(ctx context.Context, told bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.o.Lease.length)
 	defer cancel()
 	for range tries {
-		if err := n.follow(ctx); err != nil {
-			return err
+		if !n.joined {
+			if err := n.join(ctx); err != nil {
+				return err
+			}
+		} else if told {
+			if err := n.follow(ctx); err != nil {
+				return err
+			}
 		}
+		told = false
 		asked := n.o.Now() // before: the answer may take its time
 		n.tried++
-		renewed, known, err := n.o.Nodes.Renew(ctx, n.self.ID, n.beat, n.tried, n.self.Applied)
+		feed, known, err := n.o.Nodes.Renew(ctx, n.self, n.beat, n.tried)
 		switch {
 		case err != nil:
 			return err
-		case renewed:
-			n.beat = n.tried
-			n.o.Lease.extend(asked)
+		case !known:
+			n.fallOut(feed)
+			continue
+		}
+		n.beat = n.tried
+		news := feed.Last != n.self.Applied
+		n.apply(feed)
+		n.o.Lease.extend(asked)
+		if !news {
 			return nil
-		case !known: // the row is gone, or the database is an older one
-			n.forget("this node is not known to the database any more")
-			n.joined = false
 		}
 	}
-	return errBusy
+	if !n.joined {
+		return errNotKept
+	}
+	signal(n.wake) // that the last changes are applied is not said yet
+	return nil
 }
 
-// follow applies the changes that the node lacks, after it has joined where it has not.
+// follow applies the changes that the node lacks.
 func (n *Node) follow(ctx context.Context) error {
-	if !n.joined {
-		if err := n.join(ctx); err != nil {
-			return err
-		}
-	}
 	feed, err := n.o.Nodes.Follow(ctx, n.self.Applied)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case feed.History != n.self.History:
+		n.fallOut(feed)
+		return n.join(ctx)
 	}
+	n.apply(feed)
+	return nil
+}
+
+// fallOut has a node that the database does not know any more join anew.
+func (n *Node) fallOut(feed store.Feed) {
+	reason := "this node is not known to the database any more"
+	if feed.History != n.self.History {
+		reason = "another server has taken over the database"
+	}
+	n.forget(reason)
+	n.joined = false
+}
+
+// apply applies the changes that the node lacks.
+func (n *Node) apply(feed store.Feed) {
 	if feed.Gap {
 		n.forget("changes are missing from the database")
 	} else if len(feed.Digests) > 0 {
 		n.o.Cache.Invalidate(changesOf(feed.Digests))
 	}
 	n.self.Applied = feed.Last
-	return nil
+	n.count(func(s *Stats) { s.Last = feed.Last }) // what was heard of and is not there was not committed after all
+}
+
+// heard notes that there is a change.
+func (n *Node) heard(change int64) {
+	n.count(func(s *Stats) { s.Last = max(s.Last, change) })
 }
 
 func (n *Node) join(ctx context.Context) error {
@@ -212,14 +261,22 @@ func (n *Node) join(ctx context.Context) error {
 			return err
 		}
 	}
-	self, err := n.o.Nodes.Join(ctx, store.Node{Name: n.o.Name, Version: n.o.Version, Lease: n.o.Lease.length, StartedAt: n.o.Now()})
+	self, err := n.o.Nodes.Join(ctx, store.Node{ID: newID(), Name: n.o.Name, Version: n.o.Version, Lease: n.o.Lease.length, StartedAt: n.o.Now()})
 	if err != nil {
 		return err
 	}
 	n.o.Cache.Forget() // it may hold what changed before the node was counted among those that are told
 	n.self, n.beat, n.tried, n.joined = self, 0, 0, true
 	n.id.Store(self.ID)
+	n.count(func(s *Stats) { s.Applied, s.Last = self.Applied, self.Applied }) // another history may have come less far
 	return nil
+}
+
+// newID returns an id that no node has had. It has 53 bits, so that everybody who reads JSON can read it.
+func newID() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return int64(binary.LittleEndian.Uint64(b[:])&(1<<53-1)) | 1
 }
 
 // forget empties the cache, which may lack changes that nobody can tell of any more, and gives up the lease with it.
@@ -240,103 +297,7 @@ func (n *Node) Invalidate(changes []store.Change) {
 		last = max(last, changes[i].ID)
 	}
 	if last != 0 {
+		n.heard(last)
 		n.await(committed, last)
-	}
-}
-
-// await waits until every other node has applied a change or its lease has ended.
-func (n *Node) await(committed time.Time, change int64) {
-	word := n.subscribe()
-	defer n.unsubscribe(word)
-	w := wait{seen: map[int64]sighting{}}
-	for {
-		if limit := MaxLease + margin(MaxLease); !w.known && n.o.Now().Sub(committed) >= limit {
-			n.waited(n.o.Now().Sub(committed), "the database cannot say which nodes there are")
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-		behind, err := n.o.Nodes.Behind(ctx, change, n.id.Load())
-		cancel()
-		now := n.o.Now()
-		if err == nil {
-			w.look(behind, now)
-		}
-		if pending, ended := w.pending(now); w.known && !pending {
-			n.waited(now.Sub(committed), ended)
-			n.expel(w)
-			return
-		}
-		select {
-		case <-word:
-		case <-time.After(askAgain):
-		}
-	}
-}
-
-const (
-	askTimeout = time.Second
-	askAgain   = 20 * time.Millisecond // where a notification got lost, and while a lease is being waited for
-)
-
-// wait is whom a change waits for, as far as is known.
-type wait struct {
-	known  bool // the database has said who there is
-	behind []store.Node
-	seen   map[int64]sighting // by node, the first time
-}
-
-// sighting is when the database had answered that a node's last renewal was the one with this beat. A lease that was granted with
-// it was asked for before.
-type sighting struct {
-	at   time.Time
-	beat int64
-}
-
-// look notes which nodes the database has said are behind.
-func (w *wait) look(behind []store.Node, now time.Time) {
-	w.behind, w.known = behind, true
-	for _, b := range behind {
-		if _, ok := w.seen[b.ID]; !ok {
-			w.seen[b.ID] = sighting{at: now, beat: b.Beat}
-		}
-	}
-}
-
-// pending reports whether there is a node whose lease may not have ended yet, and names one of those whose lease has.
-func (w *wait) pending(now time.Time) (pending bool, ended string) {
-	for _, b := range w.behind {
-		if now.Sub(w.seen[b.ID].at) < b.Lease+margin(b.Lease) {
-			pending = true
-		} else {
-			ended = b.Name
-		}
-	}
-	return pending, ended
-}
-
-// expel removes the nodes whose leases were waited for, so that the next change does not wait for them as well. They join anew
-// when they are able to. One that has renewed meanwhile without the change shows that the change was not made after all, as may
-// be where the outcome of the commit was unknown; it holds a lease, and must go on being waited for.
-func (n *Node) expel(w wait) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	defer cancel()
-	for _, b := range w.behind {
-		if err := n.o.Nodes.Expel(ctx, b.ID, w.seen[b.ID].beat); err != nil {
-			n.o.Log.Debug("a node cannot be removed", "node", b.Name, "error", err)
-		}
-	}
-}
-
-// waited counts a change that other nodes had to be told of; ended is whose lease had to end for it.
-func (n *Node) waited(took time.Duration, ended string) {
-	n.count(func(s *Stats) {
-		s.Waits++
-		s.Waited += took
-		if ended != "" {
-			s.Expiries++
-		}
-	})
-	if ended != "" {
-		n.o.Log.Warn("a change had to wait for a lease to end", "node", ended, "waited", took)
 	}
 }

@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +31,66 @@ func TestAcknowledgedByWord(t *testing.T) {
 	})
 }
 
+// Whom changes have waited for is told by name, of which there are not too many, and said to the database from time to time.
+func TestForWhomChangesWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, slow := run(t, d, "a"), join(d, "slow")
+		step := func() {
+			if err := slow.step(t.Context(), false); err != nil {
+				t.Error(err)
+			}
+		}
+		step()
+		for range 2 {
+			c := d.commit(digest(1))
+			var stepping sync.WaitGroup
+			stepping.Go(func() { time.Sleep(time.Second); step() })
+			a.Invalidate([]store.Change{c})
+			stepping.Wait()
+		}
+		want := Awaited{Changes: 2, Waited: 2 * time.Second}
+		if s := a.Stats(); s.Awaited["slow"] != want || s.Last != s.Applied || s.Last != 2 {
+			t.Errorf("stats %+v, want %+v", s, want)
+		}
+		time.Sleep(tidyEvery)
+		synctest.Wait()
+		if n := d.rows[slow.self.ID]; n.Waits != 2 || n.Waited != want.Waited {
+			t.Errorf("the database knows of %d changes and %v", n.Waits, n.Waited)
+		}
+		a.Invalidate([]store.Change{d.commit(digest(1))}) // waits until the lease has ended
+		if got := a.Stats().Awaited["slow"]; got.Changes != 3 || got.Expiries != 1 || got.Waited < want.Waited+length {
+			t.Errorf("stats %+v", got)
+		}
+
+		for i := range maxAwaited {
+			b := join(d, fmt.Sprint("dead ", i))
+			if err := b.step(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.Invalidate([]store.Change{d.commit(digest(1))})
+		if s := a.Stats().Awaited; len(s) != maxAwaited || s[Others].Changes != 2 {
+			t.Errorf("%d names, %+v for others", len(s), s[Others])
+		}
+	})
+}
+
+// A node hears of a change by word before it can apply it.
+func TestChangesBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a := run(t, d, "a")
+		d.set(func(d *database) { d.away = true })
+		d.commit(digest(1))
+		c := d.commit(digest(2))
+		synctest.Wait()
+		if s := a.Stats(); s.Last != c.ID || s.Applied != 0 {
+			t.Errorf("stats %+v, want two changes behind", s)
+		}
+	})
+}
+
 // Notifications only save time: what has to be followed is followed at the next renewal.
 func TestAcknowledgedWithoutWord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -49,7 +112,7 @@ func TestAChangeWaitsForALeaseToEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
 		a, b := run(t, d, "a"), join(d, "frozen")
-		if err := b.step(t.Context()); err != nil { // and never again
+		if err := b.step(t.Context(), false); err != nil { // and never again
 			t.Fatal(err)
 		}
 		c := d.commit(digest(1))
@@ -72,7 +135,7 @@ func TestAChangeWaitsForALeaseToEnd(t *testing.T) {
 
 		// It goes on, and finds that it was given up.
 		forgets := b.cache.forgets()
-		if err := b.step(t.Context()); err != nil {
+		if err := b.step(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		if b.cache.forgets() == forgets || !b.holds() || len(d.ids()) != 2 {
@@ -102,7 +165,7 @@ func TestTheDatabaseGoesAwayWhileAChangeWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
 		a, b := run(t, d, "a"), join(d, "frozen")
-		if err := b.step(t.Context()); err != nil {
+		if err := b.step(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		c := d.commit(digest(1))
@@ -145,19 +208,19 @@ func TestANodeDoesNotWaitForItself(t *testing.T) {
 	})
 }
 
-// A renewal that meets a change the node does not know is refused until it has followed.
-func TestARenewalIsRefusedUntilFollowed(t *testing.T) {
+// A renewal brings what was changed until then, and the next one says that it is applied.
+func TestARenewalBringsChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
 		b := join(d, "b")
 		made := 0
-		d.deciding = func() { // between following and renewing
+		d.deciding = func() {
 			if made < 3 {
 				made++
 				d.commit(digest(byte(made)))
 			}
 		}
-		if err := b.step(t.Context()); err != nil {
+		if err := b.step(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		for n := range made {
@@ -165,12 +228,43 @@ func TestARenewalIsRefusedUntilFollowed(t *testing.T) {
 				t.Errorf("the lease was renewed without change %d", n+1)
 			}
 		}
-		if !b.holds() || d.renewals != 1 {
-			t.Errorf("held: %v, after %d renewals", b.holds(), d.renewals)
+		if row := d.rows[b.self.ID]; !b.holds() || d.renewals != 4 || row.Applied != 3 {
+			t.Errorf("held: %v, after %d renewals; the others know of change %d", b.holds(), d.renewals, row.Applied)
 		}
-		d.deciding = func() { d.commit(digest(0)) } // faster than it can follow
-		if err := b.step(t.Context()); err == nil || d.renewals != 1 {
-			t.Errorf("error %v, %d renewals", err, d.renewals)
+		d.deciding = func() { d.commit(digest(0)) } // each time
+		if err := b.step(t.Context(), false); err != nil || d.renewals != 4+tries || !b.holds() || len(b.wake) != 1 {
+			t.Errorf("error %v, %d renewals, held: %v; it goes on at once: %v", err, d.renewals, b.holds(), len(b.wake) == 1)
+		}
+	})
+}
+
+// Where there is word of a change, one renewal is enough to acknowledge it: writing costs more than reading.
+func TestWordOfAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		b := join(d, "b")
+		if err := b.step(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		before := d.renewals
+		c := d.commit(digest(1))
+		if err := b.step(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		if row := d.rows[b.self.ID]; d.renewals != before+1 || row.Applied != c.ID || !b.cache.lacks(c.Digest) {
+			t.Errorf("%d renewals; the others know of change %d; applied: %v", d.renewals-before, row.Applied, b.cache.lacks(c.Digest))
+		}
+	})
+}
+
+// A database that forgets nodes at once gets no rest and no lease out of them: they try again when it is time.
+func TestADatabaseThatKeepsNoNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		b := join(d, "b")
+		d.deciding = func() { d.set(func(d *database) { clear(d.rows) }) }
+		if err := b.step(t.Context(), false); !errors.Is(err, errNotKept) || b.holds() || len(b.wake) != 0 {
+			t.Errorf("error %v; held: %v; it goes on at once: %v", err, b.holds(), len(b.wake) == 1)
 		}
 	})
 }
@@ -180,7 +274,7 @@ func TestTheLeaseCountsFromBeforeTheRenewal(t *testing.T) {
 		d := newDatabase()
 		b := join(d, "b")
 		d.deciding = func() { time.Sleep(time.Second) }
-		if err := b.step(t.Context()); err != nil {
+		if err := b.step(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		if left := b.lease.Left(); left != lasts-time.Second {
@@ -194,11 +288,11 @@ func TestALostAnswerToARenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
 		b := join(&lossy{database: d, lose: 1}, "b")
-		if err := b.step(t.Context()); err == nil || b.holds() {
+		if err := b.step(t.Context(), false); err == nil || b.holds() {
 			t.Fatalf("error %v; held: %v", err, b.holds())
 		}
 		forgets := b.cache.forgets()
-		if err := b.step(t.Context()); err != nil || !b.holds() {
+		if err := b.step(t.Context(), false); err != nil || !b.holds() {
 			t.Errorf("error %v; held: %v", err, b.holds())
 		}
 		if b.cache.forgets() != forgets || len(d.ids()) != 1 {
@@ -217,10 +311,12 @@ func TestWhatMakesANodeForget(t *testing.T) {
 		{"the database is an older one", func(d *database) { d.last-- }, false},
 		{"its row is gone", func(d *database) { clear(d.rows) }, true},
 		{"its row is an older one", func(d *database) {
-			n := d.rows[1]
-			n.Beat--
-			d.rows[1] = n
+			for id, n := range d.rows {
+				n.Beat--
+				d.rows[id] = n
+			}
 		}, true},
+		{"another server has taken over", func(d *database) { d.history = "2" }, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -228,22 +324,23 @@ func TestWhatMakesANodeForget(t *testing.T) {
 				d.commit(digest(1))
 				b := join(d, "b")
 				for range 3 {
-					if err := b.step(t.Context()); err != nil {
+					if err := b.step(t.Context(), false); err != nil {
 						t.Fatal(err)
 					}
 				}
+				was := b.self.ID
 				term, _ := b.lease.Held(time.Now())
 				forgets := b.cache.forgets()
 				d.set(test.change)
-				if err := b.step(t.Context()); err != nil {
+				if err := b.step(t.Context(), false); err != nil {
 					t.Fatal(err)
 				}
 				again, held := b.lease.Held(time.Now())
 				if !held || again == term || b.cache.forgets() == forgets || b.Stats().Forgotten != 1 {
 					t.Errorf("held: %v, term %d after %d, forgotten %d times more", held, again, term, b.cache.forgets()-forgets)
 				}
-				if ids := d.ids(); len(ids) != 1 || (ids[0] != 1) != test.rejoin {
-					t.Errorf("nodes %v", ids)
+				if ids := d.ids(); len(ids) != 1 || (ids[0] != was) != test.rejoin {
+					t.Errorf("nodes %v, was %d", ids, was)
 				}
 			})
 		})

@@ -24,16 +24,19 @@ type database struct {
 	pruned    int64
 	changes   map[int64]key.Digest
 	rows      map[int64]store.Node
-	next      int64
+	history   string
 	listeners []listener
 	deciding  func() // runs before a renewal is decided
 	renewals  int
 }
 
-type listener struct{ changed, applied func() }
+type listener struct {
+	changed func(last int64)
+	applied func()
+}
 
 func newDatabase() *database {
-	return &database{changes: map[int64]key.Digest{}, rows: map[int64]store.Node{}}
+	return &database{changes: map[int64]key.Digest{}, rows: map[int64]store.Node{}, history: "1"}
 }
 
 var errAway = errors.New("the database is away")
@@ -62,7 +65,7 @@ func (d *database) commit(digest key.Digest) store.Change {
 	defer d.mu.Unlock()
 	d.last++
 	d.changes[d.last] = digest
-	d.tell(func(l listener) { l.changed() })
+	d.tell(func(l listener) { l.changed(d.last) })
 	return store.Change{ID: d.last, Digest: digest}
 }
 
@@ -84,8 +87,7 @@ func (d *database) Join(_ context.Context, n store.Node) (store.Node, error) {
 		return n, err
 	}
 	defer d.mu.Unlock()
-	d.next++
-	n.ID, n.Applied, n.Beat = d.next, d.last, 0
+	n.Applied, n.History, n.Beat = d.last, d.history, 0
 	d.rows[n.ID] = n
 	return n, nil
 }
@@ -100,19 +102,23 @@ func (d *database) Leave(_ context.Context, id int64) error {
 	return nil
 }
 
-func (d *database) Follow(_ context.Context, after int64) (feed store.Feed, err error) {
+func (d *database) Follow(_ context.Context, after int64) (store.Feed, error) {
 	if err := d.enter(); err != nil {
-		return feed, err
+		return store.Feed{}, err
 	}
 	defer d.mu.Unlock()
-	feed.Last, feed.Gap = d.last, after < d.pruned || after > d.last
+	return d.feed(after), nil
+}
+
+func (d *database) feed(after int64) store.Feed {
+	feed := store.Feed{Last: d.last, Gap: after < d.pruned || after > d.last, History: d.history}
 	for id := max(after, d.pruned) + 1; id <= d.last; id++ {
 		feed.Digests = append(feed.Digests, d.changes[id])
 	}
-	return feed, nil
+	return feed
 }
 
-func (d *database) Renew(_ context.Context, id, oldest, beat, applied int64) (renewed, known bool, err error) {
+func (d *database) Renew(_ context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
 	d.mu.Lock()
 	deciding := d.deciding
 	d.mu.Unlock()
@@ -120,21 +126,21 @@ func (d *database) Renew(_ context.Context, id, oldest, beat, applied int64) (re
 		deciding()
 	}
 	if err := d.enter(); err != nil {
-		return false, false, err
+		return feed, false, err
 	}
 	defer d.mu.Unlock()
-	n, ok := d.rows[id]
-	if known = ok && n.Beat >= oldest && n.Beat < beat; !known || applied != d.last {
-		return false, known, nil
+	row, ok := d.rows[n.ID]
+	if !ok || row.Beat < oldest || row.Beat >= beat || n.History != d.history {
+		return d.feed(n.Applied), false, nil
 	}
-	got := n.Applied < applied
-	n.Beat, n.Applied = beat, applied
-	d.rows[id] = n
+	got := row.Applied < n.Applied
+	row.Beat, row.Applied = beat, n.Applied
+	d.rows[n.ID] = row
 	d.renewals++
 	if got {
 		d.tell(func(l listener) { l.applied() })
 	}
-	return true, true, nil
+	return d.feed(n.Applied), true, nil
 }
 
 func (d *database) Expel(_ context.Context, id, beat int64) error {
@@ -169,11 +175,23 @@ func (d *database) List(context.Context) ([]store.Node, int64, error) {
 
 func (d *database) Tidy(context.Context) error { return nil }
 
-func (d *database) Listen(ctx context.Context, changed, applied func()) error {
+func (d *database) Awaited(_ context.Context, id, changes int64, waited time.Duration) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.mu.Unlock()
+	if n, ok := d.rows[id]; ok {
+		n.Waits, n.Waited = n.Waits+changes, n.Waited+waited
+		d.rows[id] = n
+	}
+	return nil
+}
+
+func (d *database) Listen(ctx context.Context, changed func(last int64), applied func()) error {
 	d.mu.Lock()
 	d.listeners = append(d.listeners, listener{changed, applied})
 	d.mu.Unlock()
-	changed()
+	changed(0)
 	applied()
 	<-ctx.Done()
 	return ctx.Err()
@@ -263,11 +281,11 @@ type lossy struct {
 	lose int
 }
 
-func (l *lossy) Renew(ctx context.Context, id, oldest, beat, applied int64) (renewed, known bool, err error) {
-	renewed, known, err = l.database.Renew(ctx, id, oldest, beat, applied)
+func (l *lossy) Renew(ctx context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
+	feed, known, err = l.database.Renew(ctx, n, oldest, beat)
 	if l.lose > 0 {
 		l.lose--
-		return false, false, errAway
+		return store.Feed{}, false, errAway
 	}
-	return renewed, known, err
+	return feed, known, err
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
-// errBusy: others change things faster than this node can follow.
-var errBusy = errors.New("the node does not catch up with the changes of others")
+// errNotKept: whenever the node joins, it turns out to be gone again.
+var errNotKept = errors.New("the database does not keep the node")
 
 // listenAgain is the time between two attempts to listen.
 const listenAgain = 500 * time.Millisecond
@@ -39,7 +39,10 @@ func (n *Node) listen(ctx context.Context) {
 }
 
 // changed wakes Run.
-func (n *Node) changed() { signal(n.wake) }
+func (n *Node) changed(last int64) {
+	n.heard(last)
+	signal(n.wake)
+}
 
 // applied wakes the changes that wait for other nodes.
 func (n *Node) applied() {

@@ -116,7 +116,7 @@ func loopback(host string) bool {
 
 // Overlaps reports whether two listeners could not have both addresses. Port 0 is another port each time.
 func (a Address) Overlaps(b Address) bool {
-	if a.Network != b.Network {
+	if a.Network != b.Network || a == (Address{}) {
 		return false
 	}
 	if a.Network == "unix" {

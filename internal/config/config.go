@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/apikeyd/apikeyd/internal/rules"
 )
 
 // Config is everything that a server is told at its start. Fields that are not set hold their default.
@@ -63,6 +65,14 @@ type Config struct {
 	// VerifyInsecure lets the verification listener be reached from other machines without a credential. It lifts
 	// the refusal to start and nothing else: a token or certificate that is asked for is still asked for.
 	VerifyInsecure bool
+
+	// GRPCListen is the address of Envoy's external authorization by gRPC, and GRPCTLS its certificate; a zero GRPCListen is none.
+	// It asks for the same credentials as the verification listener.
+	GRPCListen Address
+	GRPCTLS    TLS
+
+	// Rules say what requests to the API behind us need; nil: there are none. They stand in the file alone.
+	Rules *rules.Set
 
 	// TokenPrefix begins the tokens of new keys.
 	TokenPrefix string
@@ -109,6 +119,9 @@ type Source struct {
 	// whatever source; the others keep their defaults. That is how a command that needs the database alone does not
 	// stumble over a certificate it may not read. nil: every setting, and no flags.
 	Flags *pflag.FlagSet
+
+	// Rules asks for the rules where Flags do not: they are read by whoever reads verify-listen.
+	Rules bool
 
 	// LookupEnv is os.LookupEnv, or stands in for it; nil: no environment. A variable that is set but empty counts
 	// as not set.

@@ -53,7 +53,7 @@ type entry struct {
 
 // readTOML takes the settings from the text of a file.
 func (l *loader) readTOML(path string, data []byte) {
-	entries, line, err := parseTOML(data)
+	entries, rules, line, err := parseTOML(data)
 	if err != nil {
 		l.blind = true
 		place := path
@@ -63,7 +63,14 @@ func (l *loader) readTOML(path string, data []byte) {
 		l.problem(place, err.Error())
 		return
 	}
+	var ruleLines []int
 	for _, e := range entries {
+		if e.key[0] == rulesKey {
+			if len(e.key) == 1 || len(ruleLines) == 0 {
+				ruleLines = append(ruleLines, e.line)
+			}
+			continue
+		}
 		name := strings.Join(e.key, ".")
 		place := fmt.Sprintf("%s:%d: %s", path, e.line, printable(name))
 		s := lookup(name)
@@ -80,6 +87,7 @@ func (l *loader) readTOML(path string, data []byte) {
 		}
 		l.set(s, text, place)
 	}
+	l.readRules(path, rules, ruleLines)
 }
 
 // unknownKey says why a key cannot stand in the file.
@@ -89,7 +97,7 @@ func unknownKey(e entry, s *setting) string {
 	}
 	reason := "no setting has this name"
 	if len(e.key) > 1 || e.value == nil {
-		reason = `there are no tables here; every setting is a key of its own, like verify-listen = "127.0.0.1:8081"`
+		reason = `there are no tables here but [[rules]]; every setting is a key of its own, like verify-listen = "127.0.0.1:8081"`
 	}
 	if near := nearest(strings.Join(e.key, "-")); near != nil && !near.noFile && (near != s) {
 		reason += "; did you mean " + near.name + "?"
@@ -97,27 +105,32 @@ func unknownKey(e entry, s *setting) string {
 	return reason
 }
 
-// parseTOML returns the keys of a document with their lines, in the order of the lines. Where it cannot be read, line
-// is the line at fault, or 0.
+// parseTOML returns the keys of a document with their lines, in the order of the lines, and the value of the one that holds the
+// rules. Where it cannot be read, line is the line at fault, or 0.
 //
 // The library tells the values from the places: the document is decoded into a map for the values, and then strictly
 // into a struct that has no fields, so that each key is reported as unknown, with the line it is on.
-func parseTOML(data []byte) (entries []entry, line int, err error) {
+func parseTOML(data []byte) (entries []entry, rules any, line int, err error) {
 	if line, err := notText(data); err != nil {
-		return nil, line, err
+		return nil, nil, line, err
 	}
 	values := map[string]any{}
 	if err := toml.Unmarshal(data, &values); err != nil {
-		return nil, lineOf(err), errors.New("is no TOML: " + strings.TrimPrefix(err.Error(), "toml: "))
+		return nil, nil, lineOf(err), errors.New("is no TOML: " + strings.TrimPrefix(err.Error(), "toml: "))
+	}
+	rules = values[rulesKey]
+	delete(values, rulesKey)
+	if n := count(rules); n > maxRuleKeys {
+		return nil, nil, 0, fmt.Errorf("holds rules of %d keys and elements; %d at most", n, maxRuleKeys)
 	}
 	if n := count(values); n > maxKeys {
-		return nil, 0, fmt.Errorf("holds %d keys and tables, far more than there are settings; is it the right file?", n)
+		return nil, nil, 0, fmt.Errorf("holds %d keys and tables, far more than there are settings; is it the right file?", n)
 	}
 	var nothing struct{}
 	err = toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&nothing)
 	strict, ok := errors.AsType[*toml.StrictMissingError](err)
 	if !ok {
-		return nil, 0, err // an empty document has no keys: no error
+		return nil, nil, 0, err // an empty document has no keys: no error
 	}
 	for _, key := range strict.Errors {
 		e := entry{key: key.Key()}
@@ -130,7 +143,7 @@ func parseTOML(data []byte) (entries []entry, line int, err error) {
 		entries = append(entries, e)
 	}
 	slices.SortStableFunc(entries, func(a, b entry) int { return a.line - b.line })
-	return entries, 0, nil
+	return entries, rules, 0, nil
 }
 
 func isTable(value any) bool {

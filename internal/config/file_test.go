@@ -10,7 +10,7 @@ import (
 )
 
 func TestBadFiles(t *testing.T) {
-	const noTables = `there are no tables here; every setting is a key of its own, like verify-listen = "127.0.0.1:8081"`
+	const noTables = `there are no tables here but [[rules]]; every setting is a key of its own, like verify-listen = "127.0.0.1:8081"`
 	for _, tt := range []struct {
 		name, file string
 		want       []string

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/apikeyd/apikeyd/internal/key"
 )
 
 const referenceIntro = `A setting is a flag of "apikeyd serve", an environment variable, and a key in the TOML file that --config names: the
@@ -29,8 +31,20 @@ func Reference() string {
 				s.markdownDefault(), cell(s.heading()))
 		}
 	}
+	b.WriteString(rulesReference)
 	return b.String()
 }
+
+const rulesReference = `
+## Rules
+
+Beside the settings, the file may hold rules for an API behind apikeyd, each a table ` + "`[[rules]]`" + `. They come after all settings, because
+that is how TOML is. SIGHUP has them read again, and nothing else. [rules.md](rules.md) says what they mean.
+
+- ` + "`path`" + `: which paths the rule is about, ` + "`\"/accounts/*/invoices/**\"`" + `
+- ` + "`methods`" + `: which methods, a list of strings; left out: every one
+- ` + "`scope`" + `: what such requests need, one of ` + key.ScopeList + `, ` + "`\"public\"`" + ` or ` + "`\"method\"`" + `
+`
 
 func (s *setting) markdownDefault() string {
 	switch {
@@ -75,8 +89,29 @@ func Example() string {
 			fmt.Fprintf(&b, "# %s:\n#%s = %s\n", what, s.name, value)
 		}
 	}
+	b.WriteString(rulesExample)
 	return b.String()
 }
+
+// rulesExample ends the sample file: what follows a table in TOML belongs to it.
+const rulesExample = `
+
+# ---- Rules for an API behind apikeyd ----
+
+# What requests to the API need, where the method does not say it. The first rule that matches decides. path:
+# * is one segment, ** at the end is any number of them. methods: left out, every one. scope: one of READ, CREATE,
+# UPDATE, DELETE, MANAGE; "public": no key; "method": what the method says. Rules stand below all settings, and
+# SIGHUP has them read again. "apikeyd rules test GET /accounts/7 --config FILE" says which one decides.
+# Default: none. Examples:
+#[[rules]]
+#path = "/health"
+#methods = ["GET"]
+#scope = "public"
+
+#[[rules]]
+#path = "/accounts/**"
+#scope = "MANAGE"
+`
 
 // comment writes text as a comment of lines of at most 100 characters.
 func comment(b *strings.Builder, text string) {

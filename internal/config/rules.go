@@ -11,23 +11,46 @@ func (l *loader) check() {
 	l.checkListeners()
 	l.checkTLS("", l.config.TLS)
 	l.checkTLS("verify-", l.config.VerifyTLS)
+	l.checkTLS("grpc-", l.config.GRPCTLS)
 	l.readTokens()
-	l.checkReach()
+	l.checkReach("verify-", l.config.VerifyListen, l.config.VerifyTLS)
+	l.checkReach("grpc-", l.config.GRPCListen, l.config.GRPCTLS)
 	l.checkSessions()
 	l.checkProxies()
 	l.checkOIDC()
 	l.checkMail()
+	l.checkCluster()
 	l.checkLimits()
+}
+
+// checkCluster warns of settings of several nodes where there is one. It is no error: a file for all machines may hold them, or one
+// that is about to move to PostgreSQL.
+func (l *loader) checkCluster() {
+	if !l.good("database") || l.config.Database.Postgres.Given() {
+		return
+	}
+	for _, name := range []string{"lease", "stale-if-error", "node-name"} {
+		if l.given(name) && !l.bad[name] {
+			l.warnings = append(l.warnings, Problem{l.place(name), "has no effect with SQLite, where there is one node"})
+		}
+	}
 }
 
 // checkListeners refuses two listeners on one address.
 func (l *loader) checkListeners() {
-	if !l.good("listen", "verify-listen") || !l.config.Listen.Overlaps(l.config.VerifyListen) {
+	c := l.config
+	l.checkApart("listen", c.Listen, "verify-listen", c.VerifyListen)
+	l.checkApart("listen", c.Listen, "grpc-listen", c.GRPCListen)
+	l.checkApart("verify-listen", c.VerifyListen, "grpc-listen", c.GRPCListen)
+}
+
+// checkApart blames the second of two listeners that cannot both have their address, unless only the first one was given.
+func (l *loader) checkApart(other string, otherAddress Address, blamed string, address Address) {
+	if !l.good(other, blamed) || !otherAddress.Overlaps(address) {
 		return
 	}
-	blamed, other, otherAddress := "verify-listen", "listen", l.config.Listen
 	if !l.given(blamed) {
-		blamed, other, otherAddress = "listen", "verify-listen", l.config.VerifyListen
+		blamed, other, otherAddress = other, blamed, address
 	}
 	l.problem(l.place(blamed), fmt.Sprintf("takes the address that --%s has (%s); give it another port", other, otherAddress))
 }
@@ -82,25 +105,25 @@ func readSecrets[T any](l *loader, name, path string, limit Size, into *T, parse
 	}
 }
 
-// checkReach refuses a verification listener that other machines can reach and that asks for no credential: it tells
-// whoever asks which tokens are good.
-func (l *loader) checkReach() {
+// checkReach refuses a listener for services that other machines can reach and that asks for no credential: it tells whoever asks which
+// tokens are good. The names of its settings begin with prefix.
+func (l *loader) checkReach(prefix string, address Address, t TLS) {
 	c := l.config
-	if c.VerifyListen.Local() || !l.good("verify-listen", "verify-token-file", "verify-tls-cert-file",
-		"verify-tls-key-file", "verify-tls-client-ca-file", "verify-insecure") {
+	listen, cert, key, clientCA := prefix+"listen", prefix+"tls-cert-file", prefix+"tls-key-file", prefix+"tls-client-ca-file"
+	if address == (Address{}) || address.Local() || !l.good(listen, "verify-token-file", cert, key, clientCA, "verify-insecure") {
 		return
 	}
-	protected := c.VerifyTokens.Len() > 0 || c.VerifyTLS.Mutual()
-	switch place := l.place("verify-listen"); {
+	protected := c.VerifyTokens.Len() > 0 || t.Mutual()
+	switch place := l.place(listen); {
 	case !protected && !c.VerifyInsecure:
 		l.problem(place, fmt.Sprintf("other machines can reach %s, and whoever reaches it can try out keys; give "+
-			"--verify-token-file, or mutual TLS with --verify-tls-client-ca-file, or, if the network keeps everybody "+
-			"else out, --verify-insecure", c.VerifyListen))
+			"--verify-token-file, or mutual TLS with --%s, or, if the network keeps everybody "+
+			"else out, --verify-insecure", address, clientCA))
 	case !protected:
-		l.warn(place, fmt.Sprintf("whoever reaches %s can try out keys, because of --verify-insecure", c.VerifyListen))
-	case !c.VerifyTLS.Enabled():
-		l.warn(place, fmt.Sprintf("tokens and keys reach %s unencrypted; give --verify-tls-cert-file, unless the "+
-			"network is encrypted", c.VerifyListen))
+		l.warn(place, fmt.Sprintf("whoever reaches %s can try out keys, because of --verify-insecure", address))
+	case !t.Enabled():
+		l.warn(place, fmt.Sprintf("tokens and keys reach %s unencrypted; give --%s, unless the "+
+			"network is encrypted", address, cert))
 	}
 }
 

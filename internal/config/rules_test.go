@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestListenersDiffer(t *testing.T) {
@@ -35,14 +36,49 @@ func TestListenersDiffer(t *testing.T) {
 	}
 }
 
-// TestReachOfTheVerificationListener is the rule of who may be told which tokens are good.
+func TestSettingsOfSeveralNodes(t *testing.T) {
+	const none = "has no effect with SQLite, where there is one node"
+	given := []string{"--lease=2s", "--node-name=a"}
+	environment := []string{"APIKEYD_STALE_IF_ERROR=1m"}
+	for _, tt := range []struct {
+		database string
+		args     []string
+		environ  []string
+		want     []string
+	}{
+		{"sqlite:x.db", nil, nil, nil},
+		{"sqlite:x.db", given, environment, []string{"--lease: " + none, "environment APIKEYD_STALE_IF_ERROR: " + none, "--node-name: " + none}},
+		{"postgres://u@h/x", given, environment, nil},
+	} {
+		_, warnings, err := load(t, "", tt.environ, append(tt.args, "--database="+tt.database)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range warnings {
+			got = append(got, w.String())
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s, %q: %s", tt.database, tt.args, diff)
+		}
+	}
+}
+
+// TestReachOfTheVerificationListener is the rule of who may be told which tokens are good, by HTTP and by gRPC.
 func TestReachOfTheVerificationListener(t *testing.T) {
+	for _, prefix := range []string{"--verify-", "--grpc-"} {
+		t.Run(prefix, func(t *testing.T) { testReach(t, prefix) })
+	}
+}
+
+// testReach tests the rule for a listener whose settings begin with prefix.
+func testReach(t *testing.T, prefix string) {
 	dir := t.TempDir()
 	token := dir + "/token"
 	write(t, token, strings.Repeat("t", 32))
 	pki := newPKI(t, dir)
-	cert := []string{"--verify-tls-cert-file=" + pki.cert, "--verify-tls-key-file=" + pki.key}
-	mutual := append([]string{"--verify-tls-client-ca-file=" + pki.ca}, cert...)
+	cert := []string{prefix + "tls-cert-file=" + pki.cert, prefix + "tls-key-file=" + pki.key}
+	mutual := append([]string{prefix + "tls-client-ca-file=" + pki.ca}, cert...)
 
 	const refused, silent = "refused", ""
 	for _, tt := range []struct {
@@ -69,10 +105,10 @@ func TestReachOfTheVerificationListener(t *testing.T) {
 		{"insecure on loopback", "127.0.0.1:1", []string{"--verify-insecure"}, silent},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, warnings, err := load(t, "", nil, append(tt.args, "--verify-listen="+tt.listen)...)
+			_, warnings, err := load(t, "", nil, append(tt.args, prefix+"listen="+tt.listen)...)
 			if tt.want == refused {
 				got := problems(t, err)
-				if len(got) != 1 || !strings.HasPrefix(got[0], "--verify-listen: ") {
+				if len(got) != 1 || !strings.HasPrefix(got[0], prefix+"listen: ") {
 					t.Fatalf("problems = %q", got)
 				}
 				for _, way := range []string{"--verify-token-file", "mutual TLS", "--verify-insecure"} {
@@ -378,7 +414,10 @@ func TestExampleIsRight(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(want, l.config, exactly); diff != "" {
+	if n := l.config.Rules.Len(); n != 2 {
+		t.Errorf("%d rules", n)
+	}
+	if diff := cmp.Diff(want, l.config, exactly, cmpopts.IgnoreFields(Config{}, "Rules")); diff != "" {
 		t.Error(diff)
 	}
 	if _, _, err := load(t, Example(), nil); err != nil {

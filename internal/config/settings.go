@@ -14,6 +14,7 @@ const (
 	groupGeneral  group = "General"
 	groupAPI      group = "Management API"
 	groupVerify   group = "Verification listener"
+	groupGRPC     group = "Envoy by gRPC"
 	groupCluster  group = "Several nodes"
 	groupKeys     group = "Keys and caches"
 	groupSignIn   group = "Signing in"
@@ -143,6 +144,29 @@ var settings = []setting{
 	},
 
 	{
+		name: "grpc-listen", group: groupGRPC, placeholder: "ADDRESS", sample: "127.0.0.1:8082",
+		help: "address of Envoy's external authorization by gRPC: HOST:PORT or unix:/path/to.sock. Beyond loopback it needs " +
+			"--verify-token-file, mutual TLS or --verify-insecure, as --verify-listen does",
+		parse: optional(func(c *Config) *Address { return &c.GRPCListen }, ParseAddress),
+	},
+	{
+		name: "grpc-tls-cert-file", group: groupGRPC, placeholder: "FILE", sample: "/etc/apikeyd/grpc-tls.crt",
+		help:  "certificate of that listener, in PEM; makes it speak TLS",
+		parse: optional(func(c *Config) *string { return &c.GRPCTLS.CertFile }, parsePath),
+	},
+	{
+		name: "grpc-tls-key-file", group: groupGRPC, placeholder: "FILE", sample: "/etc/apikeyd/grpc-tls.key",
+		help:  "private key to --grpc-tls-cert-file, in PEM",
+		parse: optional(func(c *Config) *string { return &c.GRPCTLS.KeyFile }, parsePath),
+	},
+	{
+		name: "grpc-tls-client-ca-file", group: groupGRPC, placeholder: "FILE", sample: "/etc/apikeyd/clients-ca.crt",
+		help: "certificates of the authorities, in PEM, one of which must have signed the certificate of the client " +
+			"(mutual TLS)",
+		parse: optional(func(c *Config) *string { return &c.GRPCTLS.ClientCAFile }, parsePath),
+	},
+
+	{
 		name: "token-prefix", group: groupKeys, placeholder: "PREFIX", preset: token.DefaultPrefix,
 		help:  "what the tokens of new keys begin with. Tokens made under another prefix go on working",
 		parse: to(func(c *Config) *string { return &c.TokenPrefix }, parseTokenPrefix),
@@ -171,7 +195,7 @@ var settings = []setting{
 	},
 	{
 		name: "trusted-proxies", group: groupSignIn, placeholder: "NETWORKS", sample: "127.0.0.1, 10.0.0.0/8, 2001:db8::/32",
-		help: "IP addresses and networks, with commas between them, of the proxies in front of the management API: only their " +
+		help: "IP addresses and networks, with commas between them, of the proxies in front of apikeyd: only their " +
 			"X-Forwarded-For is believed to name the client",
 		parse: optional(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies }, ParseProxies),
 	},

@@ -16,7 +16,7 @@ import (
 func TestPassword(t *testing.T) {
 	s := apptest.Start(t, nil)
 	v := newVisitor(t, s.ManagementURL)
-	v.post(linkOf(s)).want(t, http.StatusOK, "/account", "Choose a password")
+	v.post(linkOf(s)).want(t, http.StatusOK, "/account/password", "Choose a password")
 	for _, tt := range []struct{ name, wanted, again, want string }{
 		{"short", "short", "short", "Must be at least 12 characters long, not 5."},
 		{"common", "passwordpassword", "passwordpassword", "guessed first"},
@@ -33,18 +33,21 @@ func TestPassword(t *testing.T) {
 		})
 	}
 	p := v.post("/account/password", "new_password", goodPassword, "again", goodPassword)
-	p.want(t, http.StatusOK, "/account?note=password", "Your password is set.", "Change your password")
+	p.want(t, http.StatusOK, "/keys?note=password", "Your password is set.")
+	p = v.get("/account/password")
+	p.want(t, http.StatusOK, "/account/password", "Change your password")
 	if strings.Contains(p.text, "Current password") {
 		t.Error("in a session begun with a link the current password is asked for")
 	}
 
 	v = newVisitor(t, s.ManagementURL)
-	v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/account", "Current password")
+	v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/keys")
+	v.get("/account/password").want(t, http.StatusOK, "/account/password", "Current password")
 	const second = goodPassword + " two"
 	v.post("/account/password", "current_password", "wrong", "new_password", "short", "again", "short").
 		want(t, http.StatusUnprocessableEntity, "/account/password", "Must be the password that is set now.", "Must be at least 12")
 	v.post("/account/password", "current_password", goodPassword, "new_password", second, "again", second).
-		want(t, http.StatusOK, "/account?note=password")
+		want(t, http.StatusOK, "/account?note=password", "Your password is set.")
 	guess := func() page {
 		return v.post("/account/password", "current_password", "wrong", "new_password", goodPassword, "again", goodPassword)
 	}
@@ -53,7 +56,6 @@ func TestPassword(t *testing.T) {
 		last = guess()
 	}
 	last.want(t, http.StatusTooManyRequests, "/account/password", "too many attempts")
-	v.get("/account/password").want(t, http.StatusOK, "/account")
 }
 
 func TestSessions(t *testing.T) {
@@ -63,7 +65,7 @@ func TestSessions(t *testing.T) {
 	signIn := func(agent string) {
 		second.jar.cookies = nil
 		form := map[string][]string{"email": {"admin@example.com"}, "password": {goodPassword}}
-		second.do(http.MethodPost, "/sign-in", form, "User-Agent", agent).want(t, http.StatusOK, "/account")
+		second.do(http.MethodPost, "/sign-in", form, "User-Agent", agent).want(t, http.StatusOK, "/keys")
 	}
 	signIn("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	p := first.get("/account")
@@ -79,7 +81,7 @@ func TestSessions(t *testing.T) {
 	}
 	second.post("/account/password", "new_password", goodPassword, "again", goodPassword).want(t, http.StatusOK, "/sign-in?note=ended")
 	first.post("/account/sessions/999/end").want(t, http.StatusOK, "/account?note=session") // whose it is does not show
-	first.post("/account/sessions/none/end").want(t, http.StatusNotFound, "/account/sessions/none/end", "no such session")
+	first.post("/account/sessions/none/end").want(t, http.StatusNotFound, "/account/sessions/none/end", "no such thing")
 
 	signIn(`<img src=x onerror=alert(1)>`)
 	first.get("/account").want(t, http.StatusOK, "/account", `&lt;img src=x onerror=alert(1)&gt;`)
@@ -113,7 +115,8 @@ func TestSomebodyElsesSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	theirs := newVisitor(t, s.ManagementURL)
-	theirs.post(strings.TrimPrefix(invited.SignInURL, s.ManagementURL)).want(t, http.StatusOK, "/account", "bob@example.com", "viewer")
+	theirs.post(strings.TrimPrefix(invited.SignInURL, s.ManagementURL)).want(t, http.StatusOK, "/account/password", "Choose a password")
+	theirs.get("/account").want(t, http.StatusOK, "/account", "bob@example.com", "viewer")
 	for id := range 5 {
 		theirs.post(fmt.Sprintf("/account/sessions/%d/end", 1+id))
 	}

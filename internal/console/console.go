@@ -1,8 +1,13 @@
-// Package console is what people see in a browser: the pages to sign in with, and that of one's own account.
+// Package console is what people see in a browser: the pages to sign in with, those of keys, and that of one's own account.
 //
-// Pages are HTML from the server. They need no script, load nothing from another host, and a strict policy keeps it so. A
-// form that cannot be carried out comes back with the reason beside the field, and with what was typed in it, passwords
-// apart; one that was carried out sends the browser on, so that a reload does nothing twice.
+// Pages are HTML from the server. Every one of them works without script; one script of ours makes them more pleasant. They load
+// nothing from another host, and a strict policy keeps it so. A form that cannot be carried out comes back with the reason beside
+// the field, and with what was typed in it, passwords apart; one that was carried out sends the browser on, so that a reload does
+// nothing twice. The exception are pages that show a token, which are the answer to the form itself, since a token is kept
+// nowhere; such a form carries an id that is good once.
+//
+// Each page has a file of its own, and a template of the same name: it says which addresses it answers, reads forms, calls use
+// cases, and makes what the template shows.
 //
 // Nothing about who may do what is decided here: a page finds out whose session the request was made in, and hands that to
 // the use case. Logs, request ids and metrics are for whoever mounts the pages.
@@ -11,6 +16,8 @@ package console
 import (
 	"log/slog"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
@@ -22,6 +29,11 @@ type Options struct {
 	Guard  *browser.Guard
 	Client browser.Client // finds out where a request came from
 	Log    *slog.Logger   // why a page could not be shown, where that is not the reader's fault
+	Now    func() time.Time
+
+	// ManagementURL and VerificationURL return how programs reach the API and ask whether a key is good, without a slash at
+	// the end. They are called when a page shows one.
+	ManagementURL, VerificationURL func() string
 
 	// Provider lets people sign in elsewhere; nil: there is none. ProviderName is what they know it by.
 	Provider     IdentityProvider
@@ -35,19 +47,28 @@ type Options struct {
 // Console serves the pages. It is safe for concurrent use.
 type Console struct {
 	Options
-	style, icon *asset
-	templates   templates
+	style, icon, script *asset
+	templates           templates
+	tokens              *tokens
+	served              map[string]bool // patterns of pages
 }
 
 // New returns a Console.
 func New(o Options) *Console {
-	return &Console{
+	c := &Console{
 		Options: o,
 		style:   newAsset("/assets/console.css", "text/css; charset=utf-8"),
 		icon:    newAsset("/assets/icon.svg", "image/svg+xml"),
+		script:  newAsset("/assets/console.js", "text/javascript; charset=utf-8"),
 
-		templates: parseTemplates(pageSignIn, pageLink, pageLinkUsed, pageLeave, pageAccount, pageError),
+		templates: parseTemplates(o.Now),
+		tokens:    &tokens{made: map[formID]*making{}},
+		served:    map[string]bool{},
 	}
+	for _, p := range c.Pages() {
+		c.served[p.Pattern] = true
+	}
+	return c
 }
 
 // Page is an address, and what answers there.
@@ -57,14 +78,10 @@ type Page struct {
 	Handler http.Handler
 }
 
-// The templates of the pages.
+// The templates of pages that have no file of their own.
 const (
-	pageSignIn   = "sign-in"
-	pageLink     = "link"      // a one-time link, before it is used
-	pageLinkUsed = "link-used" // one that is good no more
-	pageLeave    = "leave"     // on the way to the identity provider
-	pageAccount  = "account"
-	pageError    = "error"
+	pageConfirm = "confirm"
+	pageError   = "error"
 )
 
 // The addresses that others have to know.
@@ -76,44 +93,36 @@ const (
 )
 
 const (
-	linkPath    = "/sign-in/link" // has a one-time link mailed
-	oidcPath    = "/sign-in/oidc"
-	signOutPath = "/sign-out"
-
-	accountPath  = "/account"
-	passwordPath = "/account/password"
-	connectPath  = "/account/oidc"
-	sessionsPath = "/account/sessions"
+	appearancePath    = "/appearance"
+	organizationsPath = "/organizations"
 )
 
 // Pages returns all pages. Where several patterns match, the first is meant. The id of a request is expected in the header
 // X-Request-Id of its answer.
 func (c *Console) Pages() []Page {
-	pages := []Page{
-		{http.MethodGet, "/", c.page(c.start)},
-		{http.MethodGet, SignInPath, c.page(c.signInForm)},
-		{http.MethodPost, SignInPath, c.page(c.signIn)},
-		{http.MethodPost, linkPath, c.page(c.mailLink)},
-		{http.MethodPost, signOutPath, c.page(c.signOut)},
-		{http.MethodGet, accountPath, c.page(signedIn(c.account))},
-		{http.MethodPost, passwordPath, c.page(signedIn(c.setPassword))},
-		{http.MethodPost, sessionsPath + "/{session_id}/end", c.page(signedIn(c.endSession))},
-		{http.MethodGet, c.style.path, c.style},
-		{http.MethodGet, c.icon.path, c.icon},
+	return slices.Concat(
+		[]Page{
+			c.page(http.MethodGet, "/", c.start),
+			c.page(http.MethodPost, appearancePath, c.setAppearance),
+			c.page(http.MethodGet, appearancePath, goTo("/")),
+			{http.MethodGet, c.style.path, c.style},
+			{http.MethodGet, c.icon.path, c.icon},
+			{http.MethodGet, c.script.path, c.script},
+		},
+		c.keyPages(),
+		c.usagePages(),
+		c.accountPages(),
+		c.passwordPages(),
+		c.oidcPages(),
+		c.signInPages(), // last, because they match others
+	)
+}
 
-		// Whoever comes back to the address that a form was sent to is sent to the form.
-		{http.MethodGet, linkPath, c.page(goTo(SignInPath))},
-		{http.MethodGet, signOutPath, c.page(goTo("/"))},
-		{http.MethodGet, passwordPath, c.page(goTo(accountPath))},
+// start is the first page.
+func (c *Console) start(v *visit) error {
+	if v.session.ID == 0 {
+		return c.askToSignIn(v)
 	}
-	if c.Provider != nil {
-		pages = append(pages,
-			Page{http.MethodGet, oidcPath, c.page(c.beginOIDC)},
-			Page{http.MethodGet, OIDCCallback, c.page(c.completeOIDC)},
-			Page{http.MethodPost, connectPath, c.page(signedIn(c.beginConnect))},
-			Page{http.MethodGet, connectPath, c.page(goTo(accountPath))})
-	}
-	return append(pages, // last, because it matches others
-		Page{http.MethodGet, SignInPath + "/{secret}", c.page(c.linkForm)},
-		Page{http.MethodPost, SignInPath + "/{secret}", c.page(c.useLink)})
+	v.goTo(keysPath, "")
+	return nil
 }

@@ -34,8 +34,9 @@ type errorPage struct {
 // fail shows an error. It is the only place where one that is no fault of a field is shown, and where one is logged.
 func (c *Console) fail(v *visit, err error) {
 	if v.session.ID != 0 && isCode(err, key.Unauthenticated) {
-		v.askToSignIn() // it has ended meanwhile
-		return
+		if err = c.askToSignIn(v); err == nil { // it has ended meanwhile
+			return
+		}
 	}
 	r := c.describe(v, err)
 	page := errorPage{Text: r.text, Back: "/"}

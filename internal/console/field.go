@@ -2,52 +2,60 @@ package console
 
 // field is a field of a form, with what is wrong with it.
 type field struct {
-	Name     string // also its id
+	Name     string
+	Key      string // its id, where several have the name; "": the name
 	Label    string
-	Type     string // "text", "password"
+	Type     string // of an input, "select" or "textarea"
 	Complete string // what a browser that keeps passwords should put there
+	Mode     string // which keyboard a telephone should show
 	Value    string // what was typed; never a password
+	Options  []option
+	Rows     int    // of a textarea
+	Min      string // what may be typed at the least
 	Hint     string
 	Error    string // ""; nothing is wrong
-	Optional bool
-	Focus    bool // where the reader should begin to type
+	Required bool   // nothing can be sent without it
+	Optional bool   // the reader is told that it can be left out
+	Focus    bool   // where the reader should begin to type
+	Class    string
+}
+
+// option is what can be selected.
+type option struct{ Name, Value string }
+
+// ID returns what the field is known by within its page.
+func (f field) ID() string {
+	if f.Key != "" {
+		return f.Key
+	}
+	return f.Name
 }
 
 // Described returns the ids of what describes the field, for those who cannot see that it stands beside it.
 func (f field) Described() string {
+	id := f.ID()
 	switch {
 	case f.Error != "" && f.Hint != "":
-		return f.Name + "-error " + f.Name + "-hint"
+		return id + "-error " + id + "-hint"
 	case f.Error != "":
-		return f.Name + "-error"
+		return id + "-error"
 	case f.Hint != "":
-		return f.Name + "-hint"
+		return id + "-hint"
 	default:
 		return ""
 	}
 }
 
-// Fields are those of the form to sign in with.
-func (p signInPage) Fields() []field {
-	return []field{
-		// No type of its own: browsers change what is typed into one for e-mail addresses.
-		{Name: "email", Label: "E-mail address", Type: "text", Complete: "username", Value: p.Email, Error: p.EmailError,
-			Focus: p.EmailError != "" || p.PasswordError == ""},
-		{Name: "password", Label: "Password", Type: "password", Complete: "current-password", Error: p.PasswordError,
-			Focus: p.EmailError == "" && p.PasswordError != ""},
-	}
-}
-
-// Fields are those of the form.
-func (f passwordForm) Fields() []field {
-	var all []field
-	if f.AsksCurrent {
-		all = append(all, field{Name: "current_password", Label: "Current password", Type: "password", Complete: "current-password",
-			Error: f.CurrentError, Focus: f.CurrentError != ""})
-	}
-	return append(all,
-		field{Name: "new_password", Label: "New password", Type: "password", Complete: "new-password", Error: f.NewError,
-			Hint: passwordHint, Focus: f.NewError != "" || f.First && f.AgainError == ""},
-		field{Name: "again", Label: "The same again", Type: "password", Complete: "new-password", Error: f.AgainError,
-			Focus: f.AgainError != ""})
+// confirmPage asks whether something is meant.
+type confirmPage struct {
+	Question string
+	Problem  string   // what is wrong with no field; "": nothing
+	Says     []string // what there is to know before
+	Action   string   // where the answer is sent
+	Hidden   map[string]string
+	Fields   []field
+	Button   string
+	Danger   bool   // it cannot be undone
+	Back     string // where somebody goes who did not mean it
+	Once     string // see once
 }

@@ -136,8 +136,8 @@ func linkOf(s *apptest.Server) string { return app.SignInURL("", s.First.Link) }
 func signedIn(t *testing.T, base, link string) *visitor {
 	t.Helper()
 	v := newVisitor(t, base)
-	v.post(link).want(t, http.StatusOK, "/account")
-	v.post("/account/password", "new_password", goodPassword, "again", goodPassword).want(t, http.StatusOK, "/account?note=password")
+	v.post(link).want(t, http.StatusOK, "/account/password")
+	v.post("/account/password", "new_password", goodPassword, "again", goodPassword).want(t, http.StatusOK, "/keys?note=password")
 	return v
 }
 

@@ -25,6 +25,27 @@ type IdentityProvider interface {
 	Complete(ctx context.Context, pending string, query url.Values) (admin.Identity, error)
 }
 
+const (
+	oidcPath    = "/sign-in/oidc"
+	connectPath = "/account/oidc"
+)
+
+// pageLeave is the template of the page on the way to the identity provider.
+const pageLeave = "leave"
+
+// oidcPages are those of signing in at an identity provider.
+func (c *Console) oidcPages() []Page {
+	if c.Provider == nil {
+		return nil
+	}
+	return []Page{
+		c.page(http.MethodGet, oidcPath, c.beginOIDC),
+		c.page(http.MethodGet, OIDCCallback, c.completeOIDC),
+		c.page(http.MethodPost, connectPath, c.signedIn(c.beginConnect)),
+		c.page(http.MethodGet, connectPath, goTo(accountPath)),
+	}
+}
+
 // pending is what a browser carries while it is at the identity provider.
 type pending struct {
 	sessionID int64  // to connect the identity with the user of this session; 0: to sign in
@@ -97,7 +118,7 @@ func (c *Console) completeOIDC(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.begin(started)
+	v.begin(started, keysPath)
 	return nil
 }
 
@@ -136,6 +157,9 @@ func (c *Console) providerFailed(v *visit, p pending, err error) error {
 // showSignInOrAccount says what has gone wrong where it was begun.
 func (c *Console) showSignInOrAccount(v *visit, status int, p pending, problem string) error {
 	if p.sessionID != 0 && v.session.ID != 0 {
+		if err := c.identify(v); err != nil {
+			return err
+		}
 		return c.showAccount(v, status, accountPage{Problem: problem})
 	}
 	return c.showSignIn(v, status, signInPage{Problem: problem})

@@ -65,7 +65,8 @@ func TestIdentityProvider(t *testing.T) {
 	v.get(callback).want(t, http.StatusConflict, strings.TrimPrefix(callback, base), "connected with a user already", "Your account")
 
 	other := newVisitor(t, base)
-	other.get(other.atProvider(provider, "alice")).want(t, http.StatusOK, "/account", "admin@example.com", "an identity provider")
+	other.get(other.atProvider(provider, "alice")).want(t, http.StatusOK, "/keys", "admin@example.com")
+	other.get("/account").want(t, http.StatusOK, "/account", "an identity provider")
 
 	s.Stop()
 	if log := s.Log.String(); strings.Contains(log, "code=") || strings.Contains(log, "state=") {
@@ -102,10 +103,10 @@ func TestForeignCallbacks(t *testing.T) {
 		v.get(callback).want(t, http.StatusForbidden, strings.TrimPrefix(callback, base), "Nothing was connected")
 	})
 	t.Run("connected in another session", func(t *testing.T) {
-		v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/account")
+		v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/keys")
 		callback := v.connect(provider, "alice")
 		v.post("/sign-out")
-		v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/account")
+		v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/keys")
 		v.get(callback).want(t, http.StatusForbidden, strings.TrimPrefix(callback, base), "Nothing was connected")
 	})
 	t.Run("made-up cookies", func(t *testing.T) {
@@ -146,7 +147,7 @@ func TestMatchEmail(t *testing.T) {
 	callback := v.atProvider(provider, "impostor")
 	v.get(callback).want(t, http.StatusForbidden, strings.TrimPrefix(callback, base))
 	p := v.get(v.atProvider(provider, "admin"))
-	p.want(t, http.StatusOK, "/account", "admin@example.com", "Choose a password")
+	p.want(t, http.StatusOK, "/keys", "admin@example.com")
 }
 
 func TestNoProvider(t *testing.T) {

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"embed"
 	"html/template"
+	"io/fs"
 	"net/http"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,35 +21,34 @@ var sources embed.FS
 // templates are the pages, each with the frame around it.
 type templates map[string]*template.Template
 
+// parts are the templates that pages are made with; all others are pages.
+var parts = []string{"templates/frame.html", "templates/parts.html", "templates/key-parts.html", "templates/usage-parts.html"}
+
 // parseTemplates panics where a template is wrong, which the tests rule out.
-func parseTemplates(names ...string) templates {
-	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"sentence": sentence, "when": when, "exact": exact}).
-		ParseFS(sources, "templates/frame.html", "templates/parts.html"))
+func parseTemplates(now func() time.Time) templates {
+	functions := template.FuncMap{"sentence": sentence, "when": when, "precisely": precisely, "exact": exact,
+		"ago": func(t time.Time) string { return ago(now(), t) }}
+	frame := template.Must(template.New("frame.html").Funcs(functions).ParseFS(sources, parts...))
+	files, err := fs.Glob(sources, "templates/*.html")
+	if err != nil {
+		panic(err)
+	}
 	t := templates{}
-	for _, name := range names {
-		t[name] = template.Must(template.Must(frame.Clone()).ParseFS(sources, "templates/"+name+".html"))
+	for _, file := range files {
+		if !slices.Contains(parts, file) {
+			t[strings.TrimSuffix(path.Base(file), ".html")] = template.Must(template.Must(frame.Clone()).ParseFS(sources, file))
+		}
 	}
 	return t
 }
 
-// frame is what every page has around it.
-type frame struct {
-	Title       string
-	Style, Icon string // addresses
-	User        string // e-mail address of who has signed in; "": nobody, or it does not matter
-	Note        string // what has just been done
-	Narrow      bool   // a page with little on it
-	Main        any    // what the page is about
-}
-
 // show answers with a page.
 func (c *Console) show(v *visit, status int, name string, f frame) error {
-	f.Style, f.Icon = c.style.Address(), c.icon.Address()
 	if f.Note == "" {
-		f.Note = notes[note(v.r.URL.Query().Get(noteParameter))]
+		f.Note = noteText(note(v.r.URL.Query().Get(noteParameter)))
 	}
 	var body bytes.Buffer
-	if err := c.templates[name].Execute(&body, f); err != nil {
+	if err := c.templates[name].Execute(&body, c.layout(v, f)); err != nil {
 		return err
 	}
 	h := v.w.Header()
@@ -65,22 +67,19 @@ type note string
 
 const noteParameter = "note"
 
-const (
-	noteEnded     note = "ended"
-	noteSignedOut note = "signed-out"
-	noteLink      note = "link"
-	notePassword  note = "password"
-	noteSession   note = "session"
-	noteConnected note = "connected"
-)
-
-var notes = map[note]string{
-	noteEnded:     "Your session has ended. Sign in again to go on.",
-	noteSignedOut: "You are signed out.",
-	noteLink:      "If somebody here has that e-mail address, a mail with a link is on its way. The link works once, and for 15 minutes.",
-	notePassword:  "Your password is set. All your other sessions have ended.",
-	noteSession:   "The session has ended.",
-	noteConnected: "You can now sign in this way, too.",
+// noteText returns what a note says, "" for one that is none of ours.
+func noteText(n note) string {
+	for _, known := range []map[note]string{
+		signInNotes,
+		accountNotes,
+		passwordNotes,
+		keyNotes,
+	} {
+		if text, ok := known[n]; ok {
+			return text
+		}
+	}
+	return ""
 }
 
 // sentence makes a sentence of what a use case says: "must be …" is "Must be …."
@@ -96,6 +95,46 @@ func sentence(detail string) string {
 	return detail + "."
 }
 
-// when is a time for people, exact one for programs.
-func when(t time.Time) string  { return t.UTC().Format("2 January 2006, 15:04 UTC") }
-func exact(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// isolated is a name within a sentence: one that is written from right to left does not turn around what stands beside it (Unicode
+// Standard Annex 9, isolates).
+func isolated(name string) string { return "“\u2068" + name + "\u2069”" }
+
+// A time for people, one that leaves nothing out, and one for programs.
+func when(t time.Time) string      { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+func precisely(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") }
+func exact(t time.Time) string     { return t.UTC().Format(time.RFC3339) }
+
+// ago says how long ago a time was, or how long it is until then.
+func ago(now, t time.Time) string {
+	d := now.Sub(t)
+	past := d >= 0
+	if !past {
+		d = -d
+	}
+	const day = 24 * time.Hour
+	var n time.Duration
+	var unit string
+	switch {
+	case d < time.Minute:
+		if past {
+			return "just now"
+		}
+		return "in a moment"
+	case d < time.Hour:
+		n, unit = d/time.Minute, "minute"
+	case d < 2*day:
+		n, unit = d/time.Hour, "hour"
+	case d < 60*day:
+		n, unit = d/day, "day"
+	default:
+		return t.UTC().Format("2 Jan 2006")
+	}
+	text := strconv.Itoa(int(n)) + " " + unit
+	if n != 1 {
+		text += "s"
+	}
+	if past {
+		return text + " ago"
+	}
+	return "in " + text
+}

@@ -15,14 +15,44 @@ import (
 	"github.com/apikeyd/apikeyd/internal/key"
 )
 
-// start is the first page: there is none yet that is everybody's.
-func (c *Console) start(v *visit) error {
-	if v.session.ID == 0 {
-		v.askToSignIn()
-	} else {
-		v.goTo(accountPath, "")
+// The templates of these pages.
+const (
+	pageSignIn   = "sign-in"
+	pageLink     = "link"      // a one-time link, before it is used
+	pageLinkUsed = "link-used" // one that is good no more
+)
+
+const (
+	linkPath    = "/sign-in/link" // has a one-time link mailed
+	signOutPath = "/sign-out"
+)
+
+// signInPages are those of people who have no session, or want none.
+func (c *Console) signInPages() []Page {
+	return []Page{
+		c.page(http.MethodGet, SignInPath, c.signInForm),
+		c.page(http.MethodPost, SignInPath, c.signIn),
+		c.page(http.MethodPost, linkPath, c.mailLink),
+		c.page(http.MethodPost, signOutPath, c.signOut),
+		// Whoever comes back to the address that a form was sent to is sent to the form.
+		c.page(http.MethodGet, linkPath, goTo(SignInPath)),
+		c.page(http.MethodGet, signOutPath, goTo("/")),
+		c.page(http.MethodGet, SignInPath+"/{secret}", c.linkForm), // last, because they match others
+		c.page(http.MethodPost, SignInPath+"/{secret}", c.useLink),
 	}
-	return nil
+}
+
+// What has been done.
+const (
+	noteEnded     note = "ended"
+	noteSignedOut note = "signed-out"
+	noteLink      note = "link"
+)
+
+var signInNotes = map[note]string{
+	noteEnded:     "Your session has ended. Sign in again to go on.",
+	noteSignedOut: "You are signed out.",
+	noteLink:      "If somebody here has that e-mail address, a mail with a link is on its way. The link works once, and for 15 minutes.",
 }
 
 // signInPage is what the page to sign in at says.
@@ -33,14 +63,25 @@ type signInPage struct {
 	Provider                  string // who else somebody may sign in with; "": nobody
 	Mail                      bool   // a link can be mailed
 	Unencrypted               bool
+	To                        string   // where the reader wanted to go; "/": nowhere in particular
+	Kept                      keptForm // what the reader has sent in a session that had ended
 }
 
 func (c *Console) signInForm(v *visit) error {
+	to := local(v.r.URL.Query().Get(toParameter))
 	if v.session.ID != 0 {
-		v.goTo(accountPath, "")
+		v.goTo(onward(to), "")
 		return nil
 	}
-	return c.showSignIn(v, http.StatusOK, signInPage{})
+	return c.showSignIn(v, http.StatusOK, signInPage{To: to})
+}
+
+// onward returns where somebody goes who has signed in.
+func onward(to string) string {
+	if to == "/" {
+		return keysPath
+	}
+	return to
 }
 
 func (c *Console) showSignIn(v *visit, status int, p signInPage) error {
@@ -56,7 +97,7 @@ func (c *Console) signIn(v *visit) error {
 	if err := v.form(); err != nil {
 		return err
 	}
-	p := signInPage{Email: v.typed("email")}
+	p := signInPage{Email: v.typed("email"), To: local(v.typed("to")), Kept: v.kept()}
 	password := v.r.PostForm.Get("password")
 	if strings.TrimSpace(p.Email) == "" {
 		p.EmailError = "Type your e-mail address."
@@ -69,8 +110,10 @@ func (c *Console) signIn(v *visit) error {
 	}
 	started, err := c.Admin.SignIn(v.r.Context(), v.caller, p.Email, password, v.browser())
 	switch rule, _ := errors.AsType[*key.Error](err); {
+	case err == nil && p.Kept.Path != "":
+		return c.resume(v, started, p.Kept)
 	case err == nil:
-		v.begin(started)
+		v.begin(started, onward(p.To))
 		return nil
 	case rule == nil:
 		return err
@@ -109,9 +152,9 @@ func (v *visit) browser() admin.Browser {
 }
 
 // begin gives the browser its session, and sends it where it is good for something.
-func (v *visit) begin(s admin.Started) {
+func (v *visit) begin(s admin.Started, to string) {
 	v.set(browser.SignedIn(s.Secret, s.Device, s.ExpiresAt)...)
-	v.goTo(accountPath, "")
+	v.goTo(to, "")
 }
 
 // mailLink has a one-time link mailed.
@@ -171,7 +214,7 @@ func (c *Console) useLink(v *visit) error {
 	status := http.StatusGone
 	switch rule, _ := errors.AsType[*key.Error](err); {
 	case err == nil:
-		v.begin(started)
+		v.begin(started, passwordPath) // so that they get in the next time, too
 		return nil
 	case rule != nil && rule.Code == key.RateLimited: // a link that is good works nevertheless, so this one is not
 		v.retryAfter(rule.Wait)
@@ -219,4 +262,15 @@ func (c *Console) unencrypted(r *http.Request) bool {
 		return host != "localhost" && !strings.HasSuffix(host, ".localhost")
 	}
 	return !ip.IsLoopback()
+}
+
+// Fields are those of the form to sign in with.
+func (p signInPage) Fields() []field {
+	return []field{
+		// No type of its own: browsers change what is typed into one for e-mail addresses.
+		{Name: "email", Label: "E-mail address", Type: "text", Required: true, Complete: "username", Value: p.Email, Error: p.EmailError,
+			Focus: p.EmailError != "" || p.PasswordError == ""},
+		{Name: "password", Label: "Password", Type: "password", Required: true, Complete: "current-password", Error: p.PasswordError,
+			Focus: p.EmailError == "" && p.PasswordError != ""},
+	}
 }

@@ -28,9 +28,10 @@ func TestFirstSignIn(t *testing.T) {
 		}
 		v.do(http.MethodHead, link, nil)
 	}
-	v.post(link).want(t, http.StatusOK, "/account", "Choose a password", "admin@example.com", "Instance admin", "Example", "owner")
-	v.get("/").want(t, http.StatusOK, "/account")
-	v.get("/sign-in").want(t, http.StatusOK, "/account")
+	v.post(link).want(t, http.StatusOK, "/account/password", "Choose a password", "admin@example.com")
+	v.get("/account").want(t, http.StatusOK, "/account", "admin@example.com", "Instance admin", "Example", "owner")
+	v.get("/").want(t, http.StatusOK, "/keys", "First key")
+	v.get("/sign-in").want(t, http.StatusOK, "/keys")
 
 	newVisitor(t, s.ManagementURL).post(link).want(t, http.StatusGone, link, "no longer good", "apikeyd users sign-in-link")
 	v.post(link).want(t, http.StatusGone, link, "Your browser is signed in here")
@@ -73,7 +74,7 @@ func TestSignInWithPassword(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := v.post("/sign-in", "email", tt.email, "password", tt.password)
 			p.want(t, http.StatusUnprocessableEntity, "/sign-in", tt.want)
-			if strings.Contains(p.text, goodPassword) || strings.Contains(p.text, "<script") {
+			if strings.Contains(p.text, goodPassword) || strings.Contains(p.text, "<script>") {
 				t.Errorf("the page repeats what it must not:\n%s", p.text)
 			}
 			if tt.email == "admin@example.com" && !strings.Contains(p.text, `value="admin@example.com"`) {
@@ -81,10 +82,10 @@ func TestSignInWithPassword(t *testing.T) {
 			}
 		})
 	}
-	v.post("/sign-in", "email", " Admin@Example.COM ", "password", goodPassword).want(t, http.StatusOK, "/account", "Change your password")
+	v.post("/sign-in", "email", " Admin@Example.COM ", "password", goodPassword).want(t, http.StatusOK, "/keys")
 
 	before := v.jar.cookies[browser.SessionCookie]
-	v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/account", "this one")
+	v.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/keys")
 	if v.jar.cookies[browser.SessionCookie] == before {
 		t.Error("signing in again keeps the session's secret")
 	}
@@ -113,7 +114,7 @@ func TestTooManyAttempts(t *testing.T) {
 		}
 	}
 	p.want(t, http.StatusTooManyRequests, p.path, "no longer good")
-	v.post(linkOf(s)).want(t, http.StatusOK, "/account") // a good one nobody can take away
+	v.post(linkOf(s)).want(t, http.StatusOK, "/account/password") // a good one nobody can take away
 }
 
 func TestMailedLink(t *testing.T) {

@@ -1,9 +1,12 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"mime"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/apikeyd/apikeyd/internal/admin"
@@ -18,14 +21,19 @@ type visit struct {
 	caller  admin.Caller // nobody in particular where there is no session
 	session key.Session  // zero: there is none
 	lost    bool         // the browser has named a session that has ended
+
+	me     *admin.Me    // who has signed in; nil: not looked up
+	looked organization // the one that the page is about; zero: not looked up
 }
 
 // handler serves a page. What it returns as an error is shown by fail.
 type handler func(*visit) error
 
-// page takes requests through the steps that all pages have in common.
-func (c *Console) page(serve handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// page takes requests through the steps that all pages have in common. What stands in braces in the pattern is a path value of
+// the request.
+func (c *Console) page(method, pattern string, serve handler) Page {
+	return Page{method, pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setPathValues(r, pattern)
 		protect(w.Header())
 		v := &visit{w: w, r: r, caller: admin.Caller{IP: c.Client.Address(r), RequestID: w.Header().Get("X-Request-Id")}}
 		err := c.Guard.Check(r)
@@ -38,17 +46,28 @@ func (c *Console) page(serve handler) http.Handler {
 		if err != nil {
 			c.fail(v, err)
 		}
-	})
+	})}
 }
 
-// policy allows a page its style and icon, and to send forms here. There is no script, no other host, and no frame to be
-// shown in.
-const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// setPathValues gives a request the values that its path has in the places of a pattern's names.
+func setPathValues(r *http.Request, pattern string) {
+	texts := strings.Split(r.URL.Path, "/")
+	for i, name := range strings.Split(pattern, "/") {
+		if strings.HasPrefix(name, "{") && i < len(texts) {
+			r.SetPathValue(strings.Trim(name, "{}"), texts[i])
+		}
+	}
+}
+
+// policy allows a page its style, script and icon, to ask for pages, and to send forms here. There is nothing written into the
+// page itself, no other host, and no frame to be shown in.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // protect sets the headers that all pages have. The address of a page may be a secret, and what it says is one person's.
 func protect(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY") // for browsers that do not know the policy
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
 }
@@ -69,25 +88,54 @@ func (c *Console) recognize(v *visit) error {
 }
 
 // signedIn is a page for those who have signed in. Others are asked to.
-func signedIn(serve handler) handler {
+func (c *Console) signedIn(serve handler) handler {
 	return func(v *visit) error {
 		if v.session.ID == 0 {
-			v.askToSignIn()
-			return nil
+			return c.askToSignIn(v)
+		}
+		if err := c.identify(v); err != nil {
+			return err
 		}
 		return serve(v)
 	}
 }
 
-// askToSignIn sends somebody who needs a session to where one begins.
-func (v *visit) askToSignIn() {
-	if v.lost || v.session.ID != 0 {
-		v.set(browser.SignedOut()...)
-		v.goTo(SignInPath, noteEnded)
-		return
+// identify looks up who has signed in.
+func (c *Console) identify(v *visit) error {
+	me, err := c.Admin.Me(v.r.Context(), v.caller)
+	if err != nil {
+		return err
 	}
-	v.goTo(SignInPath, "")
+	v.me = &me
+	return nil
 }
+
+// askToSignIn takes somebody who needs a session to where one begins. What they have typed is kept meanwhile.
+func (c *Console) askToSignIn(v *visit) error {
+	ended := v.lost || v.session.ID != 0
+	if ended {
+		v.set(browser.SignedOut()...)
+	}
+	if kept := v.keep(); kept.Path != "" {
+		return c.showSignIn(v, http.StatusUnauthorized, signInPage{Kept: kept})
+	}
+	to := SignInPath
+	if path := here(v.r); path != "/" && path != keysPath && path != accountPath {
+		to += "?" + url.Values{toParameter: {path}}.Encode()
+	}
+	if ended {
+		v.goTo(to, noteEnded)
+	} else {
+		v.goTo(to, "")
+	}
+	return nil
+}
+
+// toParameter names where somebody wanted to go who had to sign in first.
+const toParameter = "to"
+
+// whole is the context of what must be carried through even where the reader hangs up, as somebody does who presses a button twice.
+func (v *visit) whole() context.Context { return context.WithoutCancel(v.r.Context()) }
 
 // set sets cookies.
 func (v *visit) set(cookies ...*http.Cookie) {
@@ -99,7 +147,11 @@ func (v *visit) set(cookies ...*http.Cookie) {
 // goTo sends the browser to another page, which says what has been done where n is a note.
 func (v *visit) goTo(path string, n note) {
 	if n != "" {
-		path += "?" + noteParameter + "=" + string(n)
+		separator := "?"
+		if strings.Contains(path, "?") {
+			separator = "&"
+		}
+		path += separator + noteParameter + "=" + string(n)
 	}
 	v.w.Header().Set("Location", path)
 	v.w.WriteHeader(http.StatusSeeOther)
@@ -139,4 +191,13 @@ func (v *visit) form() error {
 // typed returns what somebody has typed into a field.
 func (v *visit) typed(field string) string {
 	return strings.ToValidUTF8(v.r.PostForm.Get(field), "\uFFFD")
+}
+
+// id returns the number that the path holds for a name in the page's pattern. Anything else than a number is not_found.
+func (v *visit) id(name string) (int64, error) {
+	id, err := strconv.ParseInt(v.r.PathValue(name), 10, 64)
+	if err != nil || id <= 0 {
+		return 0, &key.Error{Code: key.NotFound, Detail: "there is no such thing"}
+	}
+	return id, nil
 }

@@ -40,6 +40,9 @@ var rules = []struct {
 	{"internal/cluster", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "the protocol knows no database and no transport"},
 	{"internal/verify", append(drivers, "github.com/valkey-io/...", "database/sql", "net/http", module+"/internal/admin", module+"/internal/httpapi"), "the hot path knows no database and no transport"},
 	{"internal/subscribe", append(drivers, "database/sql", "net/http", module+"/internal/admin", module+"/internal/verify", module+"/internal/cluster", module+"/internal/httpapi", module+"/internal/store/sqlstore"), "subscribers know no database and no HTTP"},
+	{"internal/credential", []string{"net/http", "database/sql", module + "/internal/store/..."}, "what is found in headers is text"},
+	{"internal/rules", []string{"net/http", "database/sql", module + "/internal/store/...", module + "/internal/verify"}, "rules are text and comparison"},
+	{"internal/gateway", append(drivers, "database/sql", module+"/internal/admin", module+"/internal/httpapi", module+"/internal/config"), "a request is judged in the same way whatever the transport"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
 	{"internal/limit", append(drivers, "database/sql", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "counting knows no database and no transport"},
 	{"cmd/apikeyd", []string{module + "/internal/limit/valkeytest"}, "servers of tests are for tests"},
@@ -50,6 +53,7 @@ var rules = []struct {
 	{"internal/github", append(drivers, "database/sql", module+"/..."), "a signature is arithmetic, and a list of keys"},
 	{"internal/scan", append(drivers, "database/sql", "net/http", module+"/client", module+"/internal/store/...", module+"/internal/admin", module+"/internal/httpapi"), "it is offline: bytes, and git"},
 	{"cmd/apikeyd", []string{module + "/internal/oidc/oidctest", "github.com/zitadel/..."}, "the provider of tests says yes to whoever asks"},
+	{"cmd/apikeyd", []string{module + "/internal/gateway/gatewaytest"}, "the keys of tests are for tests"},
 	{"cmd/apikeyd", []string{module + "/internal/mail/mailtest", "github.com/emersion/go-smtp/..."}, "the mail server of tests takes mails from anybody"},
 	{"internal/telemetry", append(drivers, module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "logs and metrics are handed in, and know nobody"},
 }
@@ -72,6 +76,7 @@ var direct = []struct {
 	forbidden []string
 	why       string
 }{
+	{"internal/extauthz", append(drivers, module+"/internal/store/...", module+"/internal/httpapi", "database/sql"), "a transport asks use cases, never a store or another transport"},
 	{"internal/httpapi", append(drivers, module+"/internal/store/...", "database/sql"), "a transport asks use cases, never a store"},
 	{"internal/console", append(drivers, module+"/internal/store/...", module+"/internal/httpapi", module+"/internal/oidc", "database/sql"), "a transport asks use cases, never a store or another transport"},
 	{"internal/key", []string{"os", "log", "log/slog", "context"}, "the domain is pure"},
@@ -81,6 +86,9 @@ var direct = []struct {
 	{"internal/audit", []string{"os", "log", "log/slog", "context"}, "the audit log is kept by others"},
 	{"internal/secret", []string{"os", "log", "context"}, "a secret goes nowhere"},
 	{"internal/browser", []string{"os", "log", "log/slog", module + "/internal/token"}, "it reads requests, and tells nobody"},
+	{"internal/credential", []string{"os", "log", "log/slog", "context"}, "a credential goes nowhere"},
+	{"internal/rules", []string{"os", "log", "log/slog", "context"}, "rules are read by others"},
+	{"internal/gateway", []string{"os", "log", "log/slog", "net/http", module + "/internal/store/..."}, "it judges, and tells nobody but who asked"},
 	{"internal/cluster", []string{"os"}, "it is told everything it knows"},
 	{"internal/store/move", []string{"database/sql", "os"}, "it is handed both databases"},
 	{"cmd/apikeyd", append(drivers, "database/sql", "net/http"), "main is wiring"},

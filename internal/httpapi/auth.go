@@ -3,12 +3,11 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"net/http"
-	"strings"
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/credential"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/token"
 	"github.com/apikeyd/apikeyd/internal/verify"
@@ -36,16 +35,16 @@ type authenticator struct {
 // A credential that was sent on purpose goes before the cookie, which a browser sends by itself: API keys first, then
 // access tokens of the identity provider, then the session.
 func (a *authenticator) authenticate(x *exchange) error {
-	sent, err := credentials(x.r.Header)
+	sent, err := credential.Find(x.r.Header["Authorization"], x.r.Header["X-Api-Key"])
 	switch {
 	case err != nil:
-		return err
-	case sent.key != "":
-		return a.byKey(x, sent.key)
-	case sent.foreign != "" && a.identities != nil && a.identities.Claims(sent.foreign):
-		return a.byIdentity(x, sent.foreign)
-	case sent.foreign != "":
-		return badCredential("what was sent is no key: it is not of the right form, or its checksum is wrong")
+		return badCredential(err.Error())
+	case sent.Key != "":
+		return a.byKey(x, sent.Key)
+	case sent.Foreign != "" && a.identities != nil && a.identities.Claims(sent.Foreign):
+		return a.byIdentity(x, sent.Foreign)
+	case sent.Foreign != "":
+		return badCredential(credential.ErrNoKey.Error())
 	}
 	if secret := browser.Session(x.r); secret != "" {
 		return a.bySession(x, secret)
@@ -95,89 +94,41 @@ func crossSite(cause error) error {
 	return &problem{code: api.CodeForbidden, cause: cause, detail: "the browser says that another site has made it send this request"}
 }
 
-// sentCredentials are what a request was made with, beside cookies.
-type sentCredentials struct {
-	key     string // a token of ours; "": none
-	foreign string // a credential in the place of one that is none of ours; "": none
-}
-
-// credentials returns what a request was made with.
-//
-// A key comes as "Authorization: Bearer TOKEN" or "X-API-Key: TOKEN". The bearer goes first, unless it is none of our
-// tokens: what an identity provider or a proxy has put there does not stand in the way of a key. Two different tokens
-// of ours are refused, because whichever was taken, somebody might have meant the other. So are two of somebody else's.
-func credentials(h http.Header) (sent sentCredentials, err error) {
-	bearers := bearerTokens(h)
-	for _, text := range append(bearers, h["X-Api-Key"]...) {
-		switch _, ours := token.Digest([]byte(text)); {
-		case !ours, text == sent.key:
-		case sent.key != "":
-			return sent, badCredential("there are two different keys in the request; send one")
-		default:
-			sent.key = text
-		}
-	}
-	if sent.key != "" {
-		return sent, nil
-	}
-	for _, text := range append(bearers, h["X-Api-Key"]...) {
-		switch {
-		case text == "" || text == sent.foreign:
-		case sent.foreign != "":
-			return sent, badCredential("there are two different credentials in the request, and neither is a key; send one")
-		default:
-			sent.foreign = text
-		}
-	}
-	if sent.foreign == "" && len(bearers) > 0 {
-		return sent, badCredential("what was sent is no key: it is not of the right form, or its checksum is wrong")
-	}
-	return sent, nil
-}
-
-// bearerTokens returns what follows the scheme Bearer in each Authorization header. Other schemes are not ours to
-// judge.
-func bearerTokens(h http.Header) []string {
-	var found []string
-	for _, line := range h["Authorization"] {
-		if text, ok := cutBearer(line); ok {
-			found = append(found, text)
-		}
-	}
-	return found
-}
-
-// cutBearer returns what follows the scheme, whose case does not matter (RFC 9110, section 11.1).
-func cutBearer(line string) (string, bool) {
-	const scheme = "Bearer"
-	if len(line) < len(scheme) || !strings.EqualFold(line[:len(scheme)], scheme) {
-		return "", false
-	}
-	rest := line[len(scheme):]
-	if rest != "" && rest[0] != ' ' {
-		return "", false
-	}
-	return strings.Trim(rest, " "), true
-}
+// verifyTokenHeader carries the operator's bearer token where Authorization is taken: a proxy passes that of its client on.
+const verifyTokenHeader = "X-Apikeyd-Verify-Token"
 
 // authenticateService asks a caller of the verification listener for one of the operator's bearer tokens. valid
 // compares in constant time.
 func authenticateService(valid func(presented string) bool) func(*exchange) error {
 	return func(x *exchange) error {
 		sent := false
+		for _, text := range x.r.Header[verifyTokenHeader] {
+			if valid(text) {
+				return nil
+			}
+			sent = true
+		}
+		if x.route.judges {
+			return noVerifyToken(sent, verifyTokenHeader)
+		}
 		for _, line := range x.r.Header["Authorization"] {
-			text, ok := cutBearer(line)
+			text, ok := credential.CutBearer(line)
 			if ok && valid(text) {
 				return nil
 			}
 			sent = sent || ok
 		}
-		if !sent {
-			return &problem{code: api.CodeUnauthenticated, challenge: challenge,
-				detail: "this listener wants the bearer token that its operator has set: Authorization: Bearer"}
-		}
+		return noVerifyToken(sent, "Authorization: Bearer")
+	}
+}
+
+// noVerifyToken is the answer to a caller who has sent a token that is none, or has sent none. header is where it belongs.
+func noVerifyToken(sent bool, header string) error {
+	if sent {
 		return badCredential("the bearer token is not one that this listener takes")
 	}
+	return &problem{code: api.CodeUnauthenticated, challenge: challenge,
+		detail: "this listener wants the bearer token that its operator has set: " + header}
 }
 
 func badCredential(detail string) error {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/secret"
 	"github.com/apikeyd/apikeyd/internal/telemetry"
 	"github.com/apikeyd/apikeyd/internal/verify"
@@ -35,13 +36,13 @@ type Options struct {
 	Requests   *telemetry.RequestLog // a line for each request
 	Metrics    *telemetry.Metrics    // counts and times each request; GET /metrics of the verification listener
 	Log        *slog.Logger          // why a request failed, where that is the server's fault
+	Client     browser.Client        // finds out where a request came from
 
 	// For the management API alone.
 
-	Admin  *admin.Service
-	Now    func() time.Time
-	Client browser.Client // finds out where a request came from
-	Guard  *browser.Guard
+	Admin *admin.Service
+	Now   func() time.Time
+	Guard *browser.Guard
 	// Identities are the tokens of an OpenID Connect provider; nil: there is none.
 	Identities IdentityProvider
 	// GitHub are the signatures of GitHub's secret scanning; nil: it is not listened to.
@@ -59,6 +60,8 @@ type Options struct {
 	Subscriptions Subscriptions
 	// Ready says why the server cannot answer requests now: a *NotReady for a reason that may be shown. nil: it can.
 	Ready func(context.Context) error
+	// Gateway judges requests to the API behind us.
+	Gateway *gateway.Gateway
 	// VerifyToken compares a bearer token that a caller presented with those of the operator, in constant time. nil: no
 	// caller needs one. /livez and /readyz never do.
 	VerifyToken func(presented string) bool
@@ -88,11 +91,13 @@ func NewManagement(o Options) http.Handler {
 	return s
 }
 
-// NewVerification returns the handler of the verification listener: /v1/verify, and what those need who look after
-// the server.
+// NewVerification returns the handler of the verification listener: /v1/verify, /v1/authorize, /introspect, and what those
+// need who look after the server.
 func NewVerification(o Options) http.Handler {
 	routes := checks{checker: o.Checker, metrics: o.Metrics}.routes()
 	routes = append(routes, subscriptions{all: o.Subscriptions}.routes()...)
+	routes = append(routes, authorization{gateway: o.Gateway, client: o.Client, metrics: o.Metrics}.routes()...)
+	routes = append(routes, introspection{checker: o.Checker, metrics: o.Metrics}.routes()...)
 	routes = append(routes, health{ready: o.Ready, metrics: o.Metrics.Handler(o.Log)}.routes()...)
 	var authenticate func(*exchange) error
 	if o.VerifyToken != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/password"
 	"github.com/apikeyd/apikeyd/internal/secret"
@@ -37,6 +38,7 @@ type kit struct {
 	checker    *verify.Checker
 	limiter    *limiter
 	admin      *admin.Service
+	options    Options // of both listeners
 	first      admin.Initialised
 	token      string // of the first key, which has every scope
 	log        *logBuffer
@@ -83,10 +85,12 @@ func newKitOf(t *testing.T, changeUse func(*admin.Options), change func(*Options
 		Requests: telemetry.NewRequestLog(lines, telemetry.JSON, slog.LevelDebug), Now: now, LogChecks: true, Ready: k.store.Ready,
 		Guard: guard, GitHub: unsigned{},
 		SignInURL: func(link secret.Secret) string { return "https://keys.example/sign-in/" + link.Reveal() },
+		Gateway:   gateway.New(k.checker, nil),
 		OpenAPI:   text("{}"), Docs: text("<p>"), Metrics: telemetry.NewMetrics(telemetry.Build{})}
 	if change != nil {
 		change(&o)
 	}
+	k.options = o
 	k.management = httptest.NewServer(NewManagement(o))
 	t.Cleanup(k.management.Close)
 	k.service = httptest.NewServer(NewVerification(o))

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,7 +77,7 @@ func checkContentType(h http.Header, consumes []string) error {
 	}
 	lines := h["Content-Type"]
 	if len(lines) == 1 {
-		if lines[0] == typeJSON {
+		if slices.Contains(consumes, lines[0]) {
 			return nil
 		}
 		name, parameters, err := mime.ParseMediaType(lines[0])

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/key"
 )
 
@@ -95,6 +96,9 @@ func (x *exchange) fail(err error) {
 	h := x.Header()
 	for _, name := range []string{"Location", "Link", "Etag", "Last-Modified", "Content-Encoding"} {
 		h.Del(name) // of an answer that was begun and given up
+	}
+	if x.route.judges && h[gateway.HeaderID] == nil {
+		x.sendNobody()
 	}
 	h["Content-Type"] = problemType
 	h["Cache-Control"] = noStore

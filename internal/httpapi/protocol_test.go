@@ -299,7 +299,7 @@ func TestErrorsThatNobodyForesaw(t *testing.T) {
 		{&key.Error{Code: "no such code", Detail: "x"}, "no such code"},
 	} {
 		w := &recorder{header: http.Header{}}
-		x := &exchange{w: w, r: new(http.Request), id: "id"}
+		x := &exchange{w: w, r: new(http.Request), route: new(route), id: "id"}
 		x.fail(c.err)
 		if w.status != c.code.Status() || strings.Contains(w.body.String(), "secret") || !strings.Contains(w.body.String(), string(c.code)) {
 			t.Errorf("%v: %d %s", c.err, w.status, w.body.String())

@@ -77,6 +77,9 @@ const secretSegment = "{secret}"
 // target returns what the log says that a request was for. A path that has nothing variable in it is the route's; any
 // other comes from the caller, who may have put a token where an id belongs.
 func (s *server) target(x *exchange) *telemetry.Target {
+	if x.route.judges { // what follows the path is about somebody else's request
+		return x.route.target
+	}
 	method, path := x.r.Method, x.r.URL.Path
 	if strings.Contains(x.route.pattern, secretSegment) {
 		path = x.route.pattern

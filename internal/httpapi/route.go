@@ -23,6 +23,7 @@ type route struct {
 	empty    bool     // the body may be left out
 	maxBody  int64    // bytes
 	quiet    bool     // a success may go without a log line
+	judges   bool     // it takes every method, and all that stands behind its path; every answer says whose the key is
 
 	segments []string
 	label    string // "GET /v1/api-keys/{key_id}"
@@ -36,6 +37,9 @@ const maxWildcards = 2
 // wildcards are what a path holds in the places of a pattern's.
 type wildcards [maxWildcards]string
 
+// anyMethod stands for the method in the name of a route that takes every one.
+const anyMethod = "ANY"
+
 // table holds the routes of a listener.
 type table []*route
 
@@ -48,6 +52,9 @@ func newTable(routes []route, listener string, m *telemetry.Metrics) table {
 		t[i] = &routes[i]
 		t[i].segments = strings.Split(t[i].pattern, "/")
 		t[i].label = t[i].method + " " + t[i].pattern
+		if t[i].judges {
+			t[i].label = anyMethod + " " + t[i].pattern
+		}
 		t[i].metrics = m.Route(listener, t[i].label)
 		t[i].target = telemetry.NewTarget(listener, t[i].method, t[i].pattern, t[i].label)
 	}

@@ -23,6 +23,7 @@ type server struct {
 	authenticate func(*exchange) error // nil: nobody is asked
 	client       *browser.Client       // finds out where a request came from; nil: nobody wants to know
 	verify       *route                // found without a search
+	authorize    *route                // so, too
 	noRoute      *route                // stands for what is not in the table
 	listener     string                // as the log calls it
 	ids          *telemetry.RequestIDs
@@ -45,8 +46,11 @@ func newServer(o Options, listener string, routes []route, authenticate func(*ex
 		exchanges:    sync.Pool{New: func() any { return new(exchange) }},
 	}
 	for _, r := range s.routes {
-		if r.pattern == verifyPath {
+		switch r.pattern {
+		case verifyPath:
 			s.verify = r
+		case authorizePath:
+			s.authorize = r
 		}
 	}
 	return s
@@ -67,6 +71,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) handle(x *exchange) error {
 	if s.verify != nil && x.r.Method == http.MethodPost && x.r.URL.Path == verifyPath {
 		x.route = s.verify
+	} else if s.authorizes(x.r) {
+		x.route = s.authorize
 	} else if found, w, err := s.routes.find(x.r.Method, x.r.URL); err != nil {
 		return err
 	} else {
@@ -89,6 +95,15 @@ func (s *server) handle(x *exchange) error {
 		}
 	}
 	return x.route.serve(x)
+}
+
+// authorizes reports whether a request is for the route that takes every method.
+func (s *server) authorizes(r *http.Request) bool {
+	if s.authorize == nil {
+		return false
+	}
+	_, ok := cutAuthorize(r)
+	return ok
 }
 
 // end is deferred, so that a request ends in the log whatever has become of it.

@@ -15,8 +15,13 @@ type Node struct {
 	Lease     time.Duration // how long a renewal lets it answer, by its own clock
 	Beat      int64         // the number of its last renewal
 	Applied   int64         // the last change that it has applied
+	History   string        // of the database that it has joined; see Feed
 	StartedAt time.Time
 	RenewedAt time.Time // by the database's clock, for people
+
+	// How many changes the others have waited for it, and for how long all together, as they say from time to time: for people.
+	Waits  int64
+	Waited time.Duration
 }
 
 // Feed is what happened since a node has looked last.
@@ -25,6 +30,9 @@ type Feed struct {
 	Last    int64        // the number of the last change
 	// Gap: changes are missing, because they were deleted since or the database is an older one. Whoever asked must forget all.
 	Gap bool
+	// History changes where another server takes over, which may lack what the one before had committed last. What was read
+	// before may never have happened, and changes may have got the numbers of others.
+	History string
 }
 
 // Nodes is where the nodes of a cluster leave word for each other: in the database itself, so that what they know of each
@@ -32,7 +40,8 @@ type Feed struct {
 //
 // Changes are numbered by Update in the order of commits: a reader that has seen change n has seen all below it.
 type Nodes interface {
-	// Join adds a node, whose ID and Applied are given: the number of the last change. Its beat is 0.
+	// Join adds a node under its ID, and gives Applied, the number of the last change, and History, both as of the moment at which
+	// the node is there. Its beat is 0.
 	Join(ctx context.Context, n Node) (Node, error)
 	// Leave removes a node; one that is gone is no error.
 	Leave(ctx context.Context, id int64) error
@@ -40,13 +49,13 @@ type Nodes interface {
 	// Follow returns the changes behind after.
 	Follow(ctx context.Context, after int64) (Feed, error)
 
-	// Renew sets the beat of a node to beat, and what it has applied, where applied is the number of the last change still, and
-	// its beat is from oldest to beat-1. It reports whether it did. Where it did not, known reports whether the node is there
-	// with such a beat: it only has to follow.
+	// Renew sets the beat of a node to beat, and what it has applied, where its beat is from oldest to beat-1 and the database has
+	// the history still that it has joined, and returns the changes behind applied. known reports whether it did: else the node is
+	// not there, or not with such a beat, because the database is an older one, or it has another history.
 	//
-	// The decision MUST be made as of a moment behind the call: where it says yes, every change that was committed before Renew
-	// was called is one the node has applied.
-	Renew(ctx context.Context, id, oldest, beat, applied int64) (renewed, known bool, err error)
+	// The feed MUST be as of a moment behind the call: every change that was committed before Renew was called is one the node has
+	// applied, or is brought by the feed.
+	Renew(ctx context.Context, n Node, oldest, beat int64) (feed Feed, known bool, err error)
 
 	// Expel removes a node whose lease has ended for certain, given that it has not renewed since its beat was seen: nobody waits
 	// for it any more, and it cannot renew. One with another beat stays.
@@ -54,13 +63,16 @@ type Nodes interface {
 
 	// Behind returns the nodes but one that have not applied a change.
 	Behind(ctx context.Context, change, except int64) ([]Node, error)
-	// List returns all nodes, in the order of their ids, and the number of the last change.
+	// Awaited adds to how many changes have waited for a node, and how long; for one that is gone it does nothing.
+	Awaited(ctx context.Context, id, changes int64, waited time.Duration) error
+	// List returns all nodes, in the order of their names, and the number of the last change.
 	List(ctx context.Context) ([]Node, int64, error)
 
 	// Tidy removes changes that all nodes have applied.
 	Tidy(ctx context.Context) error
 
-	// Listen calls changed when there may be changes that a node has not seen, and applied when a node may have applied some,
-	// until ctx ends; it returns nothing else than why it could not go on. Word may get lost: it only saves waiting.
-	Listen(ctx context.Context, changed, applied func()) error
+	// Listen calls changed when there may be changes that a node has not seen, with the number of the last one (0: not known), and
+	// applied when a node may have applied some, until ctx ends; it returns nothing else than why it could not go on. Word may get
+	// lost: it only saves waiting.
+	Listen(ctx context.Context, changed func(last int64), applied func()) error
 }

@@ -39,7 +39,7 @@ var (
 	ErrOutcomeUnknown = errors.New("outcome of the commit unknown")
 	// ErrClosed is ErrUnavailable because Close was called.
 	ErrClosed = fmt.Errorf("%w: closed", ErrUnavailable)
-	// ErrSchema: the schema of the database is older or newer than this program knows.
+	// ErrSchema: the schema of the database is older than this program needs, or a newer one that it cannot work on.
 	ErrSchema = errors.New("schema version")
 )
 
@@ -354,7 +354,7 @@ type Store interface {
 	//     least of all.
 	Update(ctx context.Context, fn func(Tx) error) ([]Change, error)
 
-	// Ready returns nil where the store can be read and its schema is the one this program knows, ErrSchema where it
+	// Ready returns nil where the store can be read and its schema is one that this program can work on, ErrSchema where it
 	// is not, ErrUnavailable otherwise.
 	Ready(ctx context.Context) error
 

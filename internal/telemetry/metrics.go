@@ -89,6 +89,33 @@ func (m *Metrics) CounterFunc(name, help string, labels Labels, value func() flo
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, value))
 }
 
+// CounterFuncs adds a metric that only rises, with a series for each value of a label. How many there are is for the caller to
+// bound. The rules for the name are those of CounterFunc.
+func (m *Metrics) CounterFuncs(name, help, label string, values func() map[string]float64) {
+	checkName(name, true)
+	m.registry.MustRegister(series{prometheus.NewDesc(name, help, []string{label}, nil), values})
+}
+
+// series are the series of one counter.
+type series struct {
+	desc   *prometheus.Desc
+	values func() map[string]float64
+}
+
+// Describe says what is collected.
+func (s series) Describe(c chan<- *prometheus.Desc) { c <- s.desc }
+
+// Collect reads the values.
+func (s series) Collect(c chan<- prometheus.Metric) {
+	byLabel := map[string]float64{}
+	for label, value := range s.values() {
+		byLabel[strings.ToValidUTF8(label, "\uFFFD")] += value
+	}
+	for label, value := range byLabel {
+		c <- prometheus.MustNewConstMetric(s.desc, prometheus.CounterValue, value, label)
+	}
+}
+
 // Histogram adds a metric that counts values by size, and returns the function that takes one. buckets are the upper
 // bounds, rising; there is one more for what is above the last. The rules for the name are those of GaugeFunc.
 func (m *Metrics) Histogram(name, help string, buckets []float64) (observe func(value float64)) {

@@ -49,6 +49,9 @@ func TestMetrics(t *testing.T) {
 	m.Route("verify", "POST /v1/verify").Observe(200, 25*time.Microsecond) // the same series
 	m.GaugeFunc("apikeyd_cache_bytes", "x", Labels{"cache": "keys"}, func() float64 { return 7 })
 	m.GaugeFunc("apikeyd_cache_bytes", "x", Labels{"cache": "unknown"}, func() float64 { return 8 })
+	m.CounterFuncs("apikeyd_waits_total", "Waits by node.", "node", func() map[string]float64 {
+		return map[string]float64{"a": 1, "b\xff": 2, "b\xfe": 3} // names that are no text
+	})
 	m.CounterFunc("apikeyd_commits_total", "x", nil, func() float64 { return 9 })
 	size := m.Histogram("apikeyd_commit_changes", "x", []float64{1, 10})
 	size(1)
@@ -72,6 +75,8 @@ func TestMetrics(t *testing.T) {
 		`apikeyd_cache_bytes{cache="keys"} 7`,
 		`apikeyd_cache_bytes{cache="unknown"} 8`,
 		`apikeyd_commits_total 9`,
+		`apikeyd_waits_total{node="a"} 1`,
+		"apikeyd_waits_total{node=\"b\uFFFD\"} 5",
 		`apikeyd_commit_changes_bucket{le="10"} 2`,
 		`apikeyd_commit_changes_sum 6`,
 		"go_goroutines ",
@@ -107,6 +112,7 @@ func TestMisnamedMetricsPanic(t *testing.T) {
 		"a gauge called _total":    func(m *Metrics) { m.GaugeFunc("apikeyd_x_total", "x", nil, value) },
 		"a counter without _total": func(m *Metrics) { m.CounterFunc("apikeyd_x", "x", nil, value) },
 		"taken":                    func(m *Metrics) { m.CounterFunc("apikeyd_checks_total", "x", nil, value) },
+		"counters, misnamed":       func(m *Metrics) { m.CounterFuncs("apikeyd_x", "x", "y", nil) },
 		"a histogram, misnamed":    func(m *Metrics) { m.Histogram("x", "x", nil) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,8 +22,7 @@
  *	NODES, WRITERS, CACHERS  how many nodes; the first of them make changes, the last of them answer from memory
  *	CHANGES                  how many are committed
  *	LEASE                    how many ticks a lease lasts
- *	TELLING_RENEWAL          a renewal brings the changes that a node lacks, instead of being refused to it
- *	FAILOVER                 once, another database takes over that lacks the last changes
+ *	FAILOVER                 once, another server takes over that lacks the last changes
  *	MUTATE_...               breaks a rule; the test in this folder shows that the checker notices
  *	BEYOND_...               asks for more than is promised, which is not kept
  */
@@ -63,9 +62,6 @@
 typedef Row {
 	bit there;
 	byte applied; /* what the node has acknowledged */
-#ifdef FAILOVER
-	bit old; /* its beat is lower than the last one that the node knows of */
-#endif
 	byte watched /* a bit for each node whose change waits for the row, while the beat is what it was at first */
 }
 Row row[NODES];
@@ -78,16 +74,22 @@ byte version; /* of the key */
 byte promised; /* the highest version of which somebody was told that it is in force */
 
 /* Changes are told apart here by the order of their commits. The nodes know their numbers only; where the database falls
- * back to an earlier state, a change is lost, and another one gets its number. */
+ * back to an earlier state, a change is lost, and another one gets its number. It then has another history, and says so. */
 #ifndef FAILOVER
 #define NUMBER(c) (c)
 #define KEPT(c) (true)
+#define KNOWS_HISTORY(n) (true)
 #else
 byte number[CHANGES + 1];
 bit kept[CHANGES + 1];
 bit failed_over;
 #define NUMBER(c) number[c]
 #define KEPT(c) kept[c]
+#ifndef MUTATE_IGNORE_HISTORY
+#define KNOWS_HISTORY(n) (node[n].history == failed_over)
+#else
+#define KNOWS_HISTORY(n) (true)
+#endif
 #endif
 
 /* The nodes. */
@@ -112,7 +114,9 @@ typedef Node {
 	byte age;     /* ticks since before it was sent */
 	byte carried; /* what was applied when it was sent */
 #ifdef FAILOVER
-	byte confirmed; /* what was applied when the last renewal was sent that it knows to be granted */
+	bit history; /* of the database that it has joined */
+	bit sees;    /* the history that the renewal has seen */
+	bit renewed; /* the history that the last renewal had seen */
 #endif
 
 	/* A look-up whose outcome is shared and cached. One that was detached serves only those who asked for it before it was
@@ -132,6 +136,9 @@ Node node[NODES];
 
 inline judge(n, v) {
 	assert(v >= node[n].needed);
+#ifdef FAILOVER
+	assert(KEPT(v) || !node[n].renewed); /* who has renewed since does not answer from what was lost */
+#endif
 #ifdef BEYOND_PROMISE
 	promised = HIGHER(promised, v); /* what somebody has seen is seen by all who come later */
 #endif
@@ -159,9 +166,10 @@ inline drop_renewal(n) {
 	node[n].renewal = no;
 	node[n].age = 0;
 	node[n].carried = 0;
-#ifdef TELLING_RENEWAL
-	drop_follow(n)
+#ifdef FAILOVER
+	node[n].sees = 0;
 #endif
+	drop_follow(n)
 }
 
 /* The key changed: it leaves the cache, and a look-up under way is detached, under one lock. */
@@ -186,29 +194,16 @@ inline fall_out(n) {
 	forget(n);
 #endif
 	drop_renewal(n);
-	drop_follow(n);
 	node[n].lease = 0;
 	node[n].applied = 0;
-#ifdef FAILOVER
-	node[n].confirmed = 0;
-#endif
 	node[n].joined = out
 }
 
 inline remove_row(n) {
 	row[n].there = 0;
 	row[n].watched = 0;
-#ifdef FAILOVER
-	row[n].old = 0;
-#endif
 	row[n].applied = 0
 }
-
-#ifndef FAILOVER
-#define IS_KNOWN(n) (row[n].there)
-#else
-#define IS_KNOWN(n) (row[n].there && !row[n].old)
-#endif
 
 #define IS_NEWS(c, since) (KEPT(c) && touches[c] && NUMBER(c) > NUMBER(since))
 
@@ -230,12 +225,6 @@ inline apply(n) {
 	fi
 }
 
-#ifndef MUTATE_GRANT_BEHIND
-#define GRANTED(c) (NUMBER(c) == NUMBER(last))
-#else
-#define GRANTED(c) (true)
-#endif
-
 /* A lease counts from before it was asked for. */
 #ifndef MUTATE_LEASE_FROM_ANSWER
 #define REST(n) (LEASE - node[n].age)
@@ -246,11 +235,7 @@ inline apply(n) {
 inline begin_lease(n) {
 	node[n].lease = HIGHER(node[n].lease, REST(n));
 #ifdef FAILOVER
-#ifdef TELLING_RENEWAL
-	node[n].confirmed = node[n].applied;
-#else
-	node[n].confirmed = node[n].carried;
-#endif
+	node[n].renewed = node[n].sees;
 #endif
 	drop_renewal(n)
 }
@@ -263,13 +248,13 @@ proctype Member(byte n) {
 	 * was looked up before may lack a change that the row says is applied. */
 	:: d_step { node[n].joined == out ->
 		node[n].applied = last;
+#ifdef FAILOVER
+		node[n].history = failed_over;
+#endif
 		node[n].joined = asked }
 	:: d_step { node[n].joined == asked ->
 		row[n].there = 1;
 		row[n].applied = node[n].applied;
-#ifdef FAILOVER
-		node[n].confirmed = node[n].applied;
-#endif
 #ifndef MUTATE_FORGET_BEFORE_JOIN
 		forget(n);
 #endif
@@ -283,15 +268,19 @@ proctype Member(byte n) {
 	:: d_step { row[n].there -> remove_row(n) }
 #endif
 
-#ifndef TELLING_RENEWAL
-	/* Follow. It is late when changes were pruned that it lacks, and when it has applied more than there is. */
-	:: d_step { node[n].joined == member && node[n].follow == idle && NUMBER(node[n].applied) < NUMBER(last) ->
-		read_changes(n, node[n].applied);
-		node[n].upto = last;
-		node[n].follow = told }
-	:: d_step { node[n].joined == member && node[n].follow == idle && NUMBER(node[n].applied) != NUMBER(last) ->
-		node[n].upto = last;
-		node[n].follow = late }
+	/* Follow, where there is word of a change. It is late when changes were pruned that it lacks, and when it has applied more than
+	 * there is. */
+	:: d_step { node[n].joined == member && node[n].renewal == no && node[n].follow == idle && NUMBER(node[n].applied) != NUMBER(last) ->
+		if
+		:: !KNOWS_HISTORY(n) -> fall_out(n); remove_row(n)
+		:: KNOWS_HISTORY(n) && NUMBER(node[n].applied) < NUMBER(last) ->
+			read_changes(n, node[n].applied);
+			node[n].upto = last;
+			node[n].follow = told
+		:: KNOWS_HISTORY(n) ->
+			node[n].upto = last;
+			node[n].follow = late
+		fi }
 #ifndef MUTATE_SAY_APPLIED_FIRST
 	:: d_step { node[n].follow == told ->
 		apply(n);
@@ -309,35 +298,27 @@ proctype Member(byte n) {
 		forget(n);
 		node[n].applied = node[n].upto;
 		drop_follow(n) }
-#endif
-
-#ifndef FAILOVER
-	/* Acknowledge. With FAILOVER, only a renewal does that, because it looks at the beat. */
-	:: d_step { node[n].joined == member && row[n].there && row[n].applied < node[n].applied ->
-		row[n].applied = node[n].applied }
-#endif
 
 	/* Renew. It is sent, */
-	:: d_step { node[n].joined == member && node[n].renewal == no ->
+	:: d_step { node[n].joined == member && node[n].renewal == no && (node[n].follow == idle || node[n].follow == half) ->
 		node[n].carried = node[n].applied;
 		node[n].renewal = sent }
-	/* decided by what its snapshot shows, */
+	/* reads by its snapshot what was changed, */
 	:: d_step { node[n].renewal == sent ->
-#ifndef TELLING_RENEWAL
 		if
-		:: GRANTED(node[n].carried) -> node[n].renewal = granted
-		:: else -> drop_renewal(n)
-		fi
-#else
-		read_changes(n, node[n].carried);
-		node[n].upto = last;
-		node[n].renewal = granted
+		:: !KNOWS_HISTORY(n) -> fall_out(n); remove_row(n)
+		:: else ->
+			read_changes(n, node[n].carried);
+			node[n].upto = last;
+#ifdef FAILOVER
+			node[n].sees = failed_over;
 #endif
-		}
+			node[n].renewal = granted
+		fi }
 	/* has its effect, where the row is there and has the beat, */
 	:: d_step { node[n].renewal == granted ->
 		if
-		:: IS_KNOWN(n) ->
+		:: row[n].there ->
 			row[n].applied = node[n].carried;
 			row[n].watched = 0;
 			node[n].renewal = done
@@ -345,11 +326,8 @@ proctype Member(byte n) {
 			fall_out(n);
 			remove_row(n)
 		fi }
-	/* and is answered: changes first, and then the lease. */
-#ifndef TELLING_RENEWAL
-	:: d_step { node[n].renewal == done -> begin_lease(n) }
-#else
-	:: d_step { node[n].renewal == done ->
+	/* and is answered: changes first, and then the lease. Where they were pruned, or it had applied more than there is, it forgets. */
+	:: d_step { node[n].renewal == done && NUMBER(node[n].carried) <= NUMBER(node[n].upto) ->
 #ifndef MUTATE_GRANT_BEHIND
 		apply(n);
 #endif
@@ -359,7 +337,6 @@ proctype Member(byte n) {
 		forget(n);
 		node[n].applied = node[n].upto;
 		begin_lease(n) }
-#endif
 	:: d_step { node[n].renewal != no -> drop_renewal(n) } /* lost */
 
 	/* One of its clocks says that the lease has ended. */
@@ -561,16 +538,9 @@ proctype Clock() {
 }
 
 #ifdef FAILOVER
-/* A state that has the last renewal that the node knows of, or will know of, has all that it told the node. */
-#ifdef TELLING_RENEWAL
-#define HAS_BEAT(n) (KEPT(node[n].confirmed) && (node[n].renewal != done || KEPT(node[n].upto)))
-#else
-#define HAS_BEAT(n) (KEPT(node[n].confirmed) && (node[n].renewal != done || KEPT(node[n].carried)))
-#endif
-
 /*
- * Another server takes over, which lacks the last changes, and perhaps what was last written to the rows of nodes. Of
- * answers that promised what is lost, nothing is asked any more. What is promised from then on must be kept.
+ * Another server takes over, which lacks the last changes, and what was written to the rows of nodes since. Of answers that
+ * promised what is lost, nothing is asked any more. What is promised from then on must be kept.
  */
 proctype Failover() {
 	byte n;
@@ -604,14 +574,12 @@ proctype Failover() {
 			:: else
 			fi;
 			row[n].applied = LOWER(row[n].applied, last);
-			if
-			:: row[n].there -> row[n].old = 1
-			:: row[n].there && HAS_BEAT(n)
 #ifdef BEYOND_LOST_NODES
+			if
 			:: row[n].there -> remove_row(n)
-#endif
-			:: !row[n].there
+			:: true
 			fi;
+#endif
 			n++
 		:: else -> break
 		od;

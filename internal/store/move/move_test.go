@@ -208,6 +208,26 @@ func goOn(t *testing.T, s store.Store) {
 	}
 }
 
+// TestCopyWithoutSuperuser copies as somebody who may do nothing but create in a schema of their own.
+func TestCopyWithoutSuperuser(t *testing.T) {
+	path, dsn := newFile(t, 3), postgrestest.Limited(t, postgrestest.NewDatabase(t))
+	if _, err := connect(t, dsn).Exec(t.Context(), `CREATE SCHEMA own`); err != nil {
+		t.Fatal(err)
+	}
+	dsn += "&search_path=own"
+	if rows, err := copyTo(t.Context(), path, dsn, quietly); err != nil || rows == 0 {
+		t.Fatalf("Copy() = %d, %v", rows, err)
+	}
+	after, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	if k, err := after.Key(t.Context(), 1); err != nil || k.ID != 1 {
+		t.Errorf("Key() = %+v, %v", k, err)
+	}
+}
+
 // TestNothingGiven copies a database in which no id was given yet: the first is 1 then.
 func TestNothingGiven(t *testing.T) {
 	path, dsn := t.TempDir()+"/apikeyd.db", postgrestest.NewDatabase(t)
@@ -445,7 +465,7 @@ func TestTables(t *testing.T) {
 		FROM information_schema.columns c
 		LEFT JOIN information_schema.table_constraints t ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.constraint_type = 'PRIMARY KEY'
 		LEFT JOIN information_schema.key_column_usage k ON k.table_schema = c.table_schema AND k.constraint_name = t.constraint_name AND k.column_name = c.column_name
-		WHERE c.table_schema = 'public' AND c.table_name NOT IN ('schema_migrations', 'changes', 'change_extent', 'nodes')`)
+		WHERE c.table_schema = 'public' AND c.table_name NOT IN ('schema_migrations', 'changes', 'change_extent', 'nodes', 'schema_compatibility')`)
 	if err == nil {
 		inPostgres, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}
@@ -465,7 +485,7 @@ func TestTables(t *testing.T) {
 	found, err := db.Query(`
 		SELECT m.name || '.' || c.name || ' ' || CASE c.type WHEN 'BLOB' THEN 'bytes' ELSE lower(c.type) END || ' key ' || c.pk
 		FROM sqlite_schema m, pragma_table_info(m.name) c
-		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name <> 'schema_migrations'`)
+		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT IN ('schema_migrations', 'schema_compatibility')`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,12 +44,12 @@ var known = func() []sqlstore.Migration {
 func newest() int64 { return known[len(known)-1].Number }
 
 // Migrate brings the schema up to date and returns the migrations that were applied, none where it was. Each is
-// one transaction, and one process at a time migrates. It returns store.ErrSchema where the schema is newer than this
-// program knows.
+// one transaction, and one process at a time migrates. It returns store.ErrSchema where the schema is a newer one that this
+// program cannot work on.
 func Migrate(ctx context.Context, opts Options) (applied []sqlstore.Migration, err error) {
 	err = looked(ctx, opts, func(d *dsn, s schema) error {
 		if s.version >= newest() {
-			return checkVersion(s.version)
+			return sqlstore.Compatible(newest(), s.version, s.oldest)
 		}
 		applied, err = migrate(ctx, d, opts.Logger)
 		return err
@@ -88,10 +88,11 @@ func looked(ctx context.Context, opts Options, do func(*dsn, schema) error) erro
 	return nil
 }
 
-// migrateEmpty creates the schema where the database holds no data.
-func migrateEmpty(ctx context.Context, conn *pgx.Conn, d *dsn, log *slog.Logger) error {
+// migrateWhere creates the schema where the database holds no data. Where expand says so, it also brings one up to date that holds
+// some, if programs that work on it now will go on doing so.
+func migrateWhere(ctx context.Context, conn *pgx.Conn, d *dsn, expand bool, log *slog.Logger) error {
 	s, err := inspect(ctx, conn)
-	if err != nil || s.version >= newest() || s.users {
+	if err != nil || s.version >= newest() || s.users && !(expand && sqlstore.MayExpand(newest(), s.version)) {
 		return err
 	}
 	_, err = migrate(ctx, d, log)
@@ -101,8 +102,8 @@ func migrateEmpty(ctx context.Context, conn *pgx.Conn, d *dsn, log *slog.Logger)
 // While a migration waits for a lock, whoever asks for the table after it waits as well, checks among them. So it does not wait
 // for long, and tries again later.
 const (
-	migrationLockTimeout = time.Second
-	migrationTries       = 30
+	migrationLockTimeout = 250 * time.Millisecond
+	migrationTries       = 60
 	migrationPause       = time.Second
 )
 
@@ -151,6 +152,7 @@ func migrate(ctx context.Context, d *dsn, log *slog.Logger) (applied []sqlstore.
 type schema struct {
 	migrations []sqlstore.Migration // the known ones and those that were applied
 	version    int64                // the number of the last one that was applied; 0: none
+	oldest     int64                // whose programs can work on it; read where the version is newer than this program
 	users      bool                 // there is a user, and so data
 }
 
@@ -196,37 +198,46 @@ func inspect(ctx context.Context, conn *pgx.Conn) (s schema, err error) {
 	if err == nil && users {
 		err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users)`).Scan(&s.users)
 	}
+	if err == nil {
+		s.oldest, err = oldestFor(ctx, conn, s.version)
+	}
 	return s, failure(err)
+}
+
+// oldestFor returns the oldest version of the schema whose programs can work on a database that has a version.
+func oldestFor(ctx context.Context, conn *pgx.Conn, version int64) (oldest int64, err error) {
+	if version <= newest() {
+		return 0, nil // this program knows
+	}
+	err = conn.QueryRow(ctx, sqlstore.SelectOldest).Scan(&oldest)
+	return oldest, err
 }
 
 // errForeign is why a schema is not touched that holds what apikeyd did not make.
 var errForeign = errors.New("its schema belongs to another program: there are tables, but " + sqlstore.History +
 	" is not apikeyd's; give apikeyd a database or a schema (search_path) of its own")
 
-// checkSchema returns store.ErrSchema where the schema is not the one that this program knows.
-func checkSchema(ctx context.Context, conn *pgx.Conn) error {
-	var version int64
-	err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+sqlstore.History+` WHERE is_applied`).Scan(&version)
+// schemaVersion returns the number of the last migration that was applied, 0 where none was.
+func schemaVersion(ctx context.Context, conn *pgx.Conn) (version int64, err error) {
+	err = conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+sqlstore.History+` WHERE is_applied`).Scan(&version)
 	switch sqlstate(err) {
 	case undefinedTable:
-		return checkVersion(0)
+		return 0, nil
 	case undefinedColumn:
-		return fmt.Errorf("%w unknown: %w", store.ErrSchema, errForeign)
+		return 0, fmt.Errorf("%w unknown: %w", store.ErrSchema, errForeign)
 	}
+	return version, failure(err)
+}
+
+// checkSchema returns store.ErrSchema where the schema is not one that this program can work on.
+func checkSchema(ctx context.Context, conn *pgx.Conn) error {
+	version, err := schemaVersion(ctx, conn)
+	if err != nil {
+		return err
+	}
+	oldest, err := oldestFor(ctx, conn, version)
 	if err != nil {
 		return failure(err)
 	}
-	return checkVersion(version)
-}
-
-func checkVersion(version int64) error {
-	switch newest := newest(); {
-	case version < newest:
-		return fmt.Errorf("%w %d is older than %d, which this program needs: run apikeyd migrate",
-			store.ErrSchema, version, newest)
-	case version > newest:
-		return fmt.Errorf("%w %d is newer than %d, the newest that this program knows: run a newer apikeyd",
-			store.ErrSchema, version, newest)
-	}
-	return nil
+	return sqlstore.Compatible(newest(), version, oldest)
 }

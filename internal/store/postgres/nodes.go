@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,14 +43,18 @@ func (s *Store) done(ctx context.Context, err error) error {
 	return err
 }
 
-// Join adds a node.
+// history is the timeline that the server writes: each promotion of a standby begins another one. Everybody may ask for it.
+const history = `left(pg_walfile_name(pg_current_wal_lsn()), 8)`
+
+// Join adds a node. Its id is not the database's to give: a server that has taken over might give one again.
 func (s *Store) Join(ctx context.Context, n store.Node) (store.Node, error) {
 	limited, cancel := bounded(ctx)
 	defer cancel()
 	err := s.nodes.QueryRow(limited, `
-		INSERT INTO nodes (node_name, version, lease_ms, beat, applied_id, started_at, renewed_at)
-		SELECT $1, $2, $3, 0, last_id, $4, `+micros+` FROM change_extent WHERE one = 1
-		RETURNING node_id, applied_id`, n.Name, n.Version, n.Lease.Milliseconds(), n.StartedAt.UnixMicro()).Scan(&n.ID, &n.Applied)
+		INSERT INTO nodes (node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at)
+		OVERRIDING SYSTEM VALUE
+		SELECT $1, $2, $3, $4, 0, last_id, $5, `+micros+` FROM change_extent WHERE one = 1
+		RETURNING applied_id, `+history, n.ID, n.Name, n.Version, n.Lease.Milliseconds(), n.StartedAt.UnixMicro()).Scan(&n.Applied, &n.History)
 	return n, s.done(ctx, err)
 }
 
@@ -64,20 +69,29 @@ func (s *Store) Leave(ctx context.Context, id int64) error {
 	return s.done(ctx, err)
 }
 
-// Follow returns the changes behind after. Extent and changes are read by one statement, and so as of one moment.
+// What a node is told, in a row for each change behind $1; one where there is none. Extent and changes are read by one statement, and
+// so as of one moment.
+const (
+	feedColumns = history + `, e.pruned_id, e.last_id, c.digest`
+	feedTables  = `change_extent e LEFT JOIN changes c ON c.change_id > $1 WHERE e.one = 1 ORDER BY c.change_id`
+)
+
+// Follow returns the changes behind after.
 func (s *Store) Follow(ctx context.Context, after int64) (feed store.Feed, err error) {
 	limited, cancel := bounded(ctx)
 	defer cancel()
-	rows, err := s.nodes.Query(limited, `
-		SELECT e.pruned_id, e.last_id, c.digest
-		FROM change_extent e LEFT JOIN changes c ON c.change_id > $1
-		WHERE e.one = 1 ORDER BY c.change_id`, after)
-	if err != nil {
-		return feed, s.done(ctx, err)
+	rows, err := s.nodes.Query(limited, `SELECT `+feedColumns+` FROM `+feedTables, after)
+	if err == nil {
+		feed, err = scanFeed(rows, after)
 	}
+	return feed, s.done(ctx, err)
+}
+
+// scanFeed reads the feed from the last columns of some rows, and what stands before them into others.
+func scanFeed(rows pgx.Rows, after int64, others ...any) (feed store.Feed, err error) {
 	var pruned int64
 	var digest []byte
-	_, err = pgx.ForEachRow(rows, []any{&pruned, &feed.Last, &digest}, func() error {
+	_, err = pgx.ForEachRow(rows, append(others, &feed.History, &pruned, &feed.Last, &digest), func() error {
 		var d key.Digest
 		switch {
 		case digest == nil: // there is none
@@ -89,28 +103,30 @@ func (s *Store) Follow(ctx context.Context, after int64) (feed store.Feed, err e
 		return nil
 	})
 	feed.Gap = after < pruned || after > feed.Last || feed.Last-after != int64(len(feed.Digests))
-	return feed, s.done(ctx, err)
+	return feed, err
 }
 
-// Renew renews a node. PostgreSQL looks at the last change as of the beginning of the statement, or later.
-func (s *Store) Renew(ctx context.Context, id, oldest, beat, applied int64) (renewed, known bool, err error) {
+// Renew renews a node and reads the changes that it has not applied.
+func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
 	limited, cancel := bounded(ctx)
 	defer cancel()
 	// The other nodes are told where the node has got on: somebody may be waiting for it.
-	var told *string
-	err = s.nodes.QueryRow(limited, `
+	rows, err := s.nodes.Query(limited, `
 		WITH was AS (
-			SELECT applied_id FROM nodes WHERE node_id = $1
+			SELECT applied_id FROM nodes WHERE node_id = $2
 		), renewed AS (
-			UPDATE nodes SET beat = $3, applied_id = $4, renewed_at = `+micros+`
-			WHERE node_id = $1 AND beat >= $2 AND beat < $3 AND $4 = (SELECT last_id FROM change_extent WHERE one = 1)
+			UPDATE nodes SET beat = $4, applied_id = $1, renewed_at = `+micros+`
+			WHERE node_id = $2 AND beat >= $3 AND beat < $4 AND `+history+` = $5
 			RETURNING applied_id
 		)
 		SELECT EXISTS (SELECT 1 FROM renewed),
-			EXISTS (SELECT 1 FROM nodes WHERE node_id = $1 AND beat >= $2 AND beat < $3),
-			(SELECT pg_notify('`+appliedChannel+`', '')::text FROM renewed, was WHERE was.applied_id < renewed.applied_id)`,
-		id, oldest, beat, applied).Scan(&renewed, &known, &told)
-	return renewed, known, s.done(ctx, err)
+			(SELECT pg_notify('`+appliedChannel+`', '')::text FROM renewed, was WHERE was.applied_id < renewed.applied_id),
+			`+feedColumns+` FROM `+feedTables, n.Applied, n.ID, oldest, beat, n.History)
+	if err == nil {
+		var told *string
+		feed, err = scanFeed(rows, n.Applied, &known, &told)
+	}
+	return feed, known, s.done(ctx, err)
 }
 
 // Expel removes a node that has not renewed since.
@@ -121,12 +137,12 @@ func (s *Store) Expel(ctx context.Context, id, beat int64) error {
 	return s.done(ctx, err)
 }
 
-const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at`
+const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at, waits, waited_ms`
 
 func scanNode(row pgx.CollectableRow) (n store.Node, err error) {
-	var lease, started, renewed int64
-	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed)
-	n.Lease = time.Duration(lease) * time.Millisecond
+	var lease, started, renewed, waited int64
+	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed, &n.Waits, &waited)
+	n.Lease, n.Waited = time.Duration(lease)*time.Millisecond, time.Duration(waited)*time.Millisecond
 	n.StartedAt, n.RenewedAt = time.UnixMicro(started).UTC(), time.UnixMicro(renewed).UTC()
 	return n, err
 }
@@ -147,9 +163,18 @@ func (s *Store) listNodes(ctx context.Context, query string, args ...any) ([]sto
 	return nodes, s.done(ctx, err)
 }
 
+// Awaited adds to how many changes have waited for a node.
+func (s *Store) Awaited(ctx context.Context, id, changes int64, waited time.Duration) error {
+	limited, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.nodes.Exec(limited, `UPDATE nodes SET waits = waits + $2, waited_ms = waited_ms + $3 WHERE node_id = $1`,
+		id, changes, waited.Milliseconds())
+	return s.done(ctx, err)
+}
+
 // List returns all nodes and the number of the last change.
 func (s *Store) List(ctx context.Context) (nodes []store.Node, last int64, err error) {
-	if nodes, err = s.listNodes(ctx, `SELECT `+nodeColumns+` FROM nodes ORDER BY node_id`); err != nil {
+	if nodes, err = s.listNodes(ctx, `SELECT `+nodeColumns+` FROM nodes ORDER BY node_name, node_id`); err != nil {
 		return nil, 0, err
 	}
 	limited, cancel := bounded(ctx)
@@ -173,7 +198,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 }
 
 // Listen waits for notifications on a connection of its own.
-func (s *Store) Listen(ctx context.Context, changed, applied func()) error {
+func (s *Store) Listen(ctx context.Context, changed func(last int64), applied func()) error {
 	conn, err := connect(ctx, uncancelled(s.dsn.connections()))
 	if err != nil {
 		return s.watch.saw(err)
@@ -185,7 +210,7 @@ func (s *Store) Listen(ctx context.Context, changed, applied func()) error {
 		}
 	}
 	// What was said before is not repeated.
-	changed()
+	changed(0)
 	applied()
 	for {
 		if err := s.wait(ctx, conn, changed, applied); err != nil {
@@ -204,13 +229,14 @@ func (s *Store) listenTo(ctx context.Context, conn *pgx.Conn, channel string) er
 // quiet is how long nothing may be heard before it is looked whether the connection is there still.
 const quiet = 5 * time.Second
 
-func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed, applied func()) error {
+func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed func(last int64), applied func()) error {
 	waiting, cancel := context.WithTimeout(ctx, quiet)
 	defer cancel()
 	n, err := conn.WaitForNotification(waiting)
 	switch {
 	case err == nil && n.Channel == changedChannel:
-		changed()
+		last, _ := strconv.ParseInt(n.Payload, 10, 64) // 0 where somebody else says something
+		changed(last)
 	case err == nil:
 		applied()
 	case ctx.Err() != nil:

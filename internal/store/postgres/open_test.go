@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/postgres/postgrestest"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
@@ -145,22 +147,8 @@ func TestNoPasswordIsTold(t *testing.T) {
 
 // The user needs to create in its own schema, and nothing else.
 func TestWithoutSuperuser(t *testing.T) {
-	admin := postgrestest.NewDatabase(t)
-	conn := plain(t, admin)
-	role := "apikeyd_test_" + databaseOf(t, admin)
-	execute(t, conn, `CREATE ROLE `+role+` LOGIN PASSWORD 'x'`)
-	t.Cleanup(func() {
-		conn := plain(t, admin)
-		execute(t, conn, `DROP OWNED BY `+role+` CASCADE`)
-		execute(t, conn, `DROP ROLE `+role)
-	})
-	execute(t, conn, `GRANT CREATE ON DATABASE `+databaseOf(t, admin)+` TO `+role)
-	u, err := url.Parse(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(role, "x")
-	own := plain(t, u.String())
+	limited := postgrestest.Limited(t, postgrestest.NewDatabase(t))
+	own := plain(t, limited)
 	var mu sync.Mutex
 	schemas := 0
 	storetest.Run(t, func(t *testing.T) store.Store {
@@ -169,8 +157,16 @@ func TestWithoutSuperuser(t *testing.T) {
 		schemas++
 		schema := fmt.Sprintf("Keys %d", schemas) // a name that has to be quoted
 		execute(t, own, `CREATE SCHEMA "`+schema+`"`)
-		return open(t, with(t, u.String(), "search_path", `"`+schema+`"`))
+		return open(t, with(t, limited, "search_path", `"`+schema+`"`))
 	})
+	s := open(t, with(t, limited, "search_path", `"Keys 1"`))
+	n, err := s.Join(t.Context(), store.Node{ID: 7, Lease: time.Second})
+	if err != nil || n.History == "" {
+		t.Errorf("Join() = %+v, %v", n, err)
+	}
+	if _, known, err := s.Renew(t.Context(), n, 0, 1); err != nil || !known {
+		t.Errorf("Renew() = %v, %v", known, err)
+	}
 }
 
 func TestPoolSettings(t *testing.T) {
@@ -420,18 +416,47 @@ func TestMigrateTogether(t *testing.T) {
 	open(t, dsn)
 }
 
+// firstRelease makes the schema as the first release left it.
+func firstRelease(t *testing.T, dsn string) {
+	t.Helper()
+	if _, err := Migrate(t.Context(), Options{DSN: dsn}); err != nil {
+		t.Fatal(err)
+	}
+	conn := plain(t, dsn)
+	for table := range tablesOf(t, conn) {
+		execute(t, conn, `DROP TABLE IF EXISTS `+table+` CASCADE`)
+	}
+	execute(t, conn, `DELETE FROM `+sqlstore.History+` WHERE version_id > 1`)
+	text, err := files.ReadFile("migrations/00001_accounts_and_keys.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, conn, string(text))
+}
+
+// tablesOf returns the names of the tables but that of the migrations.
+func tablesOf(t *testing.T, conn *pgx.Conn) map[string]bool {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> $1`, sqlstore.History)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(names) < 5 {
+		t.Fatalf("tables = %v, %v", names, err)
+	}
+	tables := map[string]bool{}
+	for _, name := range names {
+		tables[name] = true
+	}
+	return tables
+}
+
 // A migration that has to wait for a table does not make checks wait for it.
 func TestMigrationsDoNotHoldUpChecks(t *testing.T) {
 	dsn := postgrestest.NewDatabase(t)
-	s := openFilled(t, dsn, 1)
-	admin := plain(t, dsn)
-	// As if the last migration of what a check reads had not been made: migrate makes an index there once more.
-	execute(t, admin, `DELETE FROM schema_migrations WHERE version_id >= 2`)
-	execute(t, admin, `ALTER TABLE users DROP COLUMN password, DROP COLUMN signed_in_at`)
-	execute(t, admin, `ALTER TABLE api_keys DROP COLUMN restrictions`)
-	for _, table := range []string{"quotas", "sessions", "sign_in_links", "devices", "identities", "audit_log", "audit_extent", "changes", "change_extent", "nodes"} {
-		execute(t, admin, `DROP TABLE `+table)
-	}
+	firstRelease(t, dsn)
+	admin, checking := plain(t, dsn), plain(t, dsn)
 	reading, err := admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -441,10 +466,9 @@ func TestMigrationsDoNotHoldUpChecks(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { _, err := Migrate(t.Context(), Options{DSN: dsn}); done <- err }()
-	for began := time.Now(); time.Since(began) < 3*migrationLockTimeout; {
-		if _, err := s.Initialised(t.Context()); err != nil {
-			t.Fatalf("Initialised() while a migration waits = %v", err)
-		}
+	execute(t, checking, `SET statement_timeout = `+milliseconds(migrationLockTimeout+time.Second))
+	for began := time.Now(); time.Since(began) < 2*(migrationLockTimeout+migrationPause); {
+		count(t, checking, `SELECT count(*) FROM users`)
 	}
 	if err := reading.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
@@ -452,10 +476,56 @@ func TestMigrationsDoNotHoldUpChecks(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Migrate() = %v", err)
 	}
-	if err := s.Ready(t.Context()); err != nil {
+	if err := open(t, dsn).Ready(t.Context()); err != nil {
 		t.Errorf("Ready() = %v", err)
 	}
 }
+
+// TestStatementsDoNotDependOnWhatIsAdded prepares every statement, adds a column to every table, and prepares them again: none takes
+// or answers anything else than before. So programs can go on while a newer one extends the schema.
+func TestStatementsDoNotDependOnWhatIsAdded(t *testing.T) {
+	dsn := postgrestest.NewDatabase(t)
+	open(t, dsn)
+	conn := plain(t, dsn)
+	describe := func() (all []string) {
+		for i, text := range texts {
+			d, err := conn.Prepare(t.Context(), "", text)
+			if err != nil {
+				t.Fatalf("statement %d: %v", i, err)
+			}
+			line := fmt.Sprint(d.ParamOIDs)
+			for _, f := range d.Fields {
+				line += fmt.Sprintf(" %s %d", f.Name, f.DataTypeOID)
+			}
+			all = append(all, line)
+		}
+		return all
+	}
+	before := describe()
+	for table := range tablesOf(t, conn) {
+		execute(t, conn, `ALTER TABLE `+table+` ADD COLUMN later TEXT`)
+	}
+	for i, after := range describe() {
+		if after != before[i] {
+			t.Errorf("this depends on which columns there are:\n%s", texts[i])
+		}
+	}
+}
+
+// TestOldest holds what the program says about its schema to what the schema says.
+func TestOldest(t *testing.T) {
+	dsn := postgrestest.NewDatabase(t)
+	open(t, dsn)
+	if said := count(t, plain(t, dsn), sqlstore.SelectOldest); said != sqlstore.Oldest {
+		t.Errorf("the schema says that programs need to know %d, and the program %d", said, sqlstore.Oldest)
+	}
+}
+
+// What a program leaves that knows a newer schema: one that adds something, or breaks something as well.
+const (
+	newerSchema    = `INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, TRUE)`
+	breakingSchema = `UPDATE schema_compatibility SET oldest = 99`
+)
 
 func TestSchemas(t *testing.T) {
 	for _, c := range []struct {
@@ -466,10 +536,11 @@ func TestSchemas(t *testing.T) {
 		migratedByOpen bool
 	}{
 		{name: "empty", migratedByOpen: true},
-		{name: "older, with data", make: []string{"migrate", `INSERT INTO users (email, email_folded, instance_admin, created_at, updated_at)
-			VALUES ('a', 'a', FALSE, 0, 0)`, `DELETE FROM schema_migrations WHERE version_id >= 4`, `DROP TABLE quotas`, `ALTER TABLE api_keys DROP COLUMN restrictions`},
+		{name: "older, with data, whose programs do not know this one", make: []string{"first release",
+			`INSERT INTO users (email, email_folded, instance_admin, created_at, updated_at) VALUES ('a', 'a', FALSE, 0, 0)`},
 			open: "run apikeyd migrate", isErrSchema: true},
-		{name: "newer", make: []string{"migrate", `INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, TRUE)`},
+		{name: "newer", make: []string{"migrate", newerSchema}},
+		{name: "newer, and not made for this program", make: []string{"migrate", newerSchema, breakingSchema},
 			open: "run a newer apikeyd", migrate: "run a newer apikeyd", isErrSchema: true},
 		{name: "foreign", make: []string{`CREATE TABLE things (a INTEGER)`}, open: "another program", migrate: "another program"},
 		{name: "foreign, with migrations of its own", make: []string{`CREATE TABLE schema_migrations (version TEXT PRIMARY KEY)`,
@@ -483,10 +554,15 @@ func TestSchemas(t *testing.T) {
 			dsn := with(t, postgrestest.NewDatabase(t), "search_path", "apikeyd,public")
 			conn := plain(t, dsn)
 			for _, statement := range c.make {
-				if statement != "migrate" {
+				switch statement {
+				case "migrate":
+					if _, err := Migrate(t.Context(), Options{DSN: dsn}); err != nil {
+						t.Fatal(err)
+					}
+				case "first release":
+					firstRelease(t, dsn)
+				default:
 					execute(t, conn, statement)
-				} else if _, err := Migrate(t.Context(), Options{DSN: dsn}); err != nil {
-					t.Fatal(err)
 				}
 			}
 			check := func(what string, err error, want string) {
@@ -502,14 +578,18 @@ func TestSchemas(t *testing.T) {
 					t.Errorf("Open() without leave to migrate = %v, want ErrSchema", err)
 				}
 			}
-			s, err := Open(t.Context(), Options{DSN: dsn, Migrate: true})
+			s, err := Open(t.Context(), Options{DSN: dsn, Migrate: true, Expand: true})
 			check("Open()", err, c.open)
 			if err == nil {
 				check("Ready()", s.Ready(t.Context()), "")
 				// Whoever changes the schema under a server that runs is noticed.
-				execute(t, conn, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (99, TRUE)`)
+				execute(t, conn, newerSchema)
+				if err := s.Ready(t.Context()); err != nil {
+					t.Errorf("Ready() with a newer schema = %v", err)
+				}
+				execute(t, conn, breakingSchema)
 				if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) {
-					t.Errorf("Ready() with a newer schema = %v, want ErrSchema", err)
+					t.Errorf("Ready() with a schema that breaks this program = %v, want ErrSchema", err)
 				}
 				execute(t, conn, `DELETE FROM schema_migrations WHERE version_id = 99`)
 				if err := s.Close(); err != nil {

@@ -32,8 +32,11 @@ import (
 type Options struct {
 	// DSN is a URL or a list of settings as libpq takes it. pool_max_conns and the other settings of pgxpool's may stand in it.
 	DSN string
-	// Migrate lets Open create the schema where it holds no data yet. A database with data is never migrated by Open.
+	// Migrate lets Open create the schema where it holds no data yet.
 	Migrate bool
+	// Expand, with Migrate, also lets it bring a schema with data up to date, if programs that work on it now go on doing so. For
+	// all else there is Migrate, the function.
+	Expand bool
 	// Logger is told of migrations, and when the database goes away and comes back. nil: nobody is.
 	Logger *slog.Logger
 }
@@ -57,7 +60,7 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the database. It returns store.ErrSchema where the schema is not the one that this program knows, and
+// Open opens the database. It returns store.ErrSchema where the schema is not one that this program can work on, and
 // ErrUnavailable where the database cannot be reached.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	log := opts.Logger
@@ -68,7 +71,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, d, opts.Migrate, log); err != nil {
+	if err := prepare(ctx, d, opts, log); err != nil {
 		return nil, explain(err)
 	}
 	s := &Store{dsn: d}
@@ -89,8 +92,8 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// prepare looks whether the database can be used, and makes its schema where it may and there is none.
-func prepare(ctx context.Context, d *dsn, create bool, log *slog.Logger) error {
+// prepare looks whether the database can be used, and makes or extends its schema where it may.
+func prepare(ctx context.Context, d *dsn, opts Options, log *slog.Logger) error {
 	conn, server, err := d.meet(ctx)
 	if err != nil {
 		return err
@@ -99,8 +102,8 @@ func prepare(ctx context.Context, d *dsn, create bool, log *slog.Logger) error {
 	if server.fsync == "off" {
 		log.Warn("the database server has fsync off: it may lose what it has confirmed")
 	}
-	if create {
-		if err := migrateEmpty(ctx, conn, d, log); err != nil {
+	if opts.Migrate {
+		if err := migrateWhere(ctx, conn, d, opts.Expand, log); err != nil {
 			return err
 		}
 	}
@@ -126,7 +129,7 @@ func (s *Store) TakeQuota(ctx context.Context, take store.QuotaTake) (store.Quot
 	return sqlstore.TakeQuota(ctx, s, take)
 }
 
-// Ready returns nil where the database can be read and its schema is the one that this program knows.
+// Ready returns nil where the database can be read and its schema is one that this program can work on.
 func (s *Store) Ready(ctx context.Context) error {
 	return s.reads.run(ctx, s.reads.points, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		return true, checkSchema(ctx, conn)

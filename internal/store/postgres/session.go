@@ -179,7 +179,7 @@ const announce = `
 		INSERT INTO changes (change_id, digest)
 		SELECT last.before + d.place, d.digest FROM last, unnest($1::bytea[]) WITH ORDINALITY AS d (digest, place)
 	)
-	SELECT last_id, pg_notify('` + changedChannel + `', '')::text FROM last`
+	SELECT last_id, pg_notify('` + changedChannel + `', last_id::text)::text FROM last`
 
 // Announce adds changes to what other nodes follow. It goes with what was left for later, and not with COMMIT: of what is sent
 // together a part may get lost, and then the server would wait for the rest with the turn in hand.

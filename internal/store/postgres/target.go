@@ -29,7 +29,7 @@ func OpenTarget(ctx context.Context, dsn string) (_ *Target, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, d, true, slog.New(slog.DiscardHandler)); err != nil {
+	if err := prepare(ctx, d, Options{Migrate: true}, slog.New(slog.DiscardHandler)); err != nil {
 		return nil, explain(err)
 	}
 	t := new(Target)
@@ -41,6 +41,13 @@ func OpenTarget(ctx context.Context, dsn string) (_ *Target, err error) {
 			err = explain(errors.Join(err, t.Close()))
 		}
 	}()
+	version, err := schemaVersion(ctx, t.conn)
+	if err != nil {
+		return nil, err
+	}
+	if err := sqlstore.Same(newest(), version); err != nil { // it would fill what it knows, and nothing else
+		return nil, err
+	}
 	if t.tx, err = t.conn.Begin(ctx); err != nil {
 		return nil, failure(err)
 	}

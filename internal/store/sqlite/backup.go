@@ -116,7 +116,7 @@ func (f *file) copyTo(ctx context.Context, path string) (err error) {
 	})
 }
 
-// checkCopy makes sure that a copy is whole and has the schema that this program knows.
+// checkCopy makes sure that a copy is whole and has a schema that this program can work on.
 func (f *file) checkCopy(ctx context.Context, path string) (err error) {
 	// An immutable file gets no log beside it.
 	connector, err := sqlite.NewConnector(dsn(path, url.Values{"mode": {"ro"}, "immutable": {"1"}}))
@@ -132,11 +132,7 @@ func (f *file) checkCopy(ctx context.Context, path string) (err error) {
 	if result != "ok" {
 		return fmt.Errorf("the copy is damaged, and so is the database: %s", result)
 	}
-	version, err := schemaVersion(ctx, db)
-	if err != nil {
-		return err
-	}
-	return f.checkVersion(version)
+	return f.checkSchema(ctx, db)
 }
 
 // syncFile puts what is in a file on disk.

@@ -37,7 +37,7 @@ func OpenContents(ctx context.Context, path string) (_ *Contents, err error) {
 	if err != nil {
 		return nil, failure(ctx, err)
 	}
-	if err := f.checkVersion(version); err != nil {
+	if err := sqlstore.Same(f.newest(), version); err != nil { // it would leave behind what it does not know
 		return nil, err
 	}
 	// The turn to write is taken, and nothing is written. The transaction must outlive what a context ends in it.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
 )
 
@@ -34,7 +33,7 @@ type Migration = sqlstore.Migration
 // Migrate brings the schema up to date and returns the migrations that were applied, none where it was. Each is
 // one transaction: an interrupted Migrate left some of them undone and none half done, and the next one goes on.
 //
-// It returns store.ErrSchema where the schema is newer than this program knows.
+// It returns store.ErrSchema where the schema is a newer one that this program cannot work on.
 func Migrate(ctx context.Context, opts Options) (applied []Migration, err error) {
 	opts.ReadOnly = false
 	f, err := openFile(opts)
@@ -50,7 +49,7 @@ func Migrate(ctx context.Context, opts Options) (applied []Migration, err error)
 	if state.version < f.newest() {
 		applied, err = f.migrate(ctx)
 	} else {
-		err = f.checkVersion(state.version)
+		err = sqlstore.Compatible(f.newest(), state.version, state.oldest)
 	}
 	if err != nil {
 		return applied, f.explain(err)
@@ -73,14 +72,15 @@ func Migrations(ctx context.Context, opts Options) ([]Migration, error) {
 	return state.migrations, nil
 }
 
-// migrateEmpty creates the schema where the database holds no data: it is empty, or was left unfinished by
-// somebody who was about to create it.
-func (f *file) migrateEmpty(ctx context.Context) error {
+// migrateWhere creates the schema where the database holds no data: it is empty, or was left unfinished by
+// somebody who was about to create it. Where expand says so, it also brings one up to date that holds some, if the programs that
+// work on it now can go on doing so.
+func (f *file) migrateWhere(ctx context.Context, expand bool) error {
 	state, err := f.inspect(ctx)
 	if err != nil {
 		return err
 	}
-	if state.version >= f.newest() || state.users {
+	if state.version >= f.newest() || state.users && !(expand && sqlstore.MayExpand(f.newest(), state.version)) {
 		return nil
 	}
 	_, err = f.migrate(ctx)
@@ -121,17 +121,26 @@ func (f *file) migrate(ctx context.Context) (applied []Migration, err error) {
 // newest returns the number of the last migration that this program knows.
 func (f *file) newest() int64 { return f.known[len(f.known)-1].Number }
 
-// checkVersion returns store.ErrSchema where version is not the one that this program knows.
-func (f *file) checkVersion(version int64) error {
-	switch newest := f.newest(); {
-	case version < newest:
-		return fmt.Errorf("%w %d is older than %d, which this program needs: run apikeyd migrate",
-			store.ErrSchema, version, newest)
-	case version > newest:
-		return fmt.Errorf("%w %d is newer than %d, the newest that this program knows: run a newer apikeyd",
-			store.ErrSchema, version, newest)
+// checkSchema returns store.ErrSchema where the schema of a database is not one that this program can work on.
+func (f *file) checkSchema(ctx context.Context, db *sql.DB) error {
+	version, err := schemaVersion(ctx, db)
+	if err != nil {
+		return err
 	}
-	return nil
+	oldest, err := f.oldestFor(ctx, db, version)
+	if err != nil {
+		return err
+	}
+	return sqlstore.Compatible(f.newest(), version, oldest)
+}
+
+// oldestFor returns the oldest version of the schema whose programs can work on a database that has a version.
+func (f *file) oldestFor(ctx context.Context, db *sql.DB, version int64) (oldest int64, err error) {
+	if version <= f.newest() {
+		return 0, nil // this program knows
+	}
+	err = db.QueryRowContext(ctx, sqlstore.SelectOldest).Scan(&oldest)
+	return oldest, err
 }
 
 // schemaVersion returns the number of the last migration that was applied, 0 where none was.
@@ -148,6 +157,7 @@ func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
 type schema struct {
 	migrations []Migration // the known ones and those that were applied
 	version    int64       // the number of the last one that was applied; 0: none
+	oldest     int64       // whose programs can work on it; read where the version is newer than this program
 	users      bool        // there is a user, and so data
 }
 
@@ -198,6 +208,9 @@ func (f *file) inspect(ctx context.Context) (s schema, err error) {
 	}
 	if tables["users"] {
 		err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM users)`).Scan(&s.users)
+	}
+	if err == nil {
+		s.oldest, err = f.oldestFor(ctx, db, s.version)
 	}
 	return s, err
 }

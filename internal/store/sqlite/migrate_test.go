@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ type step struct{ name, text string }
 
 // later returns the migrations of this program, and behind them some that may follow.
 func later(more ...step) fs.FS {
-	dir := first(int(newest))
+	dir := first(len(embeddedMigrations))
 	for i, s := range more {
 		name := fmt.Sprintf("%05d_%s.sql", newest+1+int64(i), s.name)
 		dir[name] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + s.text)}
@@ -32,13 +33,19 @@ func later(more ...step) fs.FS {
 	return dir
 }
 
-// newest is the number of this program's last migration.
-var newest = int64(len(must(sqlstore.KnownMigrations(embedded()))))
+// embeddedMigrations are those of this program, and newest is the number of the last one.
+var (
+	embeddedMigrations = must(sqlstore.KnownMigrations(embedded()))
+	newest             = embeddedMigrations[len(embeddedMigrations)-1].Number
+)
 
-// upTo returns the numbers of the migrations from the first to the n-th.
+// upTo returns the numbers of the migrations from the first to that with the number n, which may be one of those that follow.
 func upTo(n int64) (numbers []int64) {
-	for i := range n {
-		numbers = append(numbers, i+1)
+	for _, m := range embeddedMigrations {
+		numbers = append(numbers, m.Number)
+	}
+	for number := newest + 1; number <= n; number++ {
+		numbers = append(numbers, number)
 	}
 	return numbers
 }
@@ -71,7 +78,7 @@ func applied(t *testing.T, opts Options) (numbers []int64) {
 }
 
 func TestMigrationsAreNumberedWithoutGaps(t *testing.T) {
-	for i, m := range must(sqlstore.KnownMigrations(embedded())) {
+	for i, m := range embeddedMigrations {
 		if m.Number != int64(i+1) || m.Name == "" {
 			t.Errorf("migration %d is %+v", i+1, m)
 		}
@@ -84,7 +91,7 @@ func TestMigrateNewDatabase(t *testing.T) {
 	open(t, opts)
 	opts.Migrate = false
 	migrations, err := Migrations(t.Context(), opts) // while the store is open
-	known := must(sqlstore.KnownMigrations(embedded()))
+	known := embeddedMigrations
 	if err != nil || len(migrations) != len(known) || known[0].Name != "accounts_and_keys" {
 		t.Fatalf("Migrations() = %+v, %v, want %+v", migrations, err, known)
 	}
@@ -106,7 +113,7 @@ func TestOlderSchema(t *testing.T) {
 	}
 	opts.migrations = later(next, afterNext)
 	want := fmt.Sprintf("schema version %d is older than %d", newest, newest+2)
-	for _, migrate := range []bool{false, true} { // with data in it, Open leaves it alone
+	for _, migrate := range []bool{false, true} { // with data in it, Open leaves it alone unless it is told to expand it
 		_, err := Open(t.Context(), Options{Path: opts.Path, Migrate: migrate, migrations: opts.migrations})
 		if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open() = %v, want ErrSchema with both versions", err)
@@ -137,7 +144,7 @@ func TestNewerSchema(t *testing.T) {
 	s := openFilled(t, opts, 1)
 	db := plain(t, opts.Path)
 	// While it is open, as if a newer program had migrated it.
-	execute(t, db, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (7000, 1)`)
+	execute(t, db, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (7000, 1)`, `UPDATE schema_compatibility SET oldest = 7000`)
 	err := s.Ready(t.Context())
 	said := fmt.Sprintf("schema version 7000 is newer than %d", newest+1)
 	if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), said) {
@@ -159,9 +166,57 @@ func TestNewerSchema(t *testing.T) {
 	for i := range migrations {
 		migrations[i].AppliedAt = time.Time{}
 	}
-	want := append(must(sqlstore.KnownMigrations(embedded())), Migration{Number: newest + 1}, Migration{Number: 7000})
+	want := append(slices.Clone(embeddedMigrations), Migration{Number: newest + 1}, Migration{Number: 7000})
 	if err != nil || !slices.Equal(migrations, want) {
 		t.Errorf("Migrations() = %+v, %v, want %+v", migrations, err, want)
+	}
+}
+
+// A newer program has added to the schema and broken nothing: an older one goes on, and starts as well.
+func TestExpandedSchema(t *testing.T) {
+	path := newPath(t)
+	s := openFilled(t, Options{Path: path, Migrate: true}, 1)
+	old := Options{Path: path, Migrate: true, Expand: true}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newer := old
+	newer.migrations = later(step{"more", `ALTER TABLE api_keys ADD COLUMN more TEXT; ALTER TABLE users ADD COLUMN more TEXT;`}, next)
+	if err := open(t, newer).Close(); err != nil { // migrates by itself
+		t.Fatal(err)
+	}
+	if got := applied(t, newer); !slices.Equal(got, upTo(newest+2)) {
+		t.Fatalf("applied = %v, want %v", got, upTo(newest+2))
+	}
+	s = open(t, old)
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("Ready() = %v", err)
+	}
+	if _, err := s.Key(t.Context(), 1); err != nil {
+		t.Errorf("Key() = %v", err)
+	}
+	if err := addKeys(t.Context(), s, 1, 1); err != nil {
+		t.Errorf("Update() = %v", err)
+	}
+	if err := s.Backup(t.Context(), filepath.Join(t.TempDir(), "copy.db")); err != nil {
+		t.Errorf("Backup() = %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := Migrate(t.Context(), old); err != nil || len(done) != 0 {
+		t.Errorf("Migrate() by the older program = %v, %v, want nothing to do", done, err)
+	}
+	if _, err := OpenContents(t.Context(), path); !errors.Is(err, store.ErrSchema) {
+		t.Errorf("OpenContents() = %v, want ErrSchema: it does not know everything that there is", err)
+	}
+}
+
+// TestOldest holds what the program says about its schema to what the schema says.
+func TestOldest(t *testing.T) {
+	s := open(t, Options{Path: newPath(t), Migrate: true})
+	if said := count(t, s, sqlstore.SelectOldest); said != sqlstore.Oldest {
+		t.Errorf("the schema says that programs need to know %d, and the program %d", said, sqlstore.Oldest)
 	}
 }
 
@@ -322,10 +377,11 @@ func TestMigrateKeepsEverything(t *testing.T) {
 		t.Fatalf("the old database holds %v", want)
 	}
 
-	if _, err := Open(t.Context(), Options{Path: path, Migrate: true}); !errors.Is(err, store.ErrSchema) {
+	// Programs that know the first release's schema do not know this one: it is not taken from under them.
+	if _, err := Open(t.Context(), Options{Path: path, Migrate: true, Expand: true}); !errors.Is(err, store.ErrSchema) {
 		t.Errorf("Open() = %v, want that it must be migrated", err)
 	}
-	if done, err := Migrate(t.Context(), Options{Path: path}); err != nil || len(done) != int(newest)-1 {
+	if done, err := Migrate(t.Context(), Options{Path: path}); err != nil || len(done) != len(embeddedMigrations)-1 {
 		t.Fatalf("Migrate() = %v, %v", done, err)
 	}
 	s := open(t, Options{Path: path})
@@ -373,8 +429,8 @@ func TestSchema(t *testing.T) {
 		tables[name] = text
 	}
 	delete(tables, sqlstore.History) // not ours
-	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "members", "organizations", "quotas", "sessions",
-		"sign_in_links", "tokens", "usage_counts", "usage_gone", "users"}
+	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "members", "organizations", "quotas",
+		"schema_compatibility", "sessions", "sign_in_links", "tokens", "usage_counts", "usage_gone", "users"}
 	if got := slices.Sorted(maps.Keys(tables)); !slices.Equal(got, want) {
 		t.Errorf("tables = %v, want %v", got, want)
 	}
@@ -387,7 +443,7 @@ func TestSchema(t *testing.T) {
 	}
 	// Audit ids are given by the chain, which must have no gaps and knows its last id also when the entry is gone. The
 	// extent has one row, which is never deleted.
-	givesIDs["audit_log"], givesIDs["audit_extent"] = false, false
+	givesIDs["audit_log"], givesIDs["audit_extent"], givesIDs["schema_compatibility"] = false, false, false
 	for name, gives := range givesIDs {
 		if gives != strings.Contains(tables[name], "AUTOINCREMENT") {
 			t.Errorf("%s: SQLite gives ids = %v, and may give one twice:\n%s", name, gives, tables[name])

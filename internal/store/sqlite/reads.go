@@ -45,13 +45,9 @@ func openReads(f *file, g *sqlstore.Gate) (_ *reads, err error) {
 	return r, nil
 }
 
-// checkSchema returns store.ErrSchema where the schema is not the one that this program knows.
+// checkSchema returns store.ErrSchema where the schema is not one that this program can work on.
 func (r *reads) checkSchema(ctx context.Context) error {
-	version, err := schemaVersion(ctx, r.points.db)
-	if err != nil {
-		return failure(ctx, err)
-	}
-	return r.file.checkVersion(version)
+	return failure(ctx, r.file.checkSchema(ctx, r.points.db))
 }
 
 func (r *reads) prepare(ctx context.Context) error {

@@ -29,9 +29,11 @@ import (
 type Options struct {
 	// Path is the database file. Beside it SQLite keeps PATH-wal and PATH-shm, and the store PATH.lock.
 	Path string
-	// Migrate lets Open create the file where there is none, and the schema where it holds no data yet. A
-	// database with data is never migrated by Open: that is what Migrate is for.
+	// Migrate lets Open create the file where there is none, and the schema where it holds no data yet.
 	Migrate bool
+	// Expand, with Migrate, also lets it bring a schema with data up to date, if programs that work on it now go on doing so. For
+	// all else there is Migrate, the function.
+	Expand bool
 	// ReadOnly opens a database that another process may serve, to read it or back it up. Update then returns
 	// ErrReadOnly. Without it the store is the only one that may change the file, and Open fails where another one
 	// is open.
@@ -63,8 +65,8 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the database, and returns when it can be used. It returns store.ErrSchema where the schema is not the one
-// that this program knows.
+// Open opens the database, and returns when it can be used. It returns store.ErrSchema where the schema is not one that
+// this program can work on.
 //
 // Its cost does not depend on how much is in the file, save that of recovering the write-ahead log after a crash.
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
@@ -80,7 +82,7 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	}()
 
 	if opts.Migrate {
-		if err := f.migrateEmpty(ctx); err != nil {
+		if err := f.migrateWhere(ctx, opts.Expand); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +123,7 @@ func (s *Store) TakeQuota(ctx context.Context, take store.QuotaTake) (store.Quot
 	return sqlstore.TakeQuota(ctx, s, take)
 }
 
-// Ready returns nil where the database can be read and its schema is the one that this program knows.
+// Ready returns nil where the database can be read and its schema is one that this program can work on.
 func (s *Store) Ready(ctx context.Context) error {
 	if err := s.gate.Enter(); err != nil {
 		return err

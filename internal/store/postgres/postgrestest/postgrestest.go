@@ -115,6 +115,25 @@ func createDatabase(t testing.TB, server string) string {
 	return u.String()
 }
 
+// Limited returns the URL of a database as somebody who may create schemas there, and nothing else.
+func Limited(t testing.TB, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	role := "limited_" + name
+	execute(t, database, `CREATE ROLE `+role+` LOGIN PASSWORD 'x'`)
+	t.Cleanup(func() {
+		execute(t, database, `DROP OWNED BY `+role+` CASCADE`)
+		execute(t, database, `DROP ROLE `+role)
+	})
+	execute(t, database, `GRANT CREATE ON DATABASE `+name+` TO `+role)
+	u.User = url.UserPassword(role, "x")
+	return u.String()
+}
+
 func execute(t testing.TB, server, statement string) {
 	t.Helper()
 	conn, err := connect(server)

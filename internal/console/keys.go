@@ -1,0 +1,367 @@
+package console
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/admin"
+	"github.com/apikeyd/apikeyd/internal/key"
+)
+
+// pageKeys is the template of this page.
+const pageKeys = "keys"
+
+const keysPath = "/keys"
+
+// keyPages are those of keys. Patterns that name a word come before those that take any.
+func (c *Console) keyPages() []Page {
+	return []Page{
+		c.page(http.MethodGet, keysPath, c.signedIn(c.keys)),
+		c.page(http.MethodGet, newKeyPath, c.signedIn(c.newKey)),
+		c.page(http.MethodPost, newKeyPath, c.signedIn(c.createKey)),
+		c.page(http.MethodGet, keyPattern, c.signedIn(c.key)),
+		c.page(http.MethodGet, keyPattern+"/change", c.signedIn(c.changeKeyForm)),
+		c.page(http.MethodPost, keyPattern+"/change", c.signedIn(c.changeKey)),
+		c.page(http.MethodPost, keyPattern+"/state", c.signedIn(c.setKeyState)),
+		c.page(http.MethodGet, keyPattern+"/state", c.signedIn(toKey)),
+		c.page(http.MethodGet, keyPattern+"/rotate", c.signedIn(c.rotateKeyForm)),
+		c.page(http.MethodPost, keyPattern+"/rotate", c.signedIn(c.rotateKey)),
+		c.page(http.MethodGet, keyPattern+"/delete", c.signedIn(c.deleteKeyForm)),
+		c.page(http.MethodPost, keyPattern+"/delete", c.signedIn(c.deleteKey)),
+	}
+}
+
+// What has been done.
+const (
+	noteChanged  note = "key-changed"
+	noteEnabled  note = "key-enabled"
+	noteDisabled note = "key-disabled"
+	noteDeleted  note = "key-deleted"
+)
+
+var keyNotes = map[note]string{
+	noteChanged:  "The key is changed. It is so from now on, wherever it is checked.",
+	noteEnabled:  "The key is enabled.",
+	noteDisabled: "The key is disabled: from now on it is refused, wherever it is checked.",
+	noteDeleted:  "The key is deleted: from now on it is refused, wherever it is checked.",
+}
+
+// keysPage is what the list of keys says.
+type keysPage struct {
+	Action       string // where the filters are sent
+	Fields       []field
+	Organization string // the name of the one whose keys these are; "": those of the reader, wherever they are
+	All          bool   // everybody's keys, and not the reader's alone
+	Filtered     bool   // not all keys are meant
+	Clear        string // address of the list without filters
+
+	Keys             []keyRow
+	ShowOrganization bool
+	First, Next      string // addresses of other pages; "": there are none
+	Unsorted         string // why the order is not the one that was asked for; "": it is
+
+	New     string // address of the page to create a key; "": the reader may create none here
+	Example string // a command line that uses a key
+}
+
+// keyRow is a key in the list.
+type keyRow struct {
+	key.Key
+	State        keyState
+	URL          string
+	Organization string
+	Owner        string
+}
+
+// keyState is what a key is good for now.
+type keyState struct{ Name, Class string }
+
+// stateOf returns a key's state.
+func stateOf(k *key.Key, now time.Time) keyState {
+	const soon = 14 * 24 * time.Hour
+	switch {
+	case !k.Enabled:
+		return keyState{"disabled", "bad"}
+	case k.Expired(now):
+		return keyState{"expired", "bad"}
+	case !k.ExpiresAt.IsZero() && k.ExpiresAt.Sub(now) < soon:
+		return keyState{"expires soon", "warn"}
+	default:
+		return keyState{"active", "good"}
+	}
+}
+
+// keysShown is how many keys one page shows.
+const keysShown = 50
+
+// ownKeys stands for the reader's own keys where an organization is chosen.
+const ownKeys = "own"
+
+// keyFilter is what the reader wants to see.
+type keyFilter struct {
+	organization int64 // 0: the reader's own keys, wherever they are
+	name         string
+	scope        string
+	state        string
+	sort         string
+	before       int64
+	page         int // where the order is another than that of ids; 0 is the first
+}
+
+// keysOf returns the address of an organization's keys; 0: of the reader's own.
+func keysOf(organization int64) string {
+	if organization == 0 {
+		return keysPath
+	}
+	return keysPath + "?organization=" + strconv.FormatInt(organization, 10)
+}
+
+// keys shows the list.
+func (c *Console) keys(v *visit) error {
+	f, err := c.readFilter(v)
+	if err != nil {
+		return err
+	}
+	p := keysPage{Action: keysPath, Organization: v.looked.name, All: v.looked.manages, Filtered: f.name != "" || f.scope != "" || f.state != "",
+		Clear: f.clear().address(), ShowOrganization: f.organization == 0, Example: c.exampleCall()}
+	found, err := c.findKeys(v, f, &p)
+	if err != nil {
+		return err
+	}
+	p.Fields = f.fields(v)
+	if v.mayCreate(v.looked) {
+		p.New = newKeyOf(f.organization)
+	}
+	if p.Keys, err = c.keyRows(v, found, f.organization); err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, pageKeys, frame{Title: "Keys", Section: sectionKeys, Organization: f.organization, Main: p})
+}
+
+// findKeys returns the keys of a page, and says in p how the list goes on.
+//
+// The newest come first, because that is the order of ids, in which a page costs the same wherever it is. Any other order has to read
+// all keys for each page, so there is one only where they are not too many.
+func (c *Console) findKeys(v *visit, f keyFilter, p *keysPage) ([]key.Key, error) {
+	list := admin.KeyList{OrganizationID: f.organization, NameContains: f.name, Before: f.before, Limit: keysShown}
+	list.Scope, _ = key.ParseScope(f.scope)
+	if enabled := f.state == "enabled"; enabled || f.state == "disabled" {
+		list.Enabled = &enabled
+	}
+	order := keyOrders[f.sort]
+	if order != nil {
+		list.Before, list.Limit = 0, keysSorted
+	}
+	found, more, err := c.Admin.Keys(v.r.Context(), v.caller, list)
+	if err != nil {
+		return nil, err
+	}
+	first := f.turned(0, 0)
+	switch {
+	case order == nil:
+		if f.before != 0 {
+			p.First = first.address()
+		}
+	case more:
+		p.Unsorted = "There are more than " + count(keysSorted) + " of these, so the newest come first. Narrow the list to sort it otherwise."
+		found = found[:keysShown]
+	default:
+		slices.SortStableFunc(found, order)
+		begin := min(f.page*keysShown, len(found))
+		end := min(begin+keysShown, len(found))
+		if begin > 0 {
+			p.First = first.address()
+		}
+		if end < len(found) {
+			p.Next = f.turned(0, f.page+1).address()
+		}
+		return found[begin:end], nil
+	}
+	if more {
+		f.sort = ""
+		p.Next = f.turned(found[len(found)-1].ID, 0).address()
+	}
+	return found, nil
+}
+
+// keysSorted is how many keys are read to be sorted. It is the most that a use case returns at once.
+const keysSorted = 1000
+
+// keyOrders are the orders that there are beside that of ids, the newest first. Where a time is none, the key comes last.
+var keyOrders = map[string]func(a, b key.Key) int{
+	"oldest": func(a, b key.Key) int { return cmp.Compare(a.ID, b.ID) },
+	"name":   func(a, b key.Key) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) },
+	"used":   func(a, b key.Key) int { return b.LastUsedAt.Compare(a.LastUsedAt) },
+	"expires": func(a, b key.Key) int {
+		return cmp.Or(noneLast(a.ExpiresAt, b.ExpiresAt), a.ExpiresAt.Compare(b.ExpiresAt))
+	},
+}
+
+// noneLast puts what has no time behind what has one.
+func noneLast(a, b time.Time) int {
+	switch {
+	case a.IsZero() == b.IsZero():
+		return 0
+	case a.IsZero():
+		return 1
+	default:
+		return -1
+	}
+}
+
+// readFilter reads what the reader wants to see. Without an organization it is that which was looked at last.
+func (c *Console) readFilter(v *visit) (keyFilter, error) {
+	q := v.r.URL.Query()
+	text := func(name string) string { return strings.ToValidUTF8(strings.TrimSpace(q.Get(name)), "\uFFFD") }
+	f := keyFilter{name: text("q"), scope: text("scope"), state: text("state"), sort: text("sort")}
+	f.before, _ = strconv.ParseInt(text("before"), 10, 64) // anything else is the first page
+	f.page, _ = strconv.Atoi(text("page"))
+	f.page = min(max(f.page, 0), keysSorted)
+	switch chosen := text("organization"); chosen {
+	case ownKeys:
+		return f, nil
+	case "":
+		f.organization = v.chosen(0).id
+	default:
+		id, err := strconv.ParseInt(chosen, 10, 64)
+		if err != nil || id <= 0 {
+			return f, &key.Error{Code: key.NotFound, Detail: "there is no such organization"}
+		}
+		f.organization = id
+	}
+	if f.organization == 0 {
+		return f, nil
+	}
+	_, err := c.lookAt(v, f.organization)
+	return f, err
+}
+
+// clear returns the filter without what narrows it.
+func (f keyFilter) clear() keyFilter { return keyFilter{organization: f.organization} }
+
+// turned returns the filter at another page.
+func (f keyFilter) turned(before int64, page int) keyFilter {
+	f.before, f.page = before, page
+	return f
+}
+
+// address returns where the filter is in force.
+func (f keyFilter) address() string {
+	q := url.Values{}
+	q.Set("organization", ownKeys)
+	if f.organization != 0 {
+		q.Set("organization", strconv.FormatInt(f.organization, 10))
+	}
+	for name, value := range map[string]string{"q": f.name, "scope": f.scope, "state": f.state, "sort": f.sort} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.before != 0 {
+		q.Set("before", strconv.FormatInt(f.before, 10))
+	}
+	if f.page != 0 {
+		q.Set("page", strconv.Itoa(f.page))
+	}
+	return keysPath + "?" + q.Encode()
+}
+
+// fields are those to choose with what is shown.
+func (f keyFilter) fields(v *visit) []field {
+	organizations, chosen := []option{{"Your own, in all of them", ownKeys}}, ownKeys
+	if f.organization != 0 {
+		chosen = strconv.FormatInt(f.organization, 10)
+	}
+	listed := f.organization == 0
+	for _, m := range v.me.Memberships {
+		organizations = append(organizations, option{m.OrganizationName, strconv.FormatInt(m.OrganizationID, 10)})
+		listed = listed || m.OrganizationID == f.organization
+	}
+	if !listed {
+		organizations = append(organizations, option{v.looked.name, chosen})
+	}
+	scopes := []option{{"Any", ""}}
+	for _, name := range key.AllScopes.Names() {
+		scopes = append(scopes, option{name, name})
+	}
+	return []field{
+		{Name: "q", Label: "Search by name", Type: "search", Value: f.name, Class: "search"},
+		{Name: "organization", Label: "Organization", Type: "select", Value: chosen, Options: organizations},
+		{Name: "scope", Label: "Scope", Type: "select", Value: f.scope, Options: scopes},
+		{Name: "state", Label: "State", Type: "select", Value: f.state, Options: []option{{"Any", ""}, {"Enabled", "enabled"}, {"Disabled", "disabled"}}},
+		{Name: "sort", Label: "Order", Type: "select", Value: f.sort, Options: []option{{"Newest first", ""}, {"Oldest first", "oldest"},
+			{"Name", "name"}, {"Last used", "used"}, {"Next to expire", "expires"}}},
+	}
+}
+
+// keyRows returns keys as the list shows them.
+func (c *Console) keyRows(v *visit, keys []key.Key, organization int64) ([]keyRow, error) {
+	names := map[int64]string{}
+	for _, m := range v.me.Memberships {
+		names[m.OrganizationID] = m.OrganizationName
+	}
+	owners, now := map[int64]string{}, c.Now()
+	rows := make([]keyRow, len(keys))
+	for i, k := range keys {
+		if _, ok := owners[k.UserID]; !ok {
+			owner, err := c.emailOf(v, organization, k.UserID)
+			if err != nil {
+				return nil, err
+			}
+			owners[k.UserID] = owner
+		}
+		name := names[k.OrganizationID]
+		if name == "" {
+			name = "organization " + strconv.FormatInt(k.OrganizationID, 10)
+		}
+		rows[i] = keyRow{k, stateOf(&k, now), keyURL(k.ID), name, owners[k.UserID]}
+	}
+	return rows, nil
+}
+
+// emailOf returns what a user of an organization is known by.
+func (c *Console) emailOf(v *visit, organization, user int64) (string, error) {
+	if user == v.me.User.ID {
+		return v.me.User.Email, nil
+	}
+	if organization != 0 {
+		// The member with this id, if there is one. To ask for that one alone would be in the audit log where there is none.
+		found, _, err := c.Admin.Members(v.r.Context(), v.caller, organization, user+1, 1)
+		if err != nil {
+			return "", err
+		}
+		if len(found) == 1 && found[0].UserID == user {
+			return found[0].Email, nil
+		}
+	}
+	return "user " + strconv.FormatInt(user, 10), nil
+}
+
+// keyURL returns the address of a key's page.
+func keyURL(id int64) string { return keysPath + "/" + strconv.FormatInt(id, 10) }
+
+// newKeyOf returns the address of the page to create a key in an organization.
+func newKeyOf(organization int64) string {
+	if organization == 0 {
+		return newKeyPath
+	}
+	return newKeyPath + "?organization=" + strconv.FormatInt(organization, 10)
+}
+
+// mayCreate reports whether the reader can create keys in an organization; the zero one stands for any.
+func (v *visit) mayCreate(o organization) bool {
+	if o.id == 0 {
+		return v.me.User.InstanceAdmin || len(v.me.Memberships) > 0
+	}
+	return v.me.User.InstanceAdmin || o.role != 0
+}
+
+// exampleCall is a command line that uses a key.
+func (c *Console) exampleCall() string {
+	return `curl -H "Authorization: Bearer $APIKEYD_KEY" ` + c.ManagementURL() + `/v1/me`
+}

@@ -1,0 +1,136 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/token"
+)
+
+func TestAgo(t *testing.T) {
+	now := time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
+	for since, want := range map[time.Duration]string{
+		0: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 59 * time.Minute: "59 minutes ago", 47 * time.Hour: "47 hours ago",
+		48 * time.Hour: "2 days ago", 60 * 24 * time.Hour: "23 Sep 2026", -time.Second: "in a moment", -90 * time.Minute: "in 1 hour",
+		-5 * 24 * time.Hour: "in 5 days",
+	} {
+		if got := ago(now, now.Add(-since)); got != want {
+			t.Errorf("%s ago is %q, want %q", since, got, want)
+		}
+	}
+}
+
+func TestWords(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
+		if got := count(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{time.Second: "1 second", 90 * time.Second: "90 seconds", time.Minute: "1 minute", 2 * time.Hour: "2 hours",
+		24 * time.Hour: "1 day", 36 * time.Hour: "36 hours"} {
+		if got := windowText(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
+
+// A merge patch makes the one of the other, as the domain applies it.
+func TestMergePatch(t *testing.T) {
+	now := time.Now()
+	for _, tt := range []struct{ from, to, want string }{
+		{`{"a":1}`, `{"a":1}`, ""},
+		{`{"a":1}`, `{ "a" : 1 }`, ""},
+		{"", `{"a":1}`, `{"a":1}`},
+		{`{"a":1}`, "", `{"a":null}`},
+		{`{"a":{"b":1,"c":2}}`, `{"a":{"c":2,"d":3}}`, `{"a":{"b":null,"d":3}}`},
+		{`{"a":{"b":1}}`, `{"a":[1]}`, `{"a":[1]}`},
+		{`{"a":[1]}`, `{"a":{"b":1}}`, `{"a":{"b":1}}`},
+		{`{"a":"<"}`, `{"a":"&"}`, `{"a":"&"}`},
+	} {
+		bytes := func(text string) []byte {
+			if text == "" {
+				return nil
+			}
+			return []byte(text)
+		}
+		patch, err := mergePatch(bytes(tt.from), bytes(tt.to))
+		if err != nil || string(patch) != tt.want {
+			t.Errorf("from %s to %s: %s, %v, want %s", tt.from, tt.to, patch, err, tt.want)
+			continue
+		}
+		k, faults := key.Patch{Metadata: patch}.Apply(key.Key{Metadata: bytes(tt.from)}, now)
+		if len(faults) > 0 {
+			t.Errorf("from %s to %s: %v", tt.from, tt.to, faults)
+		}
+		var got, want any
+		_ = json.Unmarshal(k.Metadata, &got)
+		_ = json.Unmarshal(bytes(tt.to), &want)
+		if a, b := mustJSON(t, got), mustJSON(t, want); a != b {
+			t.Errorf("from %s to %s: became %s", tt.from, tt.to, a)
+		}
+	}
+	for _, to := range []string{"[]", "null", "1", "{", `"x"`} {
+		if patch, err := mergePatch(nil, []byte(to)); err == nil {
+			t.Errorf("%s is patched with %s", to, patch)
+		}
+	}
+}
+
+func mustJSON(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A form makes one token, which is remembered for a while, and the form for longer.
+func TestOnce(t *testing.T) {
+	made := &tokens{made: map[formID]*making{}}
+	visitWith := func(id string, session int64) *visit {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.PostForm = url.Values{onceField: {id}}
+		return &visit{r: r, w: httptest.NewRecorder(), session: key.Session{ID: session}}
+	}
+	calls := 0
+	make := func() (shownToken, error) { calls++; return shownToken{token: token.New("ak")}, nil }
+	first, err := made.once(visitWith("a", 1), make)
+	if again, err2 := made.once(visitWith("a", 1), make); err != nil || err2 != nil || again != first || calls != 1 {
+		t.Errorf("made %d times: %v, %v", calls, err, err2)
+	}
+	made.fade(made.made[made.order[0]])
+	_, err = made.once(visitWith("a", 1), make)
+	if refused, ok := errors.AsType[*refusal](err); !ok || refused.status != http.StatusConflict || calls != 1 {
+		t.Errorf("made %d times: %v", calls, err)
+	}
+	broken := errors.New("not now")
+	if _, err := made.once(visitWith("b", 1), func() (shownToken, error) { return shownToken{}, broken }); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if _, err := made.once(visitWith("b", 1), make); err != nil || calls != 2 {
+		t.Errorf("a form that failed is not taken again: %v", err)
+	}
+	for range 2 { // forms without an id
+		if _, err := made.once(visitWith("", 1), make); err != nil {
+			t.Error(err)
+		}
+	}
+	if calls != 4 || len(made.made) != 2 || len(made.order) != 2 {
+		t.Errorf("%d calls, %d and %d remembered", calls, len(made.made), len(made.order))
+	}
+	for i := range maxForms {
+		if _, err := made.once(visitWith("many", int64(i)), make); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(made.made) != maxForms || len(made.order) != maxForms {
+		t.Errorf("%d and %d remembered", len(made.made), len(made.order))
+	}
+}

@@ -13,7 +13,7 @@ var (
 	errControl   = errors.New("holds a space or a control character")
 	errSeparator = errors.New("holds a backslash")
 	errParameter = errors.New("holds a semicolon")
-	errFragment  = errors.New("holds a #")
+	errFragment  = errors.New("holds a # that is not escaped")
 	errEscape    = errors.New("holds a % that does not begin an escape of two hexadecimal digits")
 	errSlash     = errors.New("holds an escaped slash")
 	errTwice     = errors.New("is escaped twice")

@@ -118,7 +118,8 @@ func TestADeadKeyIsDeadInTheProcess(t *testing.T) {
 		}
 	}
 	key := createKey(t, s, nil)
-	using.Store(&key.Token)
+	inUse := key.Token
+	using.Store(&inUse)
 	for range readers {
 		group.Go(func() {
 			for n := 0; !stop.Load(); n++ {
@@ -136,9 +137,9 @@ func TestADeadKeyIsDeadInTheProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		dead.Store(key.Token, true)
-		next := createKey(t, s, nil) // meanwhile the dead one is tried
-		key = next
-		using.Store(&next.Token)
+		key = createKey(t, s, nil) // meanwhile the dead one is tried
+		next := key.Token
+		using.Store(&next)
 	}
 	stop.Store(true)
 	group.Wait()

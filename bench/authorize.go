@@ -49,8 +49,11 @@ func (b *bench) startPermission(ctx context.Context, url string) (*server, error
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("a proxy is told %s", resp.Status)
 	}
-	return b.startFloor(ctx, "authorize", []byte(strings.Repeat("x", ownHeaders(resp.Header)-len(floorHeader)-len(": \r\n"))))
+	return b.startFloor(ctx, "authorize", []byte(strings.Repeat("x", padding(resp.Header))))
 }
+
+// padding returns how long the value of one header must be to be as long as all of an answer's own.
+func padding(h http.Header) int { return ownHeaders(h) - len(floorHeader) - len(": \r\n") }
 
 // ownHeaders returns how many bytes the headers of an answer have, without those that net/http adds to every one.
 func ownHeaders(h http.Header) (bytes int) {

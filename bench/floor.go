@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -36,13 +38,9 @@ func floorHandler(answer []byte) http.Handler {
 	})
 }
 
-// floorHeader is the one header of an answer without a body.
-const floorHeader = "X-Floor"
-
-// headerHandler allows every request, with one header.
-func headerHandler(value []byte) http.Handler {
-	values := []string{string(value)}
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header()[floorHeader] = values })
+// allowingHandler allows every request, with the same headers.
+func allowingHandler(headers http.Header) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { maps.Copy(w.Header(), headers) })
 }
 
 // floorServer is what serves, until it is shut down.
@@ -58,7 +56,11 @@ func newFloor(which string, answer []byte) (floorServer, error) {
 	case "verify":
 		return app.NewServer(floorHandler(answer), slog.New(slog.DiscardHandler)), nil
 	case "authorize":
-		return app.NewServer(headerHandler(answer), slog.New(slog.DiscardHandler)), nil
+		var headers http.Header
+		if err := json.Unmarshal(answer, &headers); err != nil {
+			return nil, err
+		}
+		return app.NewServer(allowingHandler(headers), slog.New(slog.DiscardHandler)), nil
 	case "grpc":
 		s := grpc.NewServer()
 		auth.RegisterAuthorizationServer(s, yes{})

@@ -27,14 +27,18 @@ func measureNginx(ctx context.Context, b *bench) (_ []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	permission, err := b.startPermission(ctx, judge.verification)
+	headers, err := permission(ctx, judge.verification)
 	if err != nil {
 		return nil, errors.Join(err, judge.stop())
 	}
 	if ours.server, err = b.startNginx(ctx, judge, api); err != nil {
-		return nil, errors.Join(err, permission.stop())
+		return nil, err
 	}
-	if floor.server, err = b.startNginx(ctx, permission, api); err != nil {
+	allowing, err := b.startAllowing(ctx, inOne(headers))
+	if err != nil {
+		return nil, err
+	}
+	if floor.server, err = b.startNginx(ctx, allowing, api); err != nil {
 		return nil, err
 	}
 	if err := b.compete(ctx, mix{way: byRequest}, &floor, &ours); err != nil {

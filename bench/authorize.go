@@ -33,7 +33,7 @@ func measureAuthorize(ctx context.Context, b *bench) (_ []figure, err error) {
 		return nil, err
 	}
 	const what = "`GET /v1/authorize`, keys in cache"
-	return append(ours.figures(what, floor, promise{share: 0.90, tail: 1.3}),
+	return append(ours.figures(what, floor, promise{share: 0.90}),
 		ours.figures(what+", beside a single header", single, promise{})...), nil
 }
 

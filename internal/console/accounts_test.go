@@ -31,7 +31,7 @@ func newCompany(t *testing.T) *company {
 		fmt.Sprintf("/organizations/%d", made.OrganizationID)}
 	for _, role := range []api.Role{api.RoleViewer, api.RoleMember, api.RoleAdmin, api.RoleOwner} {
 		name := string(role)
-		invited, err := s.Client().InviteMember(t.Context(), made.OrganizationID, api.NewMember{Email: name + "@example.com", Role: role})
+		invited, err := s.Client().InviteMember(t.Context(), made.OrganizationID, api.NewMember{Email: name + "@acme.example", Role: role})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,6 +50,7 @@ func (c *company) memberPath(name string) string {
 // Each page is for those who may see it, and offers what they may do.
 func TestRightsOfAccounts(t *testing.T) {
 	c := newCompany(t)
+	entry := c.people["owner"].get(c.home+"/audit-log").first(t, regexp.MustCompile(`href="([^"]+/audit-log/\d+)"`))
 	const ok, no, none = http.StatusOK, http.StatusForbidden, http.StatusNotFound
 	everybody := []string{"viewer", "member", "admin", "owner", "operator"}
 	for _, tt := range []struct {
@@ -67,7 +68,7 @@ func TestRightsOfAccounts(t *testing.T) {
 		{c.memberPath("owner"), [5]int{ok, ok, ok, ok, ok}},
 		{c.home + "/members/999", [5]int{none, none, none, none, none}},
 		{c.home + "/audit-log", [5]int{no, no, ok, ok, ok}},
-		{c.home + "/audit-log/5", [5]int{no, no, ok, ok, ok}},
+		{entry, [5]int{no, no, ok, ok, ok}},
 		{"/audit-log", [5]int{no, no, ok, ok, ok}},
 		{"/audit-log/1", [5]int{no, no, none, none, ok}},
 		{"/nodes", [5]int{no, no, no, no, ok}},
@@ -152,7 +153,7 @@ func TestInvite(t *testing.T) {
 	v.get(at).want(t, http.StatusOK, at, `value="viewer" checked`)
 	v.post(at, "email", "<b>", "role", "viewer").want(t, http.StatusUnprocessableEntity, at, "Must be an e-mail address", "&lt;b&gt;")
 	v.post(at, "email", "new@example.com", "role", "king").want(t, http.StatusUnprocessableEntity, at, "Choose one of these.", `value="new@example.com"`)
-	v.post(at, "email", "VIEWER@example.com", "role", "viewer").want(t, http.StatusConflict, at, "is a member already")
+	v.post(at, "email", "VIEWER@acme.example", "role", "viewer").want(t, http.StatusConflict, at, "is a member already")
 	link := regexp.MustCompile(`<code id="link">` + regexp.QuoteMeta(c.ManagementURL) + `(/sign-in/[^<]+)</code>`)
 	id := v.get(at).first(t, formID)
 	p := v.post(at, "email", "new@example.com", "role", "member", "form", id)
@@ -195,7 +196,7 @@ func TestMembersKeys(t *testing.T) {
 	owner.post(at, "role", "viewer", "asked", "keys").want(t, http.StatusConflict, at, `id="keys-error"`)
 	owner.post(at, "role", "viewer", "keys", "transfer").want(t, http.StatusOK, c.home+"/members?note=role-changed")
 	member.get(creates).want(t, http.StatusNotFound, creates)
-	owner.get(creates).want(t, http.StatusOK, creates, "owner@example.com")
+	owner.get(creates).want(t, http.StatusOK, creates, "owner@acme.example")
 
 	// Who leaves can take nothing along.
 	p = member.post(at + "/remove")
@@ -222,14 +223,14 @@ func TestAuditLog(t *testing.T) {
 	v, at := c.people["owner"], c.home+"/audit-log"
 	v.post(c.home, "organization_name", "<i>Renamed")
 	p := v.get(at)
-	p.want(t, http.StatusOK, at, "Organization changed", "Member invited", "viewer@example.com", "Organization opened", "admin@example.com")
+	p.want(t, http.StatusOK, at, "Organization changed", "Member invited", "viewer@acme.example", "Organization opened", "admin@example.com")
 	rows := func(query string) int { return strings.Count(v.get(at+query).text, `<th scope="row"`) }
 	for query, want := range map[string]int{
-		"": 7, "?action=organization.*": 2, "?action=member.create": 5, "?action=x": 7, "?actor=owner@example.com": 1, "?actor=OWNER%40example.com&action=key.*": 0,
-		fmt.Sprintf("?actor=%d", c.ids["owner"]): 1, "?outcome=refused": 0, "?outcome=success&target_type=organization": 2, "?from=2001-01-01": 7,
-		"?to=2001-01-01": 0, "?from=2999-01-01": 0, "?target_type=organization&target_id=" + strings.TrimPrefix(c.home, "/organizations/"): 2, "?before=x": 7,
+		"": 15, "?action=organization.*": 2, "?action=member.create": 5, "?action=x": 15, "?actor=owner@acme.example": 1, "?actor=OWNER%40acme.example&action=key.*": 0,
+		fmt.Sprintf("?actor=%d", c.ids["owner"]): 1, "?outcome=refused": 0, "?outcome=success&target_type=organization": 2, "?from=2001-01-01": 15,
+		"?to=2001-01-01": 0, "?from=2999-01-01": 0, "?target_type=organization&target_id=" + strings.TrimPrefix(c.home, "/organizations/"): 2, "?before=x": 15,
 	} {
-		if got := rows(query); want != got && (query != "" || got < want) {
+		if got := rows(query); want != got {
 			t.Errorf("%q shows %d entries, want %d", query, got, want)
 		}
 	}
@@ -237,15 +238,15 @@ func TestAuditLog(t *testing.T) {
 		`value="nobody@example.com"`)
 
 	entry := p.first(t, regexp.MustCompile(`href="([^"]+/audit-log/\d+)">Organization changed`))
-	v.get(entry).want(t, http.StatusOK, entry, "<del>Acme &lt;b&gt;</del>", "<ins>&lt;i&gt;Renamed</ins>", "organization_name", "Hash of the entry before", "owner@example.com", "done")
+	v.get(entry).want(t, http.StatusOK, entry, "<del>Acme &lt;b&gt;</del>", "<ins>&lt;i&gt;Renamed</ins>", "organization_name", "Hash of the entry before", "owner@acme.example", "done")
 	v.get(at+"/999999").want(t, http.StatusNotFound, at+"/999999")
 	// An entry about another organization, or about none, is not there.
 	v.get(at+"/1").want(t, http.StatusNotFound, at+"/1")
 
 	// The log of all knows what is about no organization, and those that are gone.
 	operator := c.people["operator"]
-	operator.get("/audit-log").want(t, http.StatusOK, "/audit-log", "Signed in", "owner@example.com")
-	operator.get("/audit-log?actor=owner@example.com").want(t, http.StatusUnprocessableEntity, "/audit-log?actor=owner@example.com", "Must be a user id.")
+	operator.get("/audit-log").want(t, http.StatusOK, "/audit-log", "Signed in", "owner@acme.example")
+	operator.get("/audit-log?actor=owner@acme.example").want(t, http.StatusUnprocessableEntity, "/audit-log?actor=owner@acme.example", "Must be a user id.")
 	operator.get("/audit-log/1").want(t, http.StatusOK, "/audit-log/1", "none: this is the first")
 	operator.post(c.home+"/delete", "name", "<i>Renamed").want(t, http.StatusOK, "/organizations?note=organization-deleted")
 	p = operator.get("/audit-log")

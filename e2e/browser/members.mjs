@@ -112,7 +112,7 @@ export default async ({open, world, look}) => {
   assert.match(await text(page, 'main'), /Hash of the entry before\s+[0-9a-f]{64}/)
   await look(page, 'audit-entry')
   await page.getByRole('link', {name: 'Everything about the same'}).click()
-  await page.getByRole('link', {name: 'Member invited'}).waitFor()
+  await page.getByRole('link', {name: 'Member invited'}).first().waitFor()
   await page.getByLabel('Who').fill('nobody@example.com')
   await page.getByText('Nobody here has this address.').waitFor()
   await look(page, 'audit-wrong')

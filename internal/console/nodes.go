@@ -30,7 +30,7 @@ type nodeRow struct {
 	State        keyState
 	Behind       string // how many changes it has yet to apply
 	LeaseText    string
-	Waits, Each  string // how often others have waited for it, and how long on average
+	WaitsText    string // how often changes of others have waited for it, and how long on average
 	IsBehind     bool
 	SinceRenewal string
 }
@@ -61,13 +61,14 @@ var (
 func newNodeRow(n store.Node, last int64, now time.Time) nodeRow {
 	behind := max(0, last-n.Applied)
 	since := max(0, now.Sub(n.RenewedAt)) // 0 where this machine's clock is behind the database's
-	row := nodeRow{Node: n, State: serving, Behind: count(behind), IsBehind: behind > 0, LeaseText: n.Lease.String(), Waits: count(n.Waits),
-		Each: "never", SinceRenewal: since.Round(100*time.Millisecond).String() + " ago"}
+	row := nodeRow{Node: n, State: serving, Behind: count(behind), IsBehind: behind > 0, LeaseText: n.Lease.String(),
+		WaitsText: "never", SinceRenewal: since.Round(100*time.Millisecond).String() + " ago"}
 	if since > n.Lease {
 		row.State = silent
 	}
 	if n.Waits > 0 {
-		row.Each = (n.Waited / time.Duration(n.Waits)).Round(time.Millisecond).String()
+		each := (n.Waited / time.Duration(n.Waits)).Round(time.Millisecond)
+		row.WaitsText = count(n.Waits) + " times, " + each.String() + " each"
 	}
 	return row
 }

@@ -145,15 +145,15 @@ func TestNodeRow(t *testing.T) {
 		change func(*store.Node)
 		want   string
 	}{
-		{func(*store.Node) {}, "serving, 2 behind, renewed 1.5s ago, waited for 3 times 2ms"},
-		{func(n *store.Node) { n.RenewedAt = now.Add(-3 * time.Second) }, "silent, 2 behind, renewed 3s ago, waited for 3 times 2ms"},
-		{func(n *store.Node) { n.RenewedAt, n.Applied = now.Add(time.Minute), 8 }, "serving, 0 behind, renewed 0s ago, waited for 3 times 2ms"},
-		{func(n *store.Node) { n.Waits, n.Waited = 0, 0 }, "serving, 2 behind, renewed 1.5s ago, waited for 0 times never"},
+		{func(*store.Node) {}, "serving, 2 behind, renewed 1.5s ago, waited for 3 times, 2ms each"},
+		{func(n *store.Node) { n.RenewedAt = now.Add(-3 * time.Second) }, "silent, 2 behind, renewed 3s ago, waited for 3 times, 2ms each"},
+		{func(n *store.Node) { n.RenewedAt, n.Applied = now.Add(time.Minute), 8 }, "serving, 0 behind, renewed 0s ago, waited for 3 times, 2ms each"},
+		{func(n *store.Node) { n.Waits, n.Waited = 0, 0 }, "serving, 2 behind, renewed 1.5s ago, waited for never"},
 	} {
 		other := n
 		tt.change(&other)
 		r := newNodeRow(other, 7, now)
-		if got := fmt.Sprintf("%s, %s behind, renewed %s, waited for %s times %s", r.State.Name, r.Behind, r.SinceRenewal, r.Waits, r.Each); got != tt.want {
+		if got := fmt.Sprintf("%s, %s behind, renewed %s, waited for %s", r.State.Name, r.Behind, r.SinceRenewal, r.WaitsText); got != tt.want {
 			t.Errorf("got %s, want %s", got, tt.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -39,6 +40,7 @@ type auditPage struct {
 	Fields        []field
 	Hidden        map[string]string // filters that have no field
 	Filtered      bool
+	Wrong         bool // something is in a field that cannot be
 	Entries       []auditRow
 	First, Next   string // addresses of other pages; "": there are none
 }
@@ -78,12 +80,12 @@ func (c *Console) auditLog(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := auditPage{Organization: o.name, Action: f.path, Clear: f.path, Fields: f.fields(), Filtered: len(f.typed) > 0, Hidden: f.hidden()}
+	p := auditPage{Organization: o.name, Action: f.path, Clear: f.path, Fields: f.fields(), Filtered: len(f.typed) > 0, Wrong: len(f.faults) > 0, Hidden: f.hidden()}
 	if v.me.User.InstanceAdmin && o.id != 0 {
 		p.Whole = wholeAuditPath
 	}
 	status := http.StatusUnprocessableEntity
-	if len(f.faults) == 0 {
+	if !p.Wrong {
 		status = http.StatusOK
 		found, more, err := c.Admin.AuditLog(v.r.Context(), v.caller, f.list)
 		if err != nil {
@@ -243,8 +245,8 @@ func (f *auditFilter) fields() []field {
 		{Name: "actor", Label: "Who", Type: "text", Value: f.typed["actor"], Error: f.faults["actor"], Class: "search", Example: "address or user id"},
 		{Name: "target_type", Label: "To what", Type: "select", Value: f.typed["target_type"], Options: targets},
 		{Name: "outcome", Label: "How it came out", Type: "select", Value: f.typed["outcome"], Options: []option{{"Either way", ""}, {"Done", "success"}, {"Refused", "refused"}}},
-		{Name: "from", Label: "From the day", Type: "date", Value: f.typed["from"], Error: f.faults["from"]},
-		{Name: "to", Label: "To the day", Type: "date", Value: f.typed["to"], Error: f.faults["to"]},
+		{Name: "from", Label: "From, in UTC", Type: "date", Value: f.typed["from"], Error: f.faults["from"]},
+		{Name: "to", Label: "To, in UTC", Type: "date", Value: f.typed["to"], Error: f.faults["to"]},
 	}
 }
 
@@ -275,17 +277,15 @@ func deed(a audit.Action) string {
 
 // auditRows returns entries as the list shows them, in the log of an organization or (zero) of all.
 func (c *Console) auditRows(v *visit, o organization, entries []audit.Entry) ([]auditRow, error) {
-	people := c.newPeople(v, o)
+	people, err := c.newPeople(v, o, entries)
+	if err != nil {
+		return nil, err
+	}
 	rows := make([]auditRow, len(entries))
 	for i, e := range entries {
-		row := auditRow{Entry: e, What: deed(e.Action), URL: auditPath(o.id) + "/" + strconv.FormatInt(e.ID, 10), Refused: e.Outcome == audit.Refused}
-		var err error
-		if row.Who, err = people.actor(&e); err != nil {
-			return nil, err
-		}
-		if row.Target, row.TargetURL, err = people.target(&e); err != nil {
-			return nil, err
-		}
+		row := auditRow{Entry: e, What: deed(e.Action), URL: auditPath(o.id) + "/" + strconv.FormatInt(e.ID, 10), Refused: e.Outcome == audit.Refused,
+			Who: people.actor(&e)}
+		row.Target, row.TargetURL = people.target(&e)
 		rows[i] = row
 	}
 	return rows, nil
@@ -296,65 +296,104 @@ type people struct {
 	c      *Console
 	v      *visit
 	within organization
-	emails map[[2]int64]string
-	there  map[int64]bool // organizations that are still there
+	known  map[int64]string  // e-mail addresses
+	asked  map[[2]int64]bool // organizations and users
+	there  map[int64]bool    // organizations, whether they are still there
 }
 
-func (c *Console) newPeople(v *visit, within organization) *people {
-	return &people{c, v, within, map[[2]int64]string{}, map[int64]bool{0: false}}
+// newPeople learns what the entries themselves say, and whoever is still where they did something: who has left is known by that, and who
+// has signed in, which is about no organization.
+func (c *Console) newPeople(v *visit, within organization, entries []audit.Entry) (*people, error) {
+	p := &people{c, v, within, map[int64]string{v.me.User.ID: v.me.User.Email}, map[[2]int64]bool{}, map[int64]bool{}}
+	for i := range entries {
+		e := &entries[i]
+		users := []int64{e.Actor.UserID}
+		if isUser(e) {
+			users = append(users, e.Target.ID)
+			p.learn(e)
+		}
+		for _, user := range users {
+			if err := p.ask(e.OrganizationID, user); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p, nil
+}
+
+// isUser reports whether an entry is about a user.
+func isUser(e *audit.Entry) bool {
+	return e.Target.ID != 0 && (e.Target.Type == audit.Member || e.Target.Type == audit.User)
+}
+
+// learn takes the e-mail address from an entry that has it.
+func (p *people) learn(e *audit.Entry) {
+	for _, object := range [][]byte{e.Before, e.After} {
+		var said struct{ Email string }
+		if json.Unmarshal(object, &said) == nil && said.Email != "" {
+			p.known[e.Target.ID] = said.Email
+		}
+	}
 }
 
 // actor says who did it.
-func (p *people) actor(e *audit.Entry) (string, error) {
+func (p *people) actor(e *audit.Entry) string {
 	switch {
 	case e.Actor.UserID != 0:
-		return p.email(e.OrganizationID, e.Actor.UserID)
+		return p.email(e.Actor.UserID)
 	case e.RequestID == "":
-		return "a command on the server", nil
+		return "a command on the server"
 	default:
-		return "somebody who is not signed in", nil
+		return "somebody who is not signed in"
 	}
 }
 
 // target says what it was done to, and where that has a page.
-func (p *people) target(e *audit.Entry) (name, url string, err error) {
+func (p *people) target(e *audit.Entry) (name, url string) {
 	id := e.Target.ID
 	if id == 0 {
-		return "", "", nil
+		return "", ""
 	}
 	name = e.Target.Type + " " + strconv.FormatInt(id, 10)
 	switch e.Target.Type {
 	case audit.Key:
-		return name, keyURL(id), nil
+		return name, keyURL(id)
 	case audit.Organization:
-		return name, organizationURL(id), nil
+		return name, organizationURL(id)
 	case audit.Member, audit.User:
-		name, err = p.email(e.OrganizationID, id)
-		return name, "", err
+		return p.email(id), ""
 	default:
-		return name, "", nil
+		return name, ""
 	}
 }
 
-// email returns what a user is known by, for an entry about an organization.
-func (p *people) email(organization, user int64) (string, error) {
+// email returns what a user is known by.
+func (p *people) email(user int64) string {
+	if known, ok := p.known[user]; ok {
+		return known
+	}
+	return userName(user)
+}
+
+// ask looks up a user in an organization, once.
+func (p *people) ask(organization, user int64) error {
 	if p.within.id != 0 {
 		organization = p.within.id
 	}
 	at := [2]int64{organization, user}
-	if known, ok := p.emails[at]; ok {
-		return known, nil
+	if _, known := p.known[user]; known || p.asked[at] || user == 0 || organization == 0 {
+		return nil
 	}
+	p.asked[at] = true
 	there, err := p.isThere(organization)
-	if err != nil {
-		return "", err
-	}
-	if !there {
-		organization = 0
+	if err != nil || !there {
+		return err
 	}
 	email, err := p.c.emailOf(p.v, organization, user)
-	p.emails[at] = email
-	return email, err
+	if err == nil && email != userName(user) {
+		p.known[user] = email
+	}
+	return err
 }
 
 // isThere reports whether an organization has not been deleted since. To ask for it alone would be in the audit log where it has.

@@ -27,6 +27,8 @@ type auditEntryPage struct {
 	In          string // name of the organization; "": none
 	InURL       string
 	ActorKeyURL string // "": no key called
+	WhoID       string // who it was, where another name is shown; likewise TargetID
+	TargetID    string
 }
 
 // auditField is what an entry says of one member of the thing that it is about.
@@ -68,6 +70,12 @@ func (c *Console) auditEntry(v *visit) error {
 		if o.id != 0 {
 			p.In = o.name
 		}
+	}
+	if name := userName(e.Actor.UserID); e.Actor.UserID != 0 && e.Who != name {
+		p.WhoID = name
+	}
+	if name := userName(e.Entry.Target.ID); isUser(&e.Entry) && e.Target != name {
+		p.TargetID = name
 	}
 	if e.Actor.KeyID != 0 {
 		p.ActorKeyURL = keyURL(e.Actor.KeyID)

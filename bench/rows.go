@@ -22,8 +22,11 @@ type row struct {
 
 var rows = []row{
 	{name: "cached", what: "a check of a key in the cache, without HTTP", measure: measureCached},
+	{name: "middleware", what: "a check in the memory of a program with the Go middleware", measure: measureMiddleware},
 	{name: "verify", what: "POST /v1/verify under load, against a handler that does nothing", measure: measureVerify, load: true},
 	{name: "unknown", what: "the same, with 10 % of the tokens unknown", measure: measureUnknown, load: true},
+	{name: "limited", what: "POST /v1/verify of keys with a limit, against the same without", measure: measureLimited, load: true},
+	{name: "limitedtogether", what: "requests counted in a Valkey or Redis, against round trips of the same client", measure: measureLimitedTogether},
 	{name: "miss", what: "a check of a key that is not in the cache, against the query alone", measure: measureMiss},
 	{name: "list", what: "a page of a long list, against a page of a short one", measure: measureList},
 	{name: "create", what: "creates by 64 clients, against single durable inserts", measure: measureCreate, load: true},

@@ -22,7 +22,7 @@ func TestShort(t *testing.T) {
 	dir := t.TempDir()
 	result := filepath.Join(t.TempDir(), "result.json")
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), []string{"-short", "-rows", "cached,miss,list,delete,clustermiss,organization,crowd,memory,start",
+	err := run(t.Context(), []string{"-short", "-rows", "cached,middleware,limitedtogether,miss,list,delete,clustermiss,organization,crowd,memory,start",
 		"-server", program, "-dir", dir, "-json", result}, &stdout, &stderr)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
@@ -35,7 +35,7 @@ func TestShort(t *testing.T) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) != 9 || r.Machine.Commit == "" || r.Machine.CPU == "" || r.Machine.FileSystem == "" || r.Machine.SQLite == "" {
+	if len(r.Rows) != 11 || r.Machine.Commit == "" || r.Machine.CPU == "" || r.Machine.FileSystem == "" || r.Machine.SQLite == "" {
 		t.Errorf("report = %+v", r)
 	}
 	for _, row := range r.Rows {

@@ -84,6 +84,17 @@ var deeds = []deed{
 		other    404  404  404  404  ok
 		none     404  404  404  404  404`},
 
+	// Usage: of a key that is seen, and of an organization that one is a member of.
+	{action: "key.read", method: "GET", path: keysPath + "/{key}/usage", needs: "READ", outcomes: `
+		own      ok   ok   ok   ok   ok
+		same     404  404  ok   ok   ok
+		other    404  404  404  404  ok
+		none     404  404  404  404  404`},
+	{action: "organization.read", method: "GET", path: organizationsPath + "/{organization}/usage", needs: "READ", outcomes: `
+		same     ok   ok   ok   ok   ok
+		other    404  404  404  404  ok
+		none     404  404  404  404  404`},
+
 	// Organizations: members see theirs, admins and owners change it, owners delete it, and root makes them.
 	{action: "organization.list", method: "GET", path: organizationsPath, needs: "READ or MANAGE", outcomes: `
 		own      ok   ok   ok   ok   ok`},

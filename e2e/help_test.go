@@ -64,7 +64,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	all := commands(t)
 	for _, path := range []string{"serve", "init", "migrate", "backup", "copy", "nodes", "version", "keys", "keys create", "keys list", "keys get",
-		"keys update", "keys rotate", "keys delete", "keys verify", "orgs create", "orgs list", "orgs get", "orgs update", "orgs delete",
+		"keys update", "keys rotate", "keys delete", "keys verify", "keys report", "orgs create", "orgs list", "orgs get", "orgs update", "orgs delete",
 		"members add", "members list", "members get", "members update", "members remove", "users me", "users password",
 		"users sessions list", "users sessions end", "audit list", "scan", "login", "logout"} {
 		if _, ok := all["apikeyd "+path]; !ok {

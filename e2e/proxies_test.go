@@ -190,6 +190,7 @@ type fronted struct {
 	api                   *countedAPI
 	reader, writer, admin string
 	readerID              int64
+	limited, home, away   string // a key that may make two requests; one for this machine's addresses; one for others
 }
 
 // request writes a request to the proxy as it stands, and returns the answer with its body read. Lines end with "\n".
@@ -281,11 +282,23 @@ func TestProxies(t *testing.T) {
 		return k
 	}
 	reader, writer := key("Größe", api.ScopeRead), key("writer", api.ScopeCreate)
+	restricted := func(name string, change func(*api.NewKey)) string {
+		d := draft(name)
+		change(&d)
+		k, err := s.client(s.token).CreateKey(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "Authorization: Bearer " + k.Token
+	}
+	home := restricted("home", func(d *api.NewKey) { d.AllowedCIDRs = []string{"127.0.0.0/8"} })
+	away := restricted("away", func(d *api.NewKey) { d.AllowedCIDRs = []string{"203.0.113.0/24"} })
 	var all []*fronted
 	for _, p := range proxies {
 		counted := newCountedAPI(t)
 		f := &fronted{t: t, proxy: freeAddress(t), api: counted, reader: "Authorization: Bearer " + reader.Token,
-			writer: "X-API-Key: " + writer.Token, admin: "Authorization: Bearer " + s.token, readerID: reader.KeyID}
+			writer: "X-API-Key: " + writer.Token, admin: "Authorization: Bearer " + s.token, readerID: reader.KeyID, home: home, away: away,
+			limited: restricted("limited", func(d *api.NewKey) { d.Limits = []api.Limit{{Name: "default", Requests: 2, WindowSeconds: 3600}} })}
 		folder := t.TempDir()
 		p.start(t, folder, addresses{f.proxy, strings.TrimPrefix(s.verification, "http://"), counted.Listener.Addr().String()})
 		all = append(all, f)
@@ -371,6 +384,15 @@ func (f *fronted) judge() {
 	f.passes("GET /admin/users\n"+f.admin, nil)
 	f.passes("DELETE /x\n"+f.admin, nil)
 	f.passes("POST /search\n"+f.reader+"\nContent-Length: 2", strings.NewReader("ab"))
+
+	f.passes("GET /x\n"+f.limited, nil)
+	f.passes("GET /x\n"+f.limited, nil)
+	over := f.refused("GET /x\n"+f.limited, nil, 429)
+	if over.Header.Get("Retry-After") == "" || over.Header.Get("RateLimit-Policy") != `"default";q=2;w=3600` {
+		f.t.Errorf("over the limit: %q", over.Header)
+	}
+	f.passes("GET /x\nX-Forwarded-For: 203.0.113.9\n"+f.home, nil)
+	f.refused("GET /x\nX-Forwarded-For: 203.0.113.9\n"+f.away, nil, 403)
 
 	public := f.passes("GET /health\nX-Apikey-Id: 1\nX-Apikey-Scope: MANAGE\nX-Apikey-User-Id: 99\nX-Apikey-Name: root\nX-Apikey-Organization-Id: 99", nil)
 	for _, name := range gateway.Identity {

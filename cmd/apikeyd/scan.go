@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -36,8 +37,8 @@ Every file is read, text or not. What is compressed is not unpacked, save by git
 followed; what is left out or cannot be read is told on standard error.
 
 Each find is a line PATH:LINE:COLUMN: HINT, with the column in bytes, and in the history with the first commit that has it. The
-token itself is never printed. With --verify the verification listener is asked about each, and the line says VALID, DISABLED,
-EXPIRED or NOT_FOUND. To end a token that was found: POST /v1/leaked, or rotate its key.
+token itself is never printed. With --verify the verification listener is asked about each, and the line says what it answers, as
+"keys verify" does: NOT_FOUND, DISABLED and EXPIRED are good for nothing now, everything else is alive. To end a token that was found, rotate its key, or give it to "keys report".
 
 Exit codes: 0 nothing was found and all was read; 1 it failed, or something could not be read; 2 wrong usage; 3 something was
 found.`,
@@ -88,6 +89,7 @@ type scanning struct {
 
 	mu     sync.Mutex // of what is told on standard error
 	faulty bool
+	notes  []*note
 
 	waiting []scan.Find // to be asked about together
 	printed int
@@ -95,9 +97,15 @@ type scanning struct {
 
 func (s *scanning) run(ctx context.Context, paths []string, o scan.Options) error {
 	o.Found = func(f scan.Find) error { return s.found(ctx, f) }
-	o.Note = func(path, why string) { s.tell(false, "%s %s", path, why) }
-	o.Fault = func(path string, err error) { s.tell(true, "%s: %v", path, err) }
+	o.Note = s.note
+	o.Fault = func(path string, err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.faulty = true
+		s.tell("%s: %v", path, err)
+	}
 	err := scan.Run(ctx, paths, o)
+	s.tellNotes()
 	if err == nil {
 		err = s.flush(ctx)
 	}
@@ -115,12 +123,37 @@ func (s *scanning) run(ctx context.Context, paths []string, o scan.Options) erro
 	return nil
 }
 
-// tell says on standard error what was not read.
-func (s *scanning) tell(fault bool, format string, args ...any) {
+// tell says something on standard error.
+func (s *scanning) tell(format string, args ...any) {
+	fmt.Fprintf(s.stderr, "apikeyd: %s\n", cli.Visible(scan.Mask(fmt.Sprintf(format, args...))))
+}
+
+// note is what was left out for one reason. There may be thousands of links in a folder of packages.
+type note struct {
+	why, first string
+	count      int
+}
+
+func (s *scanning) note(path, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faulty = s.faulty || fault
-	fmt.Fprintf(s.stderr, "apikeyd: %s\n", cli.Visible(scan.Mask(fmt.Sprintf(format, args...))))
+	i := slices.IndexFunc(s.notes, func(n *note) bool { return n.why == why })
+	if i < 0 {
+		i, s.notes = len(s.notes), append(s.notes, &note{why: why, first: path})
+	}
+	s.notes[i].count++
+}
+
+func (s *scanning) tellNotes() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.notes {
+		more := ""
+		if n.count > 1 {
+			more = fmt.Sprintf("; so it is with %d more", n.count-1)
+		}
+		s.tell("%s %s%s", n.first, n.why, more)
+	}
 }
 
 // found takes a find.

@@ -66,6 +66,15 @@ func TestScan(t *testing.T) {
 	expect("-:1:2: "+secret.Hint()+"\n", "", 3, "x"+secret.Reveal(), "-")
 	expect("[\n  {\"path\":\"-\",\"line\":1,\"column\":1,\"key_hint\":\""+secret.Hint()+"\"}\n]\n", "", 3, secret.Reveal(), "-", "-o", "json")
 
+	// What is left out is told once for each reason.
+	links := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		if err := os.Symlink(path, filepath.Join(links, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("", "apikeyd: "+filepath.Join(links, "a")+" is a symbolic link, which is not followed; so it is with 2 more\n", 0, "", links)
+
 	// What cannot be read is told, and is not "nothing was found".
 	none := filepath.Join(folder, secret.Reveal())
 	expect(path+":2:5: "+secret.Hint()+"\n"+path+":3:1: "+other.Hint()+"\n",

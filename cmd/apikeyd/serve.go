@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -78,6 +79,7 @@ func (p *program) serve(cmd *cobra.Command) error {
 	}
 	err = p.initialiseIfEmpty(ctx, a, c)
 	if err == nil {
+		debug.FreeOSMemory() // what starting has left behind: with the ballast it would stay
 		ballast := newBallast()
 		go reloadRules(a, reload)
 		err = a.Run(ctx)

@@ -50,8 +50,8 @@ var (
 	rotateKey  = action{name: "key.rotate", purpose: "to rotate keys", needs: key.ScopesOf(key.Update), who: holder}
 	deleteKey  = action{name: "key.delete", purpose: "to delete keys", needs: key.ScopesOf(key.Delete), who: holder}
 
-	usageOfKey          = action{name: "key.usage", purpose: "to see how keys are used", needs: key.ScopesOf(key.Read), who: holder}
-	usageOfOrganization = action{name: "organization.usage", purpose: "to see how keys are used", needs: key.ScopesOf(key.Read), who: insider}
+	usageOfKey          = action{name: "key.read", purpose: "to see how keys are used", needs: key.ScopesOf(key.Read), who: holder}
+	usageOfOrganization = action{name: "organization.read", purpose: "to see how keys are used", needs: key.ScopesOf(key.Read), who: insider}
 
 	listOrganizations  = action{name: "organization.list", purpose: "to list organizations", needs: readAccounts}
 	readOrganization   = action{name: "organization.read", purpose: "to read organizations", needs: readAccounts, who: insider}

@@ -100,8 +100,8 @@ var policy = []useCase{
 		nowhere         people CREATE ALL                         fault  fault  fault  fault  fault  fault  fault`},
 
 	// How keys are used. Whoever sees a key sees that of it; of an organization, members see that of the keys that they see.
-	{name: "KeyUsage", action: "key.usage", needs: "READ", cells: ownAndOthersKeys("READ")},
-	{name: "OrganizationUsage", action: "organization.usage", needs: "READ", cells: `
+	{name: "KeyUsage", action: "key.read", needs: "READ", cells: ownAndOthersKeys("READ")},
+	{name: "OrganizationUsage", action: "organization.read", needs: "READ", cells: `
 		home            people ALL                                404    ok     ok     ok     ok     ok     ok
 		home            READ                                      404    ok     ok     ok     ok     ok     404
 		elsewhere       people                                    404    ok     ok     ok     ok     ok     ok

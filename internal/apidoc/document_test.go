@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/password"
@@ -48,6 +49,7 @@ func TestEnumsAreThoseOfTheProgram(t *testing.T) {
 
 		"RemainingKeys":   {string(api.DeleteKeys), string(api.TransferKeys)},
 		"SessionMethod":   methods,
+		"UsageBy":         {string(api.UsageByHour), string(api.UsageByDay)},
 		"AuditTargetType": audit.Types(),
 		"AuditOutcome":    {audit.Success.String(), audit.Refused.String()},
 	} {
@@ -97,6 +99,7 @@ func TestLimitsAreThoseOfTheProgram(t *testing.T) {
 		{"NewKey.allowed_cidrs.maxItems", property("NewKey", "allowed_cidrs").max(), key.MaxAllowedCIDRs},
 		{"KeyPatch.allowed_cidrs.maxItems", property("KeyPatch", "allowed_cidrs").max(), key.MaxAllowedCIDRs},
 		{"RotateRequest.grace_seconds.maximum", property("RotateRequest", "grace_seconds").max(), int64(key.MaxGrace.Seconds())},
+		{"Usage.buckets.maxItems", property("Usage", "buckets").max(), admin.MaxUsageBuckets},
 		{"VerifyBatch.requests.maxItems", property("VerifyBatch", "requests").max(), api.MaxBatch},
 		{"NewOrganization.organization_name.maxLength", property("NewOrganization", "organization_name").max(), key.MaxNameLength},
 		{"OrganizationPatch.organization_name.maxLength", property("OrganizationPatch", "organization_name").max(), key.MaxNameLength},

@@ -122,7 +122,12 @@ func askAsProxy(s *target, organization int64) {
 	s.send(403, "GET", "/v1/authorize?limited=403", "", bearer, "X-Original-Method: DELETE", "X-Original-URI: /accounts/7?x=y")
 	s.send(200, "POST", "/introspect", "token="+k.Token, form)
 	s.send(200, "POST", "/introspect", "token=x", form)
-	s.send(200, "PATCH", fmt.Sprintf("/v1/api-keys/%d", k.KeyID), `{"expires_at": "2100-01-02T03:04:05.678Z"}`)
+	one := fmt.Sprintf("/v1/api-keys/%d", k.KeyID)
+	s.send(200, "PATCH", one, `{"limits": [{"requests": 1, "window_seconds": 3600}]}`)
+	s.send(200, "GET", "/v1/authorize", "", bearer)
+	s.send(429, "GET", "/v1/authorize", "", bearer)
+	s.send(403, "GET", "/v1/authorize?limited=403", "", bearer)
+	s.send(200, "PATCH", one, `{"expires_at": "2100-01-02T03:04:05.678Z"}`)
 	s.send(200, "POST", "/introspect", "token="+k.Token, form)
 }
 

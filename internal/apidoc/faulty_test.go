@@ -46,6 +46,8 @@ func everything(first admin.Initialised, session person) []request {
 		{"PATCH", key, `{"enabled": true}`, nil},
 		{"POST", key + "/rotate", ``, nil},
 		{"DELETE", key, "", nil},
+		{"GET", key + "/usage", "", nil},
+		{"GET", organization + "/usage", "", nil},
 		{"GET", "/v1/organizations", "", nil},
 		{"POST", "/v1/organizations", `{"organization_name": "Test"}`, nil},
 		{"GET", organization, "", nil},

@@ -38,7 +38,6 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		"requestLink", "subscribe", "authorize", "introspect"} {
 		never[operation+" 500"] = true
 	}
-	never["authorize 429"] = true // there are no keys with limits here
 	for _, answer := range r.Unseen() {
 		if !never[answer.String()] {
 			t.Errorf("the document describes %s, and no server has given it", answer)
@@ -72,7 +71,7 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 	server, s := startTarget(t, r, nil)
 	organization := server.First.OrganizationID
 	k := s.create(organization, `"READ"`)
-	one := fmt.Sprintf("/v1/api-keys/%d", k.KeyID)
+	one, organizationUsage := fmt.Sprintf("/v1/api-keys/%d", k.KeyID), fmt.Sprintf("/v1/organizations/%d/usage", organization)
 	draft := fmt.Sprintf(`{"key_name": "Test", "key_scope": ["READ"], "organization_id": %d}`, organization)
 	withoutRead := "Authorization: Bearer " + s.create(organization, `"CREATE","UPDATE","DELETE"`).Token
 	onlyRead := "Authorization: Bearer " + k.Token
@@ -132,6 +131,22 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{413, "POST", one + "/rotate", tooLarge, ""},
 		{415, "POST", one + "/rotate", `{}`, "Content-Type: text/plain"},
 		{422, "POST", one + "/rotate", `{"grace_seconds": 31536001}`, ""},
+
+		{400, "GET", one + "/usage?per=day", "", ""},
+		{401, "GET", one + "/usage", "", "Authorization:"},
+		{403, "GET", one + "/usage", "", withoutRead},
+		{404, "GET", "/v1/api-keys/999999/usage", "", ""},
+		{405, "POST", one + "/usage", "", ""},
+		{406, "GET", one + "/usage", "", "Accept: text/html"},
+		{422, "GET", one + "/usage?by=week&from=today&to=2026-11-22", "", ""},
+
+		{400, "GET", organizationUsage + "?from=2026-11-22T00:00:00Z&from=2026-11-23T00:00:00Z", "", ""},
+		{401, "GET", organizationUsage, "", "Authorization:"},
+		{403, "GET", organizationUsage, "", withoutRead},
+		{404, "GET", "/v1/organizations/999999/usage", "", ""},
+		{405, "DELETE", organizationUsage, "", ""},
+		{406, "GET", organizationUsage, "", "Accept: text/html"},
+		{422, "GET", organizationUsage + "?from=2001-01-01T00:00:00Z", "", ""},
 
 		{400, "GET", "/v1/me?x=1", "", ""},
 		{401, "GET", "/v1/me", "", "Authorization:"},

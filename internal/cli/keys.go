@@ -34,6 +34,7 @@ Exit codes: 0; 1 it failed; 2 wrong usage.`,
 	}
 	cmd.AddCommand(
 		createKeyCommand(s), listKeysCommand(s), getKeyCommand(s), updateKeyCommand(s), rotateKeyCommand(s), deleteKeysCommand(s), verifyKeyCommand(s),
+		keyUsageCommand(s), reportKeyCommand(s),
 	)
 	return s.finish(cmd)
 }

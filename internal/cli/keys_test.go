@@ -311,6 +311,18 @@ Metadata      {"a":1}
 			stderr:  "There are no such keys.\n",
 		},
 		{
+			name: "report", args: "report|" + newToken,
+			answers: map[string]string{"POST /v1/leaked": "202"},
+			asked:   []string{`POST /v1/leaked {"key":"` + newToken + `"}`},
+			out:     "reported: if it was a token, it is dead\n",
+		},
+		{
+			name: "report too much", args: "report|x",
+			answers: map[string]string{"POST /v1/leaked": problem(api.CodeMalformedRequest, "too much")},
+			asked:   []string{`POST /v1/leaked {"key":"x"}`},
+			stderr:  "apikeyd: too much (malformed_request)\n  request 01J9\n", code: 1,
+		},
+		{
 			name: "list none as JSON", args: "list|-o|json|--disabled",
 			answers: map[string]string{"GET " + keys + "?enabled=false&limit=101": "200 []"},
 			asked:   []string{"GET /v1/api-keys?enabled=false&limit=101"},
@@ -354,8 +366,8 @@ Metadata      {"a":1}
 			}
 			equal(t, "asked", strings.Join(s.asked, "\n"), strings.Join(row.asked, "\n"))
 			want := "Bearer " + callingToken
-			if strings.HasPrefix(row.args, "verify") {
-				want = "" // the management API's credential is none of the other listener's business
+			if strings.HasPrefix(row.args, "verify") || strings.HasPrefix(row.args, "report") {
+				want = "" // the management API's credential is none of the other listener's business, and a report is anybody's
 			}
 			equal(t, "Authorization", s.authorization, want)
 			if strings.Contains(got.stderr, newToken) || strings.Contains(got.out+got.stderr, callingToken) {
@@ -456,6 +468,10 @@ func TestWrongUsage(t *testing.T) {
 		"delete|1|two":                          `KEY_ID "two": must be a positive whole number`,
 		"verify":                                "TOKEN is missing",
 		"verify|a|b":                            `one TOKEN is enough; "b" is one too many`,
+		"report":                                "TOKEN is missing",
+		"report|a|b":                            `one TOKEN is enough; "b" is one too many`,
+		"report|-":                              "token from standard input: there is nothing in it",
+		"report|a|--key|x":                      "unknown flag: --key",
 		"verify|-":                              "token from standard input: there is nothing in it",
 		"verify|a|--server|http://x":            "unknown flag: --server",
 		"verify|a|--verify-server|nonsense":     `server address "nonsense": must be an address such as https://keys.example.com`,

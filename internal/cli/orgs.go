@@ -33,7 +33,7 @@ Exit codes: 0; 1 it failed; 2 wrong usage.`,
 	}
 	cmd.AddCommand(
 		createOrganizationCommand(s), listOrganizationsCommand(s), getOrganizationCommand(s), updateOrganizationCommand(s),
-		deleteOrganizationsCommand(s),
+		deleteOrganizationsCommand(s), organizationUsageCommand(s),
 	)
 	return s.finish(cmd)
 }

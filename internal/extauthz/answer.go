@@ -28,11 +28,26 @@ type header struct {
 	value  core.HeaderValue
 }
 
-// headers are those of one answer.
+// The other headers of an answer.
+const (
+	headerPolicy     = "ratelimit-policy"
+	headerState      = "ratelimit"
+	headerRetryAfter = "retry-after"
+)
+
+// headers are those of one answer, for which there is room.
 type headers struct {
-	room [gateway.IdentityCount + 8]header
+	room []header
 	used int
 }
+
+func newHeaders(room int) *headers { return &headers{room: make([]header, room)} }
+
+// How many headers answers have at most.
+const (
+	permissionHeaders = gateway.IdentityCount + 2
+	refusalHeaders    = 8
+)
 
 // set appends a header to a list: it is put in place of what there is under the name. Without a text there is none.
 func (h *headers) set(list []*core.HeaderValueOption, name, text string) []*core.HeaderValueOption {
@@ -51,31 +66,35 @@ var granted = &status.Status{Code: int32(codes.OK)}
 
 // permission lets a request through. Envoy ignores a header without a value, so that a client's own would stay: those are removed.
 func permission(values *gateway.Headers) *auth.CheckResponse {
-	h := new(headers)
 	ok := &auth.OkHttpResponse{}
 	if values.Nobody() {
 		ok.HeadersToRemove = identity[:]
 	} else {
+		room := gateway.IdentityCount
+		if values.Policy != "" {
+			room = permissionHeaders
+		}
+		h := newHeaders(room)
 		ok.Headers = make([]*core.HeaderValueOption, 0, gateway.IdentityCount)
 		for i, name := range identity {
 			ok.Headers = h.set(ok.Headers, name, values.Identity[i])
 		}
+		ok.ResponseHeadersToAdd = h.limits(nil, values)
 	}
-	ok.ResponseHeadersToAdd = h.limits(nil, values)
 	return &auth.CheckResponse{Status: granted, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok}}
 }
 
 // limits appends the headers that say what is left of a key's limits.
 func (h *headers) limits(list []*core.HeaderValueOption, values *gateway.Headers) []*core.HeaderValueOption {
-	list = h.set(list, strings.ToLower(gateway.HeaderPolicy), values.Policy)
-	return h.set(list, strings.ToLower(gateway.HeaderState), values.State)
+	list = h.set(list, headerPolicy, values.Policy)
+	return h.set(list, headerState, values.State)
 }
 
 // refusal answers with a problem document. values may be nil.
 func refusal(problem *api.Error, values *gateway.Headers, challenge string) *auth.CheckResponse {
 	problem.Type, problem.Status = "about:blank", problem.Code.Status()
 	problem.Title = http.StatusText(problem.Status)
-	h := new(headers)
+	h := newHeaders(refusalHeaders)
 	denied := &auth.DeniedHttpResponse{
 		Status: &kind.HttpStatus{Code: kind.StatusCode(problem.Status)},
 		Body:   string(problem.JSON()),
@@ -85,11 +104,11 @@ func refusal(problem *api.Error, values *gateway.Headers, challenge string) *aut
 	denied.Headers = h.set(denied.Headers, "x-content-type-options", "nosniff")
 	denied.Headers = h.set(denied.Headers, "www-authenticate", challenge)
 	if problem.Code == api.CodeUnavailable {
-		denied.Headers = h.set(denied.Headers, "retry-after", "1")
+		denied.Headers = h.set(denied.Headers, headerRetryAfter, "1")
 	}
 	if values != nil {
 		denied.Headers = h.limits(denied.Headers, values)
-		denied.Headers = h.set(denied.Headers, "retry-after", values.RetryAfter)
+		denied.Headers = h.set(denied.Headers, headerRetryAfter, values.RetryAfter)
 	}
 	return &auth.CheckResponse{
 		Status:       &status.Status{Code: int32(statusOf(problem.Code)), Message: problem.Detail},

@@ -29,6 +29,9 @@ var doors = []struct {
 	{"DELETE /v1/api-keys/{key_id}", "DeleteKey", "key.delete", allBut(api.ScopeDelete), ""},
 	{"POST /v1/api-keys/{key_id}/rotate", "RotateKey", "key.rotate", allBut(api.ScopeUpdate), ""},
 
+	{"GET /v1/api-keys/{key_id}/usage", "KeyUsage", "key.read", allBut(api.ScopeRead), ""},
+	{"GET /v1/organizations/{organization_id}/usage", "OrganizationUsage", "organization.read", allBut(api.ScopeRead), ""},
+
 	{"GET /v1/organizations", "Organizations", "organization.list", allBut(api.ScopeRead, api.ScopeManage), ""},
 	{"POST /v1/organizations", "CreateOrganization", "organization.create", allBut(api.ScopeManage), `{"organization_name":"n"}`},
 	{"GET /v1/organizations/{organization_id}", "Organization", "organization.read", allBut(api.ScopeRead, api.ScopeManage), ""},

@@ -70,7 +70,7 @@ func (x *exchange) send(a answer) error {
 		return nil
 	}
 	out := bytes.NewBuffer(x.answer[:0])
-	if err := json.MarshalWrite(out, a.body, jsontext.PreserveRawStrings(true)); err != nil {
+	if err := json.MarshalWrite(out, a.body, jsontext.PreserveRawStrings(true), json.Deterministic(true)); err != nil {
 		return err
 	}
 	out.WriteByte('\n')

@@ -76,6 +76,7 @@ func NewManagement(o Options) http.Handler {
 	routes = append(routes, organizations{admin: o.Admin}.routes()...)
 	routes = append(routes, members{admin: o.Admin, signInURL: o.SignInURL}.routes()...)
 	routes = append(routes, sessions{admin: o.Admin, guard: o.Guard}.routes()...)
+	routes = append(routes, uses{admin: o.Admin}.routes()...)
 	routes = append(routes, leaks{admin: o.Admin, github: o.GitHub}.routes()...)
 	routes = append(routes, auditLog{admin: o.Admin}.routes()...)
 	routes = append(routes, me{admin: o.Admin}.routes()...)

@@ -112,7 +112,8 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 	if v.away.Load() {
 		return a, false, errValkeyAway
 	}
-	answer, err := v.ask(ctx, v.timeout, names(keyID, limits), arguments(limits))
+	names, arguments := question(keyID, limits)
+	answer, err := v.ask(ctx, v.timeout, names, arguments)
 	switch {
 	case err == nil:
 		if v.failures.Load() != 0 {
@@ -122,9 +123,7 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 	case ctx.Err() != nil:
 		return a, false, fmt.Errorf("wait for the store of limits: %w", ctx.Err())
 	}
-	if v.failures.Add(1) >= valkeyFailures {
-		v.gone(err)
-	}
+	v.failed(err)
 	return a, false, fmt.Errorf("%w: store of limits: %w", store.ErrUnavailable, err)
 }
 
@@ -139,29 +138,35 @@ func (v *Valkey) ask(ctx context.Context, timeout time.Duration, names, argument
 	return answer, err
 }
 
-// names are under what is kept. In a cluster, all of a key are in one slot: what is in braces decides.
-func names(keyID int64, limits []key.Limit) []string {
-	names := make([]string, len(limits))
-	prefix := "apikeyd:{" + strconv.FormatInt(keyID, 10) + "}:"
-	for i := range limits {
-		names[i] = prefix + limits[i].Name
-	}
-	return names
-}
+func micros(l *key.Limit) rate { return rate{requests: l.Requests, window: l.Window.Microseconds()} }
 
-func micros(l *key.Limit) rate {
-	return rate{requests: l.Requests, window: l.Window.Microseconds()}
-}
-
-func arguments(limits []key.Limit) []string {
-	arguments := make([]string, 0, 4*len(limits))
+// question returns what the script is asked: under which names the limits are kept, and what they are. In a cluster, all of a key
+// are in one slot: what is in braces decides.
+func question(keyID int64, limits []key.Limit) (names, arguments []string) {
+	const each = 4 // arguments
+	var room [1 << 10]byte
+	text, ends := room[:0], make([]int, 0, (1+each)*len(limits)) // all in one string, cut where each ends
 	for i := range limits {
+		text = strconv.AppendInt(append(text, "apikeyd:{"...), keyID, 10)
+		text = append(append(text, "}:"...), limits[i].Name...)
+		ends = append(ends, len(text))
 		r := micros(&limits[i])
-		for _, n := range [...]int64{r.requests, r.window, r.window / r.requests, r.window % r.requests} {
-			arguments = append(arguments, strconv.FormatInt(n, 10))
+		for _, n := range [each]int64{r.requests, r.window, r.window / r.requests, r.window % r.requests} {
+			text = strconv.AppendInt(text, n, 10)
+			ends = append(ends, len(text))
 		}
 	}
-	return arguments
+	whole, parts, begin := string(text), make([]string, len(ends)), 0
+	names, arguments = parts[:0:len(limits)], parts[len(limits):len(limits)]
+	for i, end := range ends {
+		if part := whole[begin:end]; i%(1+each) == 0 {
+			names = append(names, part)
+		} else {
+			arguments = append(arguments, part)
+		}
+		begin = end
+	}
+	return names, arguments
 }
 
 // read returns what the answer of the script says.
@@ -182,6 +187,13 @@ func (v *Valkey) read(answer []int64, limits []key.Limit) (a key.Allowance, ok b
 	return a, answer[0] != 0, nil
 }
 
+// failed counts that the server has not answered.
+func (v *Valkey) failed(err error) {
+	if v.failures.Add(1) >= valkeyFailures {
+		v.gone(err)
+	}
+}
+
 // gone notes that the server does not answer.
 func (v *Valkey) gone(err error) {
 	if v.away.CompareAndSwap(false, true) {
@@ -191,16 +203,16 @@ func (v *Valkey) gone(err error) {
 
 // Run looks from time to time whether the server answers, until ctx is done.
 func (v *Valkey) Run(ctx context.Context) {
-	probe := []key.Limit{{Name: "probe", Requests: 1000, Window: time.Second}}
+	names, arguments := question(0, []key.Limit{{Name: "probe", Requests: 1000, Window: time.Second}}) // there is no key 0
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
 	for {
-		_, err := v.ask(ctx, probeTimeout, names(0, probe), arguments(probe)) // there is no key 0
+		_, err := v.ask(ctx, probeTimeout, names, arguments)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			v.gone(err)
+			v.failed(err)
 		default:
 			v.failures.Store(0)
 			if v.away.CompareAndSwap(true, false) {

@@ -3,12 +3,15 @@ package limit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/valkey-io/valkey-go"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/limit/valkeytest"
@@ -55,6 +58,7 @@ func startPatient(t testing.TB, url string) (*Limiter, *words) {
 	t.Helper()
 	l, log := startLimiter(t, url, true)
 	l.valkey.timeout = 10 * time.Second
+	until(t, "the server answers", l.valkey.Up)
 	return l, log
 }
 
@@ -170,7 +174,7 @@ func TestTheServerForgetsTheScript(t *testing.T) {
 }
 
 // until waits for something that the server's state brings about.
-func until(t *testing.T, what string, done func() bool) {
+func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	const patience = 20 * time.Second
 	for began := time.Now(); !done(); time.Sleep(10 * time.Millisecond) {
@@ -280,12 +284,12 @@ func TestThePasswordIsShownToTheServerAlone(t *testing.T) {
 // A user of the server's who may do nothing but what docs/how-to/limit-requests.md says.
 func TestAUserWithFewRights(t *testing.T) {
 	s := valkeytest.Start(t)
-	if answer, err := s.Ask("ACL", "SETUSER", "apikeyd", "on", ">hunter2", "~apikeyd:*", "+eval", "+evalsha", "+time", "+mget", "+set", "+ping"); err != nil || answer != "+OK" {
+	if answer, err := s.Ask("ACL", "SETUSER", "apikeyd", "on", ">hunter2", "~apikeyd:*", "+eval", "+evalsha", "+time", "+get", "+mget", "+set", "+ping"); err != nil || answer != "+OK" {
 		t.Fatal(answer, err)
 	}
 	limiter, _ := startPatient(t, "redis://apikeyd:hunter2@"+s.Address())
 	limiter.mustTake(t, 1, limits(perMinute(10)))
-	if _, a := limiter.mustTake(t, 1, limits(perMinute(10))); a.Remaining != 8 {
+	if _, a := limiter.mustTake(t, 1, limits(perMinute(10), key.Limit{Name: "hour", Requests: 100, Window: time.Hour})); a.Name != "default" || a.Remaining != 8 {
 		t.Errorf("%+v", a)
 	}
 }
@@ -316,16 +320,50 @@ func TestWhoGoesAwayIsNoFaultOfTheServer(t *testing.T) {
 	}
 }
 
+// BenchmarkValkey is a check of a limited key, beside the mere round trips of the same client: of a script that does nothing, and of
+// the script that counts.
 func BenchmarkValkey(b *testing.B) {
 	s := valkeytest.Start(b)
-	limiter, _ := startLimiter(b, s.URL(), true)
-	r := &key.Restrictions{Limits: limits(perMinute(key.MaxRequests))}
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, _, err := limiter.Take(b.Context(), 1, r, time.Now()); err != nil {
-				b.Fatal(err)
-			}
+	limiter, _ := startPatient(b, s.URL())
+	r := &key.Restrictions{Limits: limits(perMinute(1_000_000))}
+	nothing := valkey.NewLuaScript("return 1")
+	check := func() error {
+		_, _, err := limiter.Take(b.Context(), 1, r, time.Now())
+		return err
+	}
+	names, arguments := question(1, r.Limits)
+	trip := func() error { return nothing.Exec(b.Context(), limiter.valkey.client, names, nil).Error() }
+	count := func() error {
+		return limiter.valkey.script.Exec(b.Context(), limiter.valkey.client, names, arguments).Error()
+	}
+	for _, clients := range []int{1, 64} {
+		for _, tt := range []struct {
+			name string
+			run  func() error
+		}{{"nothing", trip}, {"script", count}, {"check", check}} {
+			b.Run(fmt.Sprintf("%s, %d at once", tt.name, clients), func(b *testing.B) {
+				b.ReportAllocs()
+				var all sync.WaitGroup
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				for range clients {
+					all.Go(func() {
+						for left.Add(-1) >= 0 {
+							if err := tt.run(); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				all.Wait()
+			})
 		}
-	})
+	}
+}
+
+func TestTheQuestion(t *testing.T) {
+	names, arguments := question(17, limits(key.Limit{Name: "default", Requests: 7, Window: time.Minute}, key.Limit{Name: "b", Requests: key.MaxRequests, Window: time.Second}))
+	if got := fmt.Sprint(names, arguments); got != "[apikeyd:{17}:default apikeyd:{17}:b] [7 60000000 8571428 4 1000000000000000 1000000 0 1000000]" {
+		t.Error(got)
+	}
 }

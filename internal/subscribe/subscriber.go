@@ -22,6 +22,8 @@ const (
 	writeTimeout = 5 * time.Second
 	// maxQueue bounds what waits to be said to a subscriber, in bytes. Lines about changes are shared by all.
 	maxQueue = 16 << 20
+	// maxCount is more checks of a key than there can be between two reports, and little enough to be added up.
+	maxCount = 1 << 40
 	// maxAsked bounds how many look-ups of one subscriber are under way.
 	maxAsked = 64
 )
@@ -232,7 +234,7 @@ func (s *subscriber) note(uses []api.KeyUses) error {
 		return errProtocol
 	}
 	for _, u := range uses {
-		if _, ok := outcomeOf(u.Code); !ok || len(u.Digest) != len(key.Digest{}) || u.Count < 0 {
+		if _, ok := outcomeOf(u.Code); !ok || len(u.Digest) != len(key.Digest{}) || u.Count < 0 || u.Count > maxCount {
 			return errProtocol
 		}
 	}

@@ -4,6 +4,7 @@ package valkeytest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -27,58 +28,80 @@ type Server struct {
 // Start starts a server that keeps everything in memory, with settings such as "--requirepass", "secret".
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s := &Server{dir: t.TempDir(), args: settings, port: freePort(t)}
-	s.Run(t)
-	t.Cleanup(func() { s.Kill(t) })
+	s, err := Launch(t.TempDir(), settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.End)
 	return s
+}
+
+// Launch is Start where there is no test: in a folder, and until End.
+func Launch(dir string, settings ...string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, args: settings, port: port}
+	return s, s.run()
 }
 
 // Run starts a server again that was ended, on the same port, and returns when it answers.
 func (s *Server) Run(t testing.TB) {
 	t.Helper()
-	log, err := os.Create(filepath.Join(s.dir, "log"))
-	if err != nil {
+	if err := s.run(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (s *Server) run() error {
+	path, err := program()
+	if err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err
+	}
 	defer log.Close()
-	s.cmd = exec.Command(program(t), append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
+	s.cmd = exec.Command(path, append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
 		"--save", "", "--appendonly", "no"}, s.args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	const patience = 10 * time.Second
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		if answer, err := s.Ask("PING"); err == nil && answer != "" {
-			return
-		} else if time.Since(began) > patience {
+		answer, err := s.Ask("PING")
+		if err == nil && answer != "" {
+			return nil
+		}
+		if time.Since(began) > patience {
+			s.End()
 			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("the server does not answer: %v\n%s", err, said)
+			return fmt.Errorf("the server does not answer: %w\n%s", err, said)
 		}
 	}
 }
 
 // program returns the path of a server.
-func program(t testing.TB) string {
-	t.Helper()
+func program() (string, error) {
 	for _, name := range []string{"valkey-server", "redis-server"} {
 		if path, err := exec.LookPath(name); err == nil {
-			return path
+			return path, nil
 		}
 	}
-	t.Fatal("there is no valkey-server or redis-server: install Debian's package redis-server")
-	return ""
+	return "", errors.New("there is no valkey-server or redis-server: install Debian's package redis-server")
 }
 
-func freePort(t testing.TB) int {
-	t.Helper()
+func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // Address returns where the server listens, "127.0.0.1:6379".
@@ -102,11 +125,16 @@ func (s *Server) Ask(command ...string) (string, error) {
 	return strings.TrimSpace(line), err
 }
 
-// Kill ends the server at once.
+// End ends the server at once, if it has not ended.
+func (s *Server) End() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// Kill is End, in the middle of a test.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait() // it may have ended
+	s.End()
 }
 
 // Freeze stops the server, so that it takes connections and says nothing. Thaw lets it go on.

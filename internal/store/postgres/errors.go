@@ -19,6 +19,7 @@ const (
 	undefinedColumn     = "42703"
 	invalidParameter    = "22023"
 	lockNotAvailable    = "55P03"
+	deadlockDetected    = "40P01"
 	adminShutdown       = "57P01"
 	crashShutdown       = "57P02"
 	cannotConnectNow    = "57P03"

@@ -137,7 +137,7 @@ func migrate(ctx context.Context, d *dsn, log *slog.Logger) (applied []sqlstore.
 			applied = append(applied, m)
 			log.Info("schema migrated", "number", m.Number, "name", m.Name, "duration", r.Duration)
 		}
-		if sqlstate(err) != lockNotAvailable || try == migrationTries {
+		if code := sqlstate(err); code != lockNotAvailable && code != deadlockDetected || try == migrationTries {
 			return applied, failure(err)
 		}
 		select {

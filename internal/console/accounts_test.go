@@ -9,6 +9,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/apptest"
+	"github.com/apikeyd/apikeyd/internal/config"
 )
 
 // company is a server with an organization that has a member of each role, all of them signed in: "viewer", "member", "admin",
@@ -173,6 +174,23 @@ func TestInvite(t *testing.T) {
 	c.Stop()
 	if strings.Contains(c.Log.String(), strings.TrimPrefix(first, "/sign-in/")) {
 		t.Error("the link is in the log")
+	}
+}
+
+// Where links are mailed, nobody else sees one.
+func TestInviteByMail(t *testing.T) {
+	s := apptest.Start(t, &apptest.Options{Config: func(c *config.Config) {
+		c.PublicURL = "https://keys.example.com"
+		c.SMTP = config.SMTP{Address: "127.0.0.1:9", From: "keys@example.com", TLS: "none"} // nobody listens there
+	}})
+	v := newVisitor(t, s.ManagementURL)
+	v.post(linkOf(s)).want(t, http.StatusOK, "/account/password")
+	members := fmt.Sprintf("/organizations/%d/members", s.First.OrganizationID)
+	v.get(members+"/invite").want(t, http.StatusOK, members+"/invite", "a link to sign in with is mailed")
+	p := v.post(members+"/invite", "email", "new@example.com", "role", "viewer")
+	p.want(t, http.StatusOK, members+"?note=member-mailed", "was mailed to them", "new@example.com")
+	if strings.Contains(p.text, "keys.example.com/sign-in") {
+		t.Error(p.text)
 	}
 }
 

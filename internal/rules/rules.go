@@ -18,7 +18,7 @@ type Rule struct {
 	// Path is a pattern: "/accounts/*/invoices/**". A segment "*" stands for any one segment, and "**" at the end for any number of
 	// them, none included. Everything else stands for itself, decoded.
 	Path string
-	// Methods are those that the rule is about; none: any. GET is about HEAD as well.
+	// Methods are those that the rule is about; none: any that is written as methods are. GET is about HEAD as well.
 	Methods []string
 	Need    Need
 	Place   string // where it stands: "apikeyd.toml:14"; "": not known
@@ -87,9 +87,11 @@ func (s *Set) Match(method, path string) (need Need, rule int) {
 	return need, rule
 }
 
+// covers reports whether the rule is about a method. None is about "delete": there are APIs that take it for DELETE, which another
+// rule may be about.
 func (r *Rule) covers(method string) bool {
 	if len(r.Methods) == 0 {
-		return true
+		return isMethod(method)
 	}
 	for _, m := range r.Methods {
 		if m == method || m == "GET" && method == "HEAD" {

@@ -147,6 +147,10 @@ func TestMatch(t *testing.T) {
 	}{
 		{"GET", "/", public, 0},
 		{"BREW", "/", public, 0},
+		{"get", "/", Need{}, Default},
+		{"Delete", "/accounts/7", Need{}, Default},
+		{"DELETE_", "/accounts/7", Need{}, Default},
+		{"", "/accounts/7", Need{}, Default},
 		{"GET", "/health", public, 1},
 		{"HEAD", "/health", public, 1},
 		{"OPTIONS", "/health", read, Default},

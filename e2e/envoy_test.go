@@ -290,7 +290,7 @@ func TestTraefik(t *testing.T) {
 	}
 	written := config.HTTP.Middlewares[config.HTTP.Routers["api"].Middlewares[1]].Headers.CustomRequestHeaders
 	for _, name := range gateway.Identity {
-		for _, spelled := range spellings(name) {
+		for _, spelled := range underscored(name) {
 			if text, ok := written[spelled]; spelled != name && (!ok || text != "") {
 				t.Errorf("a client's %s stays", spelled)
 			}
@@ -310,14 +310,14 @@ func TestTraefik(t *testing.T) {
 	}
 }
 
-// spellings returns a name with some, all or none of its hyphens written as underscores.
-func spellings(name string) []string {
+// underscored returns a name with some, all or none of its hyphens written as underscores.
+func underscored(name string) []string {
 	before, rest, more := strings.Cut(name, "-")
 	if !more {
 		return []string{name}
 	}
 	var all []string
-	for _, s := range spellings(rest) {
+	for _, s := range underscored(rest) {
 		all = append(all, before+"-"+s, before+"_"+s)
 	}
 	return all

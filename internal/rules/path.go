@@ -18,7 +18,7 @@ var (
 	errSlash     = errors.New("holds an escaped slash")
 	errTwice     = errors.New("is escaped twice")
 	errUTF8      = errors.New("is not UTF-8")
-	errDots      = errors.New("holds a segment . or ..")
+	errDots      = errors.New(`holds "." or ".." as a segment`)
 	errEmpty     = errors.New("holds an empty segment")
 )
 

@@ -195,7 +195,7 @@ func TestFaults(t *testing.T) {
 		{[]Rule{{Path: "a", Need: read}}, "0 path does not begin with a slash"},
 		{[]Rule{{Path: "/a/", Need: read}}, "0 path ends with a slash"},
 		{[]Rule{{Path: "/a//b", Need: read}}, "0 path holds an empty segment"},
-		{[]Rule{{Path: "/../b", Need: read}}, "0 path holds a segment . or .."},
+		{[]Rule{{Path: "/../b", Need: read}}, "0 path holds \".\" or \"..\" as a segment"},
 		{[]Rule{{Path: "/a%20b", Need: read}}, "0 path holds a %"},
 		{[]Rule{{Path: "/a?b", Need: read}}, "0 path holds a % or a ?"},
 		{[]Rule{{Path: "/a;b", Need: read}}, "0 path holds a semicolon"},

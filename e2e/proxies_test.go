@@ -425,8 +425,9 @@ func (f *fronted) impersonate() {
 			f.t.Errorf("the API may go on to %q", lines)
 		}
 	}
-	if got = f.passes("GET http://api.example/x?y\n"+f.reader, nil); got.target != "/x?y" {
-		f.t.Errorf("the API gets %s", got.target)
+	got = f.passes("GET http://api.example/x?y=\"{}|%22%C3%B6\n"+f.reader+"\nX-Forwarded-For: 203.0.113.9", nil)
+	if got.target != `/x?y="{}|%22%C3%B6` || strings.Join(got.header["X-Forwarded-For"], ",") != "127.0.0.1" {
+		f.t.Errorf("the API gets %s, from %q", got.target, got.header["X-Forwarded-For"])
 	}
 }
 

@@ -441,7 +441,7 @@ func (f *fronted) confuse() {
 	for _, target := range []string{
 		"/%61dmin/x", "/admin", "/admin/", "/admin?x=/health", "/health/../admin/x", "/health/%2e%2e/admin/x", "/health/..%2fadmin/x", "/health%2f..%2fadmin/x",
 		"//admin/x", "/.//admin/x", "/./admin/x", "/admin//x", "/x/..//admin", "/health/..;/admin/x", "/admin;x/y", "/admin%3bx",
-		"/health%00/../admin", "/admin%00", "/health\\..\\admin", "/health%5c..%5cadmin", "/%2561dmin/x", "/health/%252e%252e/admin", "/%2fadmin/x",
+		"/health%00/../admin", "/admin%00", "/health\\..\\admin", "/health%5c..%5cadmin", "/Admin/x", "/ADMIN", "/%2561dmin/x", "/health/%252e%252e/admin", "/%2fadmin/x",
 		"/health%0d%0aX-Apikey-Id:%201", "/%c0%ae%c0%ae/admin", "/health#/../admin", "http://api.example/admin/x", "http://api.example/health/../admin",
 		"*", "admin/x",
 	} {

@@ -118,6 +118,8 @@ func needOf(set *rules.Set, method, target string, scope key.Scope) (need rules.
 	}
 	need, _ = set.Match(method, path)
 	switch {
+	case set.Mistakable(method, path):
+		return need, Judgement{Verdict: Ambiguous, Detail: "the path is that of a rule in other upper and lower case"}
 	case need.Public:
 		return need, Judgement{Verdict: Public}
 	case need.Scope == 0:

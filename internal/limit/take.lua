@@ -13,6 +13,7 @@ local call, pack, unpack = redis.call, struct.pack, struct.unpack
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local counted, levels, lives, clamped = 1, '', nil, nil
+local spare = 10 -- milliseconds: a life counts from when the script began, which is before now
 
 for i = 1, #KEYS do
 	local requests, window, whole, rest = unpack('>dddd', ARGV[i])
@@ -45,7 +46,7 @@ for i = 1, #KEYS do
 	if at >= till or till > last + more then
 		till = at + more
 		lives = lives or {}
-		lives[i] = math.floor((till - now) / 1000) + 1
+		lives[i] = math.floor((till - now) / 1000) + spare
 	end
 	levels = levels .. pack('>dddd', at, part, requests, till)
 end
@@ -61,7 +62,7 @@ if counted == 1 then
 	end
 elseif clamped then
 	for i, level in pairs(clamped) do
-		call('SET', KEYS[i], level, 'PX', math.floor((unpack('>d', level) - now) / 1000) + 1)
+		call('SET', KEYS[i], level, 'PX', math.floor((unpack('>d', level) - now) / 1000) + spare)
 	end
 end
 return pack('>dd', counted, now) .. levels

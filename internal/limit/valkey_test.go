@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,40 @@ func TestLimitsInTheServerChangeAtOnceAndLeaveNothing(t *testing.T) {
 		} else if time.Since(began) > patience {
 			t.Fatalf("it is still kept: %s, %v", n, err)
 		}
+	}
+}
+
+// What is kept lasts until the limit is whole again, and hardly longer.
+func TestALevelIsKeptAsLongAsItCounts(t *testing.T) {
+	s := valkeytest.Start(t)
+	limiter, _ := startPatient(t, s.URL())
+	life := func(keyID int64) time.Duration {
+		t.Helper()
+		answer, err := s.Ask("PTTL", fmt.Sprintf("apikeyd:{%d}:default", keyID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(strings.TrimPrefix(answer, ":"))
+		if err != nil || n < 0 {
+			t.Fatalf("PTTL: %s, %v", answer, err)
+		}
+		return time.Duration(n) * time.Millisecond
+	}
+	for id, l := range []key.Limit{perMinute(7), perMinute(1000), {Name: "default", Requests: 1_000_000, Window: time.Hour}} {
+		for i := range 30 {
+			before := time.Now()
+			_, a := limiter.mustTake(t, int64(id), limits(l))
+			const rounded = 50 * time.Millisecond
+			left, took := life(int64(id)), time.Since(before)
+			if left < a.Reset-took || left > a.Reset+l.Window/10+rounded {
+				t.Errorf("%d in %v, request %d: whole again in %v, kept for %v", l.Requests, l.Window, i+1, a.Reset, left)
+			}
+		}
+	}
+	// Less is kept for less long.
+	limiter.mustTake(t, 2, limits(key.Limit{Name: "default", Requests: 1_000_000, Window: 2 * time.Second}))
+	if left := life(2); left > 3*time.Second {
+		t.Errorf("of a window of two seconds: kept for %v", left)
 	}
 }
 

@@ -22,13 +22,7 @@ import (
 // measureLimited measures checks of keys that have a limit each, and of the same keys without.
 func measureLimited(ctx context.Context, b *bench) (_ []figure, err error) {
 	var free, limited contestant
-	defer func() {
-		for _, c := range []*contestant{&free, &limited} {
-			if c.server != nil {
-				err = errors.Join(err, c.stop())
-			}
-		}
-	}()
+	defer func() { err = errors.Join(err, stopAll(&free, &limited)) }()
 	if free.server, err = b.startCached(ctx); err != nil {
 		return nil, err
 	}
@@ -48,8 +42,7 @@ func measureLimited(ctx context.Context, b *bench) (_ []figure, err error) {
 	if err := b.compete(ctx, mix{what: "keys with a limit"}, &free, &limited); err != nil {
 		return nil, err
 	}
-	const share = 0.90
-	return limited.figures("`POST /v1/verify`, keys with a limit, beside keys without", free, share), nil
+	return limited.figures("`POST /v1/verify`, keys with a limit, beside keys without", free, promise{share: 0.90, tail: 1.3}), nil
 }
 
 // limitAll gives all keys of a file a limit that no load uses up.

@@ -3,19 +3,35 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/bench/internal/keyfile"
+	"github.com/apikeyd/apikeyd/bench/internal/process"
 	"github.com/apikeyd/apikeyd/bench/internal/wrk"
 	"github.com/apikeyd/apikeyd/client"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
 
+// way is how tokens are sent.
+type way int
+
+const (
+	byVerify    way = iota // by POST /v1/verify
+	byAuthorize            // by GET /v1/authorize, as a proxy asks
+	byRequest              // with a request to an API that a proxy stands in front of
+	byCheck                // by gRPC, as Envoy asks
+)
+
+// requested is what a request to an API is for.
+const requested = "/accounts/7"
+
 // mix describes the tokens that are sent.
 type mix struct {
 	what    string
+	way     way
 	unknown int  // how many tokens there are that belong to no key; every tenth request has one
 	once    bool // none of them is to come a second time
 }
@@ -59,16 +75,31 @@ func (b *bench) putUnderLoad(ctx context.Context, s *server, t tokens) (wrk.Resu
 			return wrk.Result{}, err
 		}
 	}
-	r, err := wrk.Verify(ctx, s.verification+"/v1/verify", t.knownPath, t.unknownPath, b.size.Load)
+	r, err := b.send(ctx, s, t)
 	if err != nil {
 		return r, err
 	}
 	return r, s.forgetLog()
 }
 
+// send sends tokens to a server in their way.
+func (b *bench) send(ctx context.Context, s *server, t tokens) (wrk.Result, error) {
+	switch t.way {
+	case byAuthorize:
+		return wrk.Get(ctx, s.verification+"/v1/authorize", t.knownPath, b.size.Load,
+			"X-Forwarded-Method", http.MethodGet, "X-Forwarded-Uri", requested)
+	case byRequest:
+		return wrk.Get(ctx, s.verification+requested, t.knownPath, b.size.Load)
+	case byCheck:
+		return b.checkTogether(ctx, s.grpc)
+	default:
+		return wrk.Verify(ctx, s.verification+"/v1/verify", t.knownPath, t.unknownPath, b.size.Load)
+	}
+}
+
 // measureLoad puts a server under load, and makes sure that it did what it was asked.
 func (b *bench) measureLoad(ctx context.Context, s *server, t tokens) (run checkRun, err error) {
-	before, err := s.counters(ctx)
+	before, err := s.judge().counters(ctx)
 	if err != nil {
 		return run, err
 	}
@@ -84,16 +115,17 @@ func (b *bench) measureLoad(ctx context.Context, s *server, t tokens) (run check
 	if err != nil {
 		return run, err
 	}
-	after, err := s.counters(ctx)
+	after, err := s.judge().counters(ctx)
 	if err != nil {
 		return run, err
 	}
-	if !s.isFloor() {
+	if !s.judge().isFloor() {
 		if err := t.hold(after.since(before), r.Requests); err != nil {
 			return run, err
 		}
 	}
-	run = checkRun{perSecond: r.PerSecond(), perCPU: float64(r.Requests) / (cpuAfter - cpuBefore).Seconds(), p99: r.P99().Seconds() * 1e3}
+	spent := max(cpuAfter-cpuBefore, process.Tick)
+	run = checkRun{perSecond: r.PerSecond(), perCPU: float64(r.Requests) / spent.Seconds(), p99: r.P99().Seconds() * 1e3}
 	b.progress("  %s: %v", s.name, run)
 	return run, nil
 }
@@ -103,7 +135,7 @@ func (m mix) hold(c counters, answers int64) error {
 	// When it stops, wrk drops what is under way: the server has answered a little more than wrk has counted.
 	all := c.valid + c.notFound
 	if all < answers || all > answers+wrk.Connections {
-		return fmt.Errorf("the server has checked %d tokens, and wrk got %d answers", all, answers)
+		return fmt.Errorf("the server has checked %d tokens, and %d answers came", all, answers)
 	}
 	want := int64(0)
 	if m.unknown > 0 {

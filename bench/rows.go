@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/apikeyd/apikeyd/bench/internal/wrk"
@@ -18,6 +19,7 @@ type row struct {
 	what    string
 	measure func(context.Context, *bench) ([]figure, error)
 	load    bool // needs wrk
+	nginx   bool // needs that, too
 }
 
 var rows = []row{
@@ -25,6 +27,9 @@ var rows = []row{
 	{name: "middleware", what: "a check in the memory of a program with the Go middleware", measure: measureMiddleware},
 	{name: "verify", what: "POST /v1/verify under load, against a handler that does nothing", measure: measureVerify, load: true},
 	{name: "unknown", what: "the same, with 10 % of the tokens unknown", measure: measureUnknown, load: true},
+	{name: "authorize", what: "GET /v1/authorize under load, against a handler that always allows", measure: measureAuthorize, load: true},
+	{name: "nginx", what: "an API behind nginx that asks about each request, against asking that handler", measure: measureNginx, load: true, nginx: true},
+	{name: "grpc", what: "Check by gRPC, against a server that says OK at once", measure: measureGRPC},
 	{name: "limited", what: "POST /v1/verify of keys with a limit, against the same without", measure: measureLimited, load: true},
 	{name: "limitedtogether", what: "requests counted in a Valkey or Redis, against round trips of the same client", measure: measureLimitedTogether},
 	{name: "miss", what: "a check of a key that is not in the cache, against the query alone", measure: measureMiss},
@@ -70,13 +75,8 @@ func measure(ctx context.Context, o options, chosen []row, progress io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range chosen {
-		if r.load {
-			if m.Wrk, err = wrk.Find(ctx); err != nil {
-				return nil, err
-			}
-			break
-		}
+	if m.Wrk, err = findTools(ctx, chosen); err != nil {
+		return nil, err
 	}
 	if b.program, err = b.findProgram(ctx, o.program); err != nil {
 		return nil, err
@@ -93,4 +93,18 @@ func measure(ctx context.Context, o options, chosen []row, progress io.Writer) (
 	result.Took = time.Since(began)
 	b.progress("done")
 	return result, nil
+}
+
+// findTools makes sure that the programs that rows need are there, before any is measured. It returns the version of wrk, "" where
+// nobody needs it.
+func findTools(ctx context.Context, chosen []row) (version string, err error) {
+	if slices.ContainsFunc(chosen, func(r row) bool { return r.nginx }) {
+		if _, err := findNginx(); err != nil {
+			return "", err
+		}
+	}
+	if slices.ContainsFunc(chosen, func(r row) bool { return r.load }) {
+		return wrk.Find(ctx)
+	}
+	return "", nil
 }

@@ -14,18 +14,19 @@ import (
 	"github.com/apikeyd/apikeyd/bench/internal/process"
 )
 
-// server is a program that serves: apikeyd, or the floor.
+// server is a program that serves: apikeyd, a floor, or a proxy.
 type server struct {
 	*process.Process
 	name         string // for messages
-	management   string // URL without a slash at its end; "" for the floor
+	management   string // URL without a slash at its end; "" for the others
 	verification string
+	grpc         string  // address; "": it does not speak that
+	judges       *server // whom a proxy asks whether a request may go to the API; nil: it is none
 	log          *os.File
 }
 
 // startServer starts apikeyd on a file, or on a database with a URL, with its default settings, but for the addresses and what is
-// given here. As under a
-// service manager, its log lines go to a file as JSON.
+// given here. As under a service manager, its log lines go to a file as JSON.
 func (b *bench) startServer(ctx context.Context, database string, flags ...string) (*server, error) {
 	if !strings.Contains(database, "://") {
 		database = "sqlite:" + database
@@ -35,21 +36,33 @@ func (b *bench) startServer(ctx context.Context, database string, flags ...strin
 		"--listen", "127.0.0.1:0", "--verify-listen", "127.0.0.1:0"}, flags...)...)
 }
 
-// startFloor starts the floor of POST /v1/verify, with an answer to give.
-func (b *bench) startFloor(ctx context.Context, answer []byte) (*server, error) {
+// startFloor starts one of the floors, with an answer to give.
+func (b *bench) startFloor(ctx context.Context, which string, answer []byte) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(b.work, "answer.json")
+	path := filepath.Join(b.work, "answer-"+which)
 	if err := os.WriteFile(path, answer, 0o600); err != nil {
 		return nil, err
 	}
-	return b.start(ctx, "floor", self, floorCommand, path)
+	return b.start(ctx, "floor", self, floorCommand, which, path)
 }
 
-// start starts a program that serves, and returns when it is ready.
-func (b *bench) start(ctx context.Context, name, path string, args ...string) (_ *server, err error) {
+// start starts a program that serves, and returns when it says that it is ready.
+func (b *bench) start(ctx context.Context, name, path string, args ...string) (*server, error) {
+	s, err := b.launch(name, path, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.awaitReady(ctx); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// launch starts a program that serves. What it writes is in its log.
+func (b *bench) launch(name, path string, args ...string) (_ *server, err error) {
 	log, err := os.CreateTemp(b.work, "log-*.jsonl")
 	if err != nil {
 		return nil, err
@@ -65,10 +78,8 @@ func (b *bench) start(ctx context.Context, name, path string, args ...string) (_
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, appended.Close()) }()
-	if s.Process, err = process.Start(appended, environment(), path, args...); err != nil {
-		return nil, err
-	}
-	return s, s.awaitReady(ctx)
+	s.Process, err = process.Start(appended, environment(), path, args...)
+	return s, err
 }
 
 // environment returns this process's environment without settings of apikeyd: it is measured with its defaults.
@@ -97,9 +108,10 @@ func (s *server) awaitReady(ctx context.Context) error {
 				Msg          string `json:"msg"`
 				Listen       string `json:"listen"`
 				VerifyListen string `json:"verify_listen"`
+				GRPCListen   string `json:"grpc_listen"`
 			}
 			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "ready" {
-				s.verification = "http://" + entry.VerifyListen
+				s.verification, s.grpc = "http://"+entry.VerifyListen, entry.GRPCListen
 				if entry.Listen != "" {
 					s.management = "http://" + entry.Listen
 				}
@@ -116,17 +128,28 @@ func (s *server) awaitReady(ctx context.Context) error {
 	}
 }
 
-// isFloor reports whether the server is the floor, and so has neither metrics nor a management API.
+// isFloor reports whether the server is a floor, and so has neither metrics nor a management API.
 func (s *server) isFloor() bool { return s.management == "" }
 
-// forgetLog empties the log, so that it does not fill the disk.
-func (s *server) forgetLog() error { return s.log.Truncate(0) }
+// judge returns the server that judges requests: itself, or the one that it asks.
+func (s *server) judge() *server {
+	if s.judges != nil {
+		return s.judges
+	}
+	return s
+}
 
-// stop stops the server and removes its log.
+// forgetLog empties the log, so that it does not fill the disk.
+func (s *server) forgetLog() error { return s.judge().log.Truncate(0) }
+
+// stop stops the server, then the one that it asks, and removes their logs.
 func (s *server) stop() error {
 	var errs []error
 	if s.Process != nil {
 		errs = append(errs, s.Process.Stop())
+	}
+	if s.judges != nil {
+		errs = append(errs, s.judges.stop())
 	}
 	return errors.Join(append(errs, s.log.Close(), os.Remove(s.log.Name()))...)
 }

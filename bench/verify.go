@@ -10,21 +10,27 @@ import (
 
 // measureVerify measures checks of keys that are all in the cache.
 func measureVerify(ctx context.Context, b *bench) ([]figure, error) {
-	return b.measureChecks(ctx, mix{what: "keys in cache"}, 0.90)
+	return b.measureChecks(ctx, mix{what: "keys in cache"}, promise{share: 0.90, tail: 1.3})
 }
 
 // measureUnknown measures checks of which one in ten is of a well-formed token that belongs to no key: first tokens
 // that come again, as from clients that keep a deleted key, then tokens that come once, as from somebody who guesses,
 // each of which has to be looked up.
 func measureUnknown(ctx context.Context, b *bench) ([]figure, error) {
-	again, err := b.measureChecks(ctx, mix{what: "10 % unknown", unknown: int(b.size.Few / 10)}, 0.85)
+	again, err := b.measureChecks(ctx, mix{what: "10 % unknown", unknown: int(b.size.Few / 10)}, promise{share: 0.85, tail: 1.3})
 	if err != nil {
 		return nil, err
 	}
 	const perSecond = 20_000 // more than one in ten requests will be
 	once, err := b.measureChecks(ctx, mix{what: "10 % unknown, never the same", once: true,
-		unknown: int(perSecond * b.size.Load.Seconds())}, 0)
+		unknown: int(perSecond * b.size.Load.Seconds())}, promise{})
 	return append(again, once...), err
+}
+
+// promise is what is promised of a server beside another one; of what is 0, nothing is.
+type promise struct {
+	share float64 // at least so much of its requests, for each second and for each processor second
+	tail  float64 // at most so much of its p99
 }
 
 // contestant is a server under load, and what was measured of it.
@@ -35,16 +41,9 @@ type contestant struct {
 
 // measureChecks puts servers under load in turn: the floor, apikeyd as it is by default, and apikeyd without a log line
 // for each check. What is promised is promised of the second.
-func (b *bench) measureChecks(ctx context.Context, m mix, share float64) (_ []figure, err error) {
+func (b *bench) measureChecks(ctx context.Context, m mix, p promise) (_ []figure, err error) {
 	var floor, usual, quiet contestant
-	all := []*contestant{&floor, &usual, &quiet}
-	defer func() {
-		for _, c := range all {
-			if c.server != nil {
-				err = errors.Join(err, c.stop())
-			}
-		}
-	}()
+	defer func() { err = errors.Join(err, stopAll(&floor, &usual, &quiet)) }()
 	if usual.server, err = b.startCached(ctx); err != nil {
 		return nil, err
 	}
@@ -55,15 +54,26 @@ func (b *bench) measureChecks(ctx context.Context, m mix, share float64) (_ []fi
 	if err != nil {
 		return nil, err
 	}
-	if floor.server, err = b.startFloor(ctx, answer); err != nil {
+	if floor.server, err = b.startFloor(ctx, "verify", answer); err != nil {
 		return nil, err
 	}
 
-	if err := b.compete(ctx, m, all...); err != nil {
+	if err := b.compete(ctx, m, &floor, &usual, &quiet); err != nil {
 		return nil, err
 	}
 	what := "`POST /v1/verify`, " + m.what
-	return append(usual.figures(what, floor, share), quiet.figures(what+", without log lines", floor, 0)...), nil
+	return append(usual.figures(what, floor, p), quiet.figures(what+", without log lines", floor, promise{})...), nil
+}
+
+// stopAll stops the servers that were started.
+func stopAll(all ...*contestant) error {
+	var errs []error
+	for _, c := range all {
+		if c.server != nil {
+			errs = append(errs, c.stop())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // compete puts servers under the same load, in turn.
@@ -107,14 +117,16 @@ func (b *bench) startCached(ctx context.Context, flags ...string) (*server, erro
 	return s, nil
 }
 
-// figures returns what was measured beside the floor. share is the part of the floor's requests per second that is
-// promised; where it is 0 nothing is.
-func (c *contestant) figures(what string, floor contestant, share float64) []figure {
+// figures returns what was measured beside the floor: requests for each second, and for each processor second, and p99.
+func (c *contestant) figures(what string, floor contestant, p promise) []figure {
 	rate := figure{What: what + ": requests per second", Unit: "/s"}
 	perCPU := figure{What: what + ": requests per processor second", Unit: "/s"}
 	slowest := figure{What: what + ": p99", Unit: "ms"}
-	if share != 0 {
-		rate.Bound, perCPU.Bound, slowest.Bound = bound{atLeast, share}, bound{atLeast, share}, bound{atMost, 1.3}
+	if p.share != 0 {
+		rate.Bound, perCPU.Bound = bound{atLeast, p.share}, bound{atLeast, p.share}
+	}
+	if p.tail != 0 {
+		slowest.Bound = bound{atMost, p.tail}
 	}
 	for i, r := range c.runs {
 		f := floor.runs[i]

@@ -67,8 +67,10 @@ func (p *Process) Stop() error {
 	return nil
 }
 
-// CPU returns the time that processors have spent on the process, in its own code and in the kernel, in steps of
-// 10 ms.
+// Tick is the step in which the kernel counts the time of processors: USER_HZ, the same on all of Linux's usual platforms.
+const Tick = time.Second / 100
+
+// CPU returns the time that processors have spent on the process, in its own code and in the kernel, in steps of Tick.
 func (p *Process) CPU() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
@@ -79,7 +81,6 @@ func (p *Process) CPU() (time.Duration, error) {
 
 // cpuTime reads a line of /proc/PID/stat; see proc_pid_stat(5).
 func cpuTime(stat []byte) (time.Duration, error) {
-	const tick = time.Second / 100 // USER_HZ, the same on all of Linux's usual platforms
 	end := bytes.LastIndexByte(stat, ')')
 	fields := strings.Fields(string(stat[end+1:])) // the name before it may hold anything
 	const user, system = 11, 12                    // fields 14 and 15, without the two in front
@@ -94,7 +95,7 @@ func cpuTime(stat []byte) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	return time.Duration(u+s) * tick, nil
+	return time.Duration(u+s) * Tick, nil
 }
 
 // Memory returns how many bytes of memory the process has in use (its resident set).

@@ -31,6 +31,9 @@ var report string
 //go:embed verify.lua
 var verify string
 
+//go:embed get.lua
+var get string
+
 //go:embed create.lua
 var create string
 
@@ -63,6 +66,12 @@ func Verify(ctx context.Context, url, known, unknown string, d time.Duration) (R
 		args = append(args, unknown)
 	}
 	return run(ctx, verify, url, d, args...)
+}
+
+// Get asks url with the tokens in a file as bearers, one on each line, beginning anew at its end. headers are name and value of
+// what is sent as well, by turns.
+func Get(ctx context.Context, url, tokens string, d time.Duration, headers ...string) (Result, error) {
+	return run(ctx, get, url, d, append([]string{strconv.Itoa(threads()), tokens}, headers...)...)
 }
 
 // Create creates keys in an organization at url, which is that of POST /v1/api-keys.

@@ -31,7 +31,7 @@ type AuditActor struct {
 
 // AuditTarget is what it was done to.
 type AuditTarget struct {
-	Type string `json:"type"` // "key", "organization", "member", "user", "session"; a member's id is that of the user
+	Type string `json:"type"` // "key", "organization", "member", "user", "session", "node", "audit"; a member's id is that of the user
 	ID   *int64 `json:"id"`   // nil: there is none, as where nothing was created
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/mail/mailtest"
 	"github.com/apikeyd/apikeyd/internal/oidc/oidctest"
+	"github.com/apikeyd/apikeyd/internal/store/postgres/postgrestest"
 )
 
 // TestBrowser does what people do, in Chromium: the flows are the files beside e2e/browser/run.mjs. Pages are photographed
@@ -36,6 +37,8 @@ func TestBrowser(t *testing.T) {
 		{"usage", usedKey},
 		{"without-script", firstStart},
 		{"hostile-names", hostileNames},
+		{"members", organizationsToManage},
+		{"nodes", twoNodes},
 		{"identity-provider", withProvider},
 		{"lost-password", withMail},
 		{"elsewhere", elsewhere},
@@ -245,6 +248,30 @@ func hostileNames(t *testing.T) scene {
 	}
 	return scene{url: s.management, told: map[string]any{"signInURL": invited.SignInURL, "names": names, "email": email,
 		"agent": `<img src=x onerror=alert(1)>`}}
+}
+
+// organizationsToManage is a server with organizations whose names somebody has chosen to do harm. Their external ids are taken.
+func organizationsToManage(t *testing.T) scene {
+	s := serve(t, t.TempDir())
+	names := []string{`<script>alert(1)</script>`, "\u0634\u0631\u0643\u0629 <b>\u05e2\u05d1\u05e8\u05d9\u05ea</b>", strings.Repeat("W", 100)}
+	const taken = `"><img src=x onerror=alert(1)>`
+	for i, name := range names {
+		external := taken + strings.Repeat("!", i)
+		if _, err := s.client(s.token).CreateOrganization(t.Context(), api.NewOrganization{OrganizationName: name, ExternalID: &external}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	email := "'onfocus=alert`1`//&#{{7*7}}" + strings.Repeat("w", 30) + "@example.com"
+	return scene{url: s.management, told: map[string]any{"signInURL": s.printedLink(), "names": names, "externalID": taken, "email": email}}
+}
+
+// twoNodes are two nodes with one database. The second can be killed.
+func twoNodes(t *testing.T) scene {
+	db := postgrestest.NewDatabase(t)
+	s := serve(t, t.TempDir(), "--database", db, "--lease", "1s", "--node-name", `one <b>`)
+	other := serve(t, t.TempDir(), "--database", db, "--lease", "1s", "--node-name", "other")
+	return scene{url: s.management, told: map[string]any{"signInURL": s.printedLink()},
+		answers: map[string]func() string{"kill the other node": func() string { other.kill(); return "" }}}
 }
 
 // withProvider is a server behind a proxy, with an identity provider.

@@ -65,6 +65,12 @@ func envoyFilter(t *testing.T, name string) *authz.ExtAuthz {
 	if err := manager.ValidateAll(); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
+	if a := manager.GetCommonHttpProtocolOptions().GetHeadersWithUnderscoresAction(); a != core.HttpProtocolOptions_DROP_HEADER {
+		t.Errorf("%s: of headers with underscores: %v", name, a)
+	}
+	if u := manager.GetUpgradeConfigs(); len(u) != 1 || u[0].GetUpgradeType() != "websocket" {
+		t.Errorf("%s: upgrades %v", name, u)
+	}
 	var filter authz.ExtAuthz
 	for _, f := range manager.GetHttpFilters() {
 		if f.GetName() == "envoy.filters.http.ext_authz" {
@@ -265,6 +271,9 @@ func TestTraefik(t *testing.T) {
 					AuthRequestHeaders  []string `yaml:"authRequestHeaders"`
 					AuthResponseHeaders []string `yaml:"authResponseHeaders"`
 				} `yaml:"forwardAuth"`
+				Headers struct {
+					CustomRequestHeaders map[string]string `yaml:"customRequestHeaders"`
+				}
 			}
 		}
 	}
@@ -279,6 +288,14 @@ func TestTraefik(t *testing.T) {
 	if strings.Join(f.AuthResponseHeaders, " ") != strings.Join(gateway.Identity[:], " ") {
 		t.Errorf("headers %q", f.AuthResponseHeaders)
 	}
+	written := config.HTTP.Middlewares[config.HTTP.Routers["api"].Middlewares[1]].Headers.CustomRequestHeaders
+	for _, name := range gateway.Identity {
+		for _, spelled := range underscored(name) {
+			if text, ok := written[spelled]; spelled != name && (!ok || text != "") {
+				t.Errorf("a client's %s stays", spelled)
+			}
+		}
+	}
 	for _, c := range envoyRequests {
 		sent := http.Header{}
 		for _, name := range f.AuthRequestHeaders {
@@ -291,6 +308,19 @@ func TestTraefik(t *testing.T) {
 			t.Errorf("%s %s by %s: %d, want %d", c.method, c.target, c.by, status, c.status)
 		}
 	}
+}
+
+// underscored returns a name with some, all or none of its hyphens written as underscores.
+func underscored(name string) []string {
+	before, rest, more := strings.Cut(name, "-")
+	if !more {
+		return []string{name}
+	}
+	var all []string
+	for _, s := range underscored(rest) {
+		all = append(all, before+"-"+s, before+"_"+s)
+	}
+	return all
 }
 
 // TestGRPCOverASocket has Envoy ask over a unix socket, which permissions guard.

@@ -381,6 +381,7 @@ func (f *fronted) judge() {
 	f.refused("GET /x\n"+f.writer, nil, 403)
 	f.refused("GET /admin/users\n"+f.reader, nil, 403)
 	f.refused("BREW /x\n"+f.admin, nil)
+	f.refused("get /admin/users\n"+f.admin, nil)
 	f.passes("GET /admin/users\n"+f.admin, nil)
 	f.passes("DELETE /x\n"+f.admin, nil)
 	f.passes("POST /search\n"+f.reader+"\nContent-Length: 2", strings.NewReader("ab"))
@@ -400,6 +401,34 @@ func (f *fronted) judge() {
 			f.t.Errorf("the API is told %s: %q by nobody", name, text)
 		}
 	}
+	f.impersonate()
+}
+
+// impersonate sends what could change what the API is told of the key, or have it told things that nobody looks at.
+func (f *fronted) impersonate() {
+	f.t.Helper()
+	const spelled = "\nX_Apikey_Id: 1\nx_apikey-id: 1\nX-Apikey_Scope: MANAGE\nX-APIKEY_ORGANIZATION_ID: 99\nX_APIKEY_NAME:\nX-Apikey_User-Id: 99"
+	for _, who := range []string{"", "\n" + f.reader} {
+		for name, lines := range f.passes("GET /health"+who+spelled, nil).header {
+			if strings.Contains(name, "_") {
+				f.t.Errorf("the API is told %s: %q", name, lines)
+			}
+		}
+	}
+	got := f.passes("GET /x\n"+f.reader+"\nConnection: close, X-Apikey-Id, X-Apikey-Scope", nil)
+	if got.header.Get("X-Apikey-Id") != fmt.Sprint(f.readerID) || got.header.Get("X-Apikey-Scope") != "READ" {
+		f.t.Errorf("the client has had headers taken away: %q", got.header)
+	}
+	for _, protocol := range []string{"h2c", "H2C", "TLS/1.0", "websockets"} {
+		got = f.passes("GET /x\n"+f.reader+"\nConnection: Upgrade, HTTP2-Settings\nUpgrade: "+protocol+"\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", nil)
+		if lines := got.header["Upgrade"]; len(lines) > 0 {
+			f.t.Errorf("the API may go on to %q", lines)
+		}
+	}
+	got = f.passes("GET http://api.example/x?y=\"{}|%22%C3%B6\n"+f.reader+"\nX-Forwarded-For: 203.0.113.9", nil)
+	if got.target != `/x?y="{}|%22%C3%B6` || strings.Join(got.header["X-Forwarded-For"], ",") != "127.0.0.1" {
+		f.t.Errorf("the API gets %s, from %q", got.target, got.header["X-Forwarded-For"])
+	}
 }
 
 // unknownToken is a well-formed token of no key.
@@ -412,7 +441,7 @@ func (f *fronted) confuse() {
 	for _, target := range []string{
 		"/%61dmin/x", "/admin", "/admin/", "/admin?x=/health", "/health/../admin/x", "/health/%2e%2e/admin/x", "/health/..%2fadmin/x", "/health%2f..%2fadmin/x",
 		"//admin/x", "/.//admin/x", "/./admin/x", "/admin//x", "/x/..//admin", "/health/..;/admin/x", "/admin;x/y", "/admin%3bx",
-		"/health%00/../admin", "/admin%00", "/health\\..\\admin", "/health%5c..%5cadmin", "/%2561dmin/x", "/health/%252e%252e/admin", "/%2fadmin/x",
+		"/health%00/../admin", "/admin%00", "/health\\..\\admin", "/health%5c..%5cadmin", "/Admin/x", "/ADMIN", "/%2561dmin/x", "/health/%252e%252e/admin", "/%2fadmin/x",
 		"/health%0d%0aX-Apikey-Id:%201", "/%c0%ae%c0%ae/admin", "/health#/../admin", "http://api.example/admin/x", "http://api.example/health/../admin",
 		"*", "admin/x",
 	} {

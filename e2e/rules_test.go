@@ -125,6 +125,8 @@ func TestRulesTest(t *testing.T) {
 		{"POST /x", 0, "request  POST /x\nrule     none of 3: the method says what is needed\nneeds    a key with the scope CREATE\n"},
 		{"BREW /x", 1, "request  BREW /x\nrule     none of 3: the method says what is needed\nneeds    what no key has\n"},
 		{"GET /x%2Fy", 1, ""},
+		{"GET /Admin/x", 1, ""},
+		{"get /admin/x", 1, "request  get /admin/x\nrule     none of 3: the method says what is needed\nneeds    what no key has\n"},
 		{"GET", 2, ""},
 	} {
 		p := launch(t, folder, []string{"APIKEYD_CONFIG=apikeyd.toml"}, binary, append([]string{"rules", "test"}, strings.Fields(c.args)...)...)

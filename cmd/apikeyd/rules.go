@@ -58,6 +58,9 @@ func (p *program) testRules(cmd *cobra.Command, method, target string) error {
 	if err != nil {
 		return fmt.Errorf("refused: the path %w, so that others may take it for another path than a rule does", err)
 	}
+	if c.Rules.Mistakable(method, path) {
+		return errors.New("refused: the path is that of a rule in other upper and lower case, so that others may take it for the one in the rule")
+	}
 	need, number := c.Rules.Match(method, path)
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "request\t%s %s\nrule\t%s\nneeds\t%s\n", method, path, describeRule(c.Rules, number), describeNeed(need))

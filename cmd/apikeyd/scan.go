@@ -40,8 +40,8 @@ Each find is a line PATH:LINE:COLUMN: HINT, with the column in bytes, and in the
 token itself is never printed. With --verify the verification listener is asked about each, and the line says what it answers, as
 "keys verify" does: NOT_FOUND, DISABLED and EXPIRED are good for nothing now, everything else is alive. To end a token that was found, rotate its key, or give it to "keys report".
 
-Exit codes: 0 nothing was found and all was read; 1 it failed, or something could not be read; 2 wrong usage; 3 something was
-found.`,
+Exit codes: 0 nothing was found and all was read; 1 it failed, or nothing was found and something could not be read; 2 wrong usage; 3
+something was found.`,
 		Example: `  apikeyd scan .
   apikeyd scan ~/src --no-history -o json
   apikeyd scan . --verify --verify-server http://127.0.0.1:8081
@@ -115,10 +115,10 @@ func (s *scanning) run(ctx context.Context, paths []string, o scan.Options) erro
 	switch {
 	case err != nil:
 		return err
+	case s.printed > 0: // whatever else there may be where it could not look
+		return cli.ErrFound
 	case s.faulty:
 		return cli.ErrFaulty
-	case s.printed > 0:
-		return cli.ErrFound
 	}
 	return nil
 }

@@ -75,10 +75,11 @@ func TestScan(t *testing.T) {
 	}
 	expect("", "apikeyd: "+filepath.Join(links, "a")+" is a symbolic link, which is not followed; so it is with 2 more\n", 0, "", links)
 
-	// What cannot be read is told, and is not "nothing was found".
+	// What cannot be read is told, and is not "nothing was found"; a find is one all the same.
 	none := filepath.Join(folder, secret.Reveal())
+	expect("", "apikeyd: "+filepath.Join(folder, secret.Hint())+": no such file or directory\n", 1, "", none)
 	expect(path+":2:5: "+secret.Hint()+"\n"+path+":3:1: "+other.Hint()+"\n",
-		"apikeyd: "+filepath.Join(folder, secret.Hint())+": no such file or directory\n", 1, "", none, folder)
+		"apikeyd: "+filepath.Join(folder, secret.Hint())+": no such file or directory\n", 3, "", none, folder)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

@@ -161,12 +161,19 @@ var policy = []useCase{
 		a colleague's   token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403
 		nowhere         session                                   404    404    404    404    404    404    404
 		nowhere         token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403`},
+	{name: "EndOtherSessions", action: "session.delete", needs: "", leaves: "session.delete", cells: `
+		their own       session                                   ok     ok     ok     ok     ok     ok     ok
+		their own       token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403`},
 	{name: "SetPassword", action: "user.password", needs: "", leaves: "user.password", cells: `
 		their own       session                                   ok     ok     ok     ok     ok     ok     ok
 		their own       token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403`},
 	{name: "BindIdentity", action: "user.identity", needs: "", leaves: "user.identity", cells: `
 		their own       session                                   ok     ok     ok     ok     ok     ok     ok
 		their own       token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403`},
+
+	// The nodes are for who acts on every organization.
+	{name: "Cluster", action: "node.list", needs: "MANAGE", cells: `
+		all of them     people MANAGE ALL                         403    403    403    403    403    ok     ok`},
 
 	// The audit log: admins and owners read that of their organizations. The outsider is an owner somewhere, too, and so is
 	// the operator by a key without MANAGE.
@@ -327,6 +334,11 @@ func (w *world) perform(ctx context.Context, name string, c admin.Caller, on str
 		return err
 	case "EndSession":
 		return w.EndSession(ctx, c, w.sessionFor(c, on))
+	case "EndOtherSessions":
+		return w.EndOtherSessions(ctx, c)
+	case "Cluster":
+		_, err := w.Cluster(ctx, c)
+		return err
 	case "SetPassword":
 		return w.SetPassword(ctx, c, "", "correct horse battery staple")
 	case "BindIdentity":

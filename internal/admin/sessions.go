@@ -366,6 +366,21 @@ func (s *Service) Sessions(ctx context.Context, c Caller, before int64, limit in
 	return page, more, err
 }
 
+// EndOtherSessions ends all sessions of the caller's but the one that it is called in.
+func (s *Service) EndOtherSessions(ctx context.Context, c Caller) error {
+	return s.change(ctx, c, endSession, audit.Target{Type: audit.Session}, func(tx store.Tx, r *record) error {
+		if _, err := s.authorize(ctx, tx, c, endSession, object{}); err != nil {
+			return err
+		}
+		ended, err := tx.DeleteSessions(ctx, c.UserID, c.SessionID)
+		if ended == 0 {
+			r.nothing()
+		}
+		r.Before = fields{"sessions": ended}.text()
+		return err
+	})
+}
+
 // EndSession ends a session of the caller's.
 func (s *Service) EndSession(ctx context.Context, c Caller, id int64) error {
 	return s.change(ctx, c, endSession, audit.Target{Type: audit.Session, ID: id}, func(tx store.Tx, r *record) error {

@@ -20,6 +20,8 @@ const (
 
 	// MaxUsageBuckets is how many hours or days there may be in one answer.
 	MaxUsageBuckets = 10_000
+
+	lastYear = 9999 // in which times can be written
 )
 
 // The hours and days that are shown where nobody says which.
@@ -91,6 +93,8 @@ func (r UsageRange) whole(now time.Time) (UsageRange, []key.Fault) {
 		return r, []key.Fault{{Pointer: "/from", Detail: "must be before the end"}}
 	case whole.To.Sub(whole.From)/length > MaxUsageBuckets:
 		return r, []key.Fault{{Pointer: "/to", Detail: fmt.Sprintf("must be at most %d %s behind the beginning", MaxUsageBuckets, names)}}
+	case whole.To.Year() > lastYear:
+		return r, []key.Fault{{Pointer: "/to", Detail: fmt.Sprintf("must be before the last of the %s of the year %d", names, lastYear)}}
 	}
 	return whole, nil
 }

@@ -82,6 +82,8 @@ func TestUsageRanges(t *testing.T) {
 		{"until before the oldest", admin.UsageRange{To: noon.Add(-admin.HoursOfUsage)}, "", "/to must be within the last 31 days"},
 		{"too many", admin.UsageRange{From: noon, To: noon.Add((admin.MaxUsageBuckets + 1) * time.Hour)}, "", "/to must be at most 10000 hours"},
 		{"far too many", admin.UsageRange{To: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), From: noon, ByDay: true}, "", "/to must be at most 10000 days"},
+		{"the last day", admin.UsageRange{To: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), ByDay: true}, "", "/to must be before the last of the days of the year 9999"},
+		{"the last hour", admin.UsageRange{To: time.Date(9999, 12, 31, 23, 0, 1, 0, time.UTC)}, "", "/to must be before the last of the hours of the year 9999"},
 		{"the first times", admin.UsageRange{From: time.Time{}.Add(1), To: time.Time{}.Add(2)}, "", "/from must be within"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -133,7 +133,7 @@ func identityError(err error) error {
 func (a *App) pages(guard *browser.Guard, client browser.Client, now func() time.Time) []httpapi.Page {
 	o := console.Options{
 		Admin: a.admin, Guard: guard, Client: client, Log: a.log, Now: now, Mail: a.mailer != nil,
-		ManagementURL: a.ManagementURL, VerificationURL: a.VerificationURL,
+		ManagementURL: a.ManagementURL, VerificationURL: a.VerificationURL, SignInURL: a.SignInURL,
 		HTTPS: strings.HasPrefix(a.config.PublicURL, "https://"),
 	}
 	if a.provider != nil {

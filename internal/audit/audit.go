@@ -56,11 +56,12 @@ const (
 	Member       = "member" // its id is that of the user
 	User         = "user"
 	Session      = "session"
+	Node         = "node" // has no id here
 	Log          = "audit"
 )
 
 // Types lists them all.
-func Types() []string { return []string{Key, Organization, Member, User, Session, Log} }
+func Types() []string { return []string{Key, Organization, Member, User, Session, Node, Log} }
 
 // Actor is who did it; a zero field is nobody, or not known.
 type Actor struct {

@@ -394,7 +394,7 @@ func TestWrongUsageOfAccounts(t *testing.T) {
 		"users|password|" + password:                        `unknown command "` + password + `" for "users password"|users password`,
 		"audit|list|--outcome|no":                           `--outcome "no": must be success or refused|audit list`,
 		"audit|list|--target-id|3":                          "--target-id goes with --target-type|audit list",
-		"audit|list|--target-type|car":                      `--target-type "car": must be key, organization, member, user, session or audit|audit list`,
+		"audit|list|--target-type|car":                      `--target-type "car": must be key, organization, member, user, session, node or audit|audit list`,
 		"audit|list|--since|1d|--from|x":                    `--from "x": must be a time such as 2027-01-31T18:00:00Z (RFC 3339)|audit list`,
 		"audit|list|--since|1d|--limit|5|--all":             "--limit and --all exclude each other; give one of them|audit list",
 		"orgs|update|1|--external-id|x|--no-external-id":    "--external-id and --no-external-id exclude each other; give one of them|orgs update",

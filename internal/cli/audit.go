@@ -35,7 +35,7 @@ Exit codes: 0; 1 it failed; 2 wrong usage.`,
 }
 
 // The types of what actions are about.
-var targetTypes = []string{"key", "organization", "member", "user", "session", "audit"}
+var targetTypes = []string{"key", "organization", "member", "user", "session", "node", "audit"}
 
 func listAuditCommand(s *session) *cobra.Command {
 	var (

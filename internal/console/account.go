@@ -20,6 +20,7 @@ const (
 func (c *Console) accountPages() []Page {
 	return []Page{
 		c.page(http.MethodGet, accountPath, c.signedIn(c.account)),
+		c.page(http.MethodPost, sessionsPath+"/end-others", c.signedIn(c.endOtherSessions)),
 		c.page(http.MethodPost, sessionsPath+"/{session_id}/end", c.signedIn(c.endSession)),
 	}
 }
@@ -27,11 +28,13 @@ func (c *Console) accountPages() []Page {
 // What has been done.
 const (
 	noteSession   note = "session"
+	noteSessions  note = "sessions"
 	noteConnected note = "connected"
 )
 
 var accountNotes = map[note]string{
 	noteSession:   "The session has ended.",
+	noteSessions:  "All your other sessions have ended.",
 	noteConnected: "You can now sign in this way, too.",
 }
 
@@ -47,6 +50,7 @@ type accountPage struct {
 	Provider    string // with whom an identity can be connected; "": nobody
 
 	Sessions []sessionRow
+	Others   bool  // there are more than the one that the reader is in
 	Older    int64 // where the next page of sessions begins; 0: there is none
 }
 
@@ -74,6 +78,7 @@ func (c *Console) showAccount(v *visit, status int, p accountPage) error {
 	for _, s := range found {
 		p.Sessions = append(p.Sessions, sessionRow{Session: s, Browser: browserName(s.UserAgent), By: methods[s.Method], Current: s.ID == v.session.ID})
 	}
+	p.Others = len(p.Sessions) > 1 || more
 	if more {
 		p.Older = found[len(found)-1].ID
 	}
@@ -101,6 +106,15 @@ func (c *Console) endSession(v *visit) error {
 		return err
 	}
 	v.goTo(accountPath, noteSession)
+	return nil
+}
+
+// endOtherSessions ends all sessions of the caller's but the one that they are in.
+func (c *Console) endOtherSessions(v *visit) error {
+	if err := c.Admin.EndOtherSessions(v.whole(), v.caller); err != nil {
+		return err
+	}
+	v.goTo(accountPath, noteSessions)
 	return nil
 }
 

@@ -1,4 +1,5 @@
-// Package console is what people see in a browser: the pages to sign in with, those of keys, and that of one's own account.
+// Package console is what people see in a browser: the pages to sign in with, those of keys and of accounts, the audit log,
+// and the nodes.
 //
 // Pages are HTML from the server. Every one of them works without script; one script of ours makes them more pleasant. They load
 // nothing from another host, and a strict policy keeps it so. A form that cannot be carried out comes back with the reason beside
@@ -21,6 +22,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/secret"
 )
 
 // Options are what a Console is made of. Where nothing else is said, a field is required.
@@ -34,6 +36,8 @@ type Options struct {
 	// ManagementURL and VerificationURL return how programs reach the API and ask whether a key is good, without a slash at
 	// the end. They are called when a page shows one.
 	ManagementURL, VerificationURL func() string
+	// SignInURL returns the address that signs in with a one-time link.
+	SignInURL func(secret.Secret) string
 
 	// Provider lets people sign in elsewhere; nil: there is none. ProviderName is what they know it by.
 	Provider     IdentityProvider
@@ -49,26 +53,24 @@ type Console struct {
 	Options
 	style, icon, script *asset
 	templates           templates
-	tokens              *tokens
-	served              map[string]bool // patterns of pages
+	tokens              *forms[shownToken]
+	invited             *forms[invitation]
+	opened              *forms[int64] // ids of organizations
 }
 
 // New returns a Console.
 func New(o Options) *Console {
-	c := &Console{
+	return &Console{
 		Options: o,
 		style:   newAsset("/assets/console.css", "text/css; charset=utf-8"),
 		icon:    newAsset("/assets/icon.svg", "image/svg+xml"),
 		script:  newAsset("/assets/console.js", "text/javascript; charset=utf-8"),
 
 		templates: parseTemplates(o.Now),
-		tokens:    &tokens{made: map[formID]*making{}},
-		served:    map[string]bool{},
+		tokens:    newForms[shownToken](),
+		invited:   newForms[invitation](),
+		opened:    newForms[int64](),
 	}
-	for _, p := range c.Pages() {
-		c.served[p.Pattern] = true
-	}
-	return c
 }
 
 // Page is an address, and what answers there.
@@ -111,6 +113,10 @@ func (c *Console) Pages() []Page {
 		},
 		c.keyPages(),
 		c.usagePages(),
+		c.organizationPages(),
+		c.memberPages(),
+		c.auditPages(),
+		c.nodePages(),
 		c.accountPages(),
 		c.passwordPages(),
 		c.oidcPages(),

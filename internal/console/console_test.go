@@ -21,7 +21,9 @@ func TestHeaders(t *testing.T) {
 		stranger.get("/"), stranger.get("/sign-in"), stranger.get(linkOf(s)), stranger.post(linkOf(s)), stranger.post("/sign-in"), v.get("/account"), v.get("/keys"),
 		v.get("/keys/new"), v.post("/keys/new"), v.get("/keys/1"), v.get("/keys/1/change"), v.get("/keys/1/rotate"), v.get("/keys/1/delete"),
 		v.do(http.MethodPost, "/keys/new", keyForm(s)), v.post("/keys/1/rotate", "grace_seconds", "60"), stranger.post("/keys/new", "key_name", "x"),
-		v.post("/account/password"), v.post("/account/sessions/x/end"), stranger.do(http.MethodPost, "/sign-in", nil, "Sec-Fetch-Site", "cross-site"),
+		v.post("/account/password"), v.post("/account/sessions/x/end"), v.get("/organizations"), v.get("/organizations/new"), v.get("/organizations/1"),
+		v.get("/organizations/1/members"), v.get("/organizations/1/members/1"), v.get("/organizations/1/members/1/remove"), v.get("/organizations/1/audit-log"),
+		v.post("/organizations/1/members/invite", "email", "new@example.com", "role", "viewer"), v.get("/audit-log/1"), v.get("/nodes"), stranger.do(http.MethodPost, "/sign-in", nil, "Sec-Fetch-Site", "cross-site"),
 	} {
 		for name, want := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " +
@@ -53,7 +55,9 @@ func TestCrossSite(t *testing.T) {
 	s, base := behindProxy(t, provider, nil)
 	v := signedIn(t, base, linkOf(s))
 	for _, path := range []string{"/sign-in", "/sign-in/link", "/sign-in/" + secret.New().Reveal(), "/sign-out", "/account/password", "/account/oidc",
-		"/account/sessions/1/end", "/keys/new", "/keys/1/change", "/keys/1/state", "/keys/1/rotate", "/keys/1/delete", "/appearance"} {
+		"/account/sessions/1/end", "/keys/new", "/keys/1/change", "/keys/1/state", "/keys/1/rotate", "/keys/1/delete", "/appearance",
+		"/account/sessions/end-others", "/organizations/new", "/organizations/1", "/organizations/1/delete",
+		"/organizations/1/members/invite", "/organizations/1/members/1", "/organizations/1/members/1/remove"} {
 		for name, headers := range map[string][]string{
 			"cross-site":    {"Sec-Fetch-Site", "cross-site"},
 			"same site":     {"Sec-Fetch-Site", "same-site"},
@@ -75,7 +79,8 @@ func TestSignedInPagesAskToSignIn(t *testing.T) {
 	provider := oidctest.Start(t)
 	_, base := behindProxy(t, provider, nil)
 	for _, path := range []string{"/account/password", "/account/oidc", "/account/sessions/1/end", "/keys/new", "/keys/1/change", "/keys/1/state", "/keys/1/rotate",
-		"/keys/1/delete"} {
+		"/keys/1/delete", "/account/sessions/end-others", "/organizations/new", "/organizations/1", "/organizations/1/delete",
+		"/organizations/1/members/invite", "/organizations/1/members/1", "/organizations/1/members/1/remove"} {
 		v := newVisitor(t, base)
 		v.post(path).want(t, http.StatusOK, "/sign-in")
 		v.jar.cookies = map[string]string{browser.SessionCookie: secret.New().Reveal()}

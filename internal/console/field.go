@@ -13,6 +13,7 @@ type field struct {
 	Rows     int    // of a textarea
 	Min      string // what may be typed at the least
 	Hint     string
+	Example  string // what it looks like, where there is no room for a hint
 	Error    string // ""; nothing is wrong
 	Required bool   // nothing can be sent without it
 	Optional bool   // the reader is told that it can be left out

@@ -27,6 +27,7 @@ const (
 	sectionUsage         section = "Usage"
 	sectionMembers       section = "Members"
 	sectionAudit         section = "Audit log"
+	sectionSettings      section = "Settings"
 	sectionOrganizations section = "Organizations"
 	sectionNodes         section = "Nodes"
 	sectionAccount       section = "Account"
@@ -35,10 +36,11 @@ const (
 // patterns say where sections are.
 var patterns = map[section]string{
 	sectionUsage:         usagePattern,
-	sectionMembers:       organizationsPath + "/{organization_id}/members",
-	sectionAudit:         organizationsPath + "/{organization_id}/audit-log",
+	sectionMembers:       membersPattern,
+	sectionAudit:         auditPattern,
+	sectionSettings:      organizationPattern,
 	sectionOrganizations: organizationsPath,
-	sectionNodes:         "/nodes",
+	sectionNodes:         nodesPath,
 }
 
 // path returns where a section begins for an organization.
@@ -50,12 +52,9 @@ func (s section) path(organization int64) string {
 	return strings.Replace(pattern, "{organization_id}", strconv.FormatInt(organization, 10), 1)
 }
 
-// has reports whether there is such a section.
-func (c *Console) has(s section) bool { return s == sectionKeys || c.served[patterns[s]] }
-
 // ofOrganization reports whether the section shows one organization at a time.
 func (s section) ofOrganization() bool {
-	return s == sectionKeys || s == sectionUsage || s == sectionMembers || s == sectionAudit
+	return s == sectionKeys || s == sectionUsage || s == sectionMembers || s == sectionAudit || s == sectionSettings
 }
 
 // layout is what the template of the frame is given.
@@ -126,18 +125,16 @@ func (c *Console) layout(v *visit, f frame) layout {
 		if chosen.manages {
 			shown = append(shown, sectionAudit)
 		}
+		shown = append(shown, sectionSettings)
 	}
 	if v.me.User.InstanceAdmin {
 		shown = append(shown, sectionOrganizations, sectionNodes)
 	}
 	for _, s := range shown {
-		if !c.has(s) {
-			continue
-		}
 		l.Sections = append(l.Sections, link{string(s), s.path(chosen.id), s == f.Section})
 	}
 	l.Switch = switchTo(v, f, chosen)
-	if l.Switch != nil && c.has(sectionOrganizations) {
+	if l.Switch != nil {
 		l.Switch.All = organizationsPath
 	}
 	return l
@@ -159,7 +156,11 @@ func switchTo(v *visit, f frame, chosen organization) *organizationSwitch {
 	for _, m := range v.me.Memberships {
 		current := m.OrganizationID == chosen.id
 		listed = listed || current
-		s.Organizations = append(s.Organizations, organizationLink{link{m.OrganizationName, in.path(m.OrganizationID), current}, m.Role.String()})
+		to := in
+		if in == sectionAudit && !memberOf(v.me, m).manages {
+			to = sectionKeys
+		}
+		s.Organizations = append(s.Organizations, organizationLink{link{m.OrganizationName, to.path(m.OrganizationID), current}, m.Role.String()})
 	}
 	if !listed {
 		s.Organizations = append(s.Organizations, organizationLink{link: link{chosen.name, in.path(chosen.id), true}})

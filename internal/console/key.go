@@ -62,9 +62,7 @@ func (c *Console) key(v *visit) error {
 	}
 	p.Chart = newChart(used, p.URL)
 	if o.manages {
-		if c.has(sectionAudit) {
-			p.TrailURL = sectionAudit.path(o.id) + "?target_type=key&target_id=" + strconv.FormatInt(k.ID, 10)
-		}
+		p.TrailURL = sectionAudit.path(o.id) + "?target_type=key&target_id=" + strconv.FormatInt(k.ID, 10)
 		if p.Trail, err = c.trail(v, &k); err != nil {
 			return err
 		}
@@ -117,7 +115,7 @@ func (c *Console) trail(v *visit, k *key.Key) ([]trailRow, error) {
 	return rows, nil
 }
 
-// actionTexts say what was done to a key.
+// actionTexts say what was done to a key, on its own page.
 var actionTexts = map[audit.Action]string{"key.create": "Created", "key.update": "Changed", "key.rotate": "Rotated", "key.delete": "Deleted",
 	"key.read": "Looked at"}
 

@@ -339,8 +339,11 @@ func (c *Console) emailOf(v *visit, organization, user int64) (string, error) {
 			return found[0].Email, nil
 		}
 	}
-	return "user " + strconv.FormatInt(user, 10), nil
+	return userName(user), nil
 }
+
+// userName is what a user is called whose e-mail address is not the reader's to see.
+func userName(id int64) string { return "user " + strconv.FormatInt(id, 10) }
 
 // keyURL returns the address of a key's page.
 func keyURL(id int64) string { return keysPath + "/" + strconv.FormatInt(id, 10) }

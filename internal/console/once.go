@@ -45,21 +45,23 @@ func shown(k *key.Key, t token.Token) shownToken {
 
 // Bounds of what is remembered of forms.
 const (
-	tokenLife = time.Minute // somebody who presses a button twice does it sooner
+	shownLife = time.Minute // somebody who presses a button twice does it sooner
 	maxForms  = 10_000
 )
 
-// tokens makes tokens once for each form, however often it is sent: pressed twice, or sent again by reloading the page that was its
-// answer. For a minute it remembers the token, too, so that whoever presses a button twice sees it: browsers show the answer to the
-// second form alone. It is safe for concurrent use.
+// forms carries forms out once each, however often they are sent: pressed twice, or sent again by reloading the page that was its
+// answer. For a minute it remembers what came of a form, too, so that whoever presses a button twice sees it: browsers show the answer to
+// the second form alone. It is safe for concurrent use.
 //
-// It is for one node. The browser itself keeps, for the others and for longer, which forms were carried out; so two keys come of one
+// It is for one node. The browser itself keeps, for the others and for longer, which forms were carried out; so two things come of one
 // form only where somebody without script presses twice at once and a proxy sends the two requests to different nodes.
-type tokens struct {
+type forms[T any] struct {
 	mu    sync.Mutex
-	made  map[formID]*making
+	made  map[formID]*making[T]
 	order []formID // the oldest first
 }
+
+func newForms[T any]() *forms[T] { return &forms[T]{made: map[formID]*making[T]{}} }
 
 // formID is a form and the session that it was sent in.
 type formID struct {
@@ -68,86 +70,88 @@ type formID struct {
 }
 
 // making is something that is being made, or was.
-type making struct {
+type making[T any] struct {
 	done  chan struct{} // closed when the others are there
-	token shownToken    // zero after a while
+	made  T             // zero after a while
+	faded bool
 	err   error
 }
 
 // once calls make, or returns what it has returned when the same form was sent a moment ago. The error is formUsed where that was
 // longer ago.
-func (t *tokens) once(v *visit, make func() (shownToken, error)) (shownToken, error) {
+func (f *forms[T]) once(v *visit, make func() (T, error)) (none T, _ error) {
 	id := formID{v.once(), v.session.ID}
 	if id.form == (key.Digest{}) {
 		return make()
 	}
-	m, first := t.begin(id)
+	m, first := f.begin(id)
 	if first {
 		defer close(m.done)
 		if v.sent(id.form) {
 			m.err = formUsed()
-			t.forget(id)
-			return shownToken{}, m.err
+			f.forget(id)
+			return none, m.err
 		}
-		m.token, m.err = make()
+		m.made, m.err = make()
 		if m.err != nil {
-			t.forget(id) // the form comes back, and may be sent again
-			return shownToken{}, m.err
+			f.forget(id) // the form comes back, and may be sent again
+			return none, m.err
 		}
 		v.setSent(id.form)
-		made := m.token
-		time.AfterFunc(tokenLife, func() { t.fade(m) })
+		made := m.made
+		time.AfterFunc(shownLife, func() { f.fade(m) })
 		return made, nil
 	}
 	select {
 	case <-m.done:
 	case <-v.r.Context().Done():
-		return shownToken{}, v.r.Context().Err()
+		return none, v.r.Context().Err()
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if m.err == nil && m.token == (shownToken{}) {
-		return shownToken{}, formUsed()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m.faded {
+		return none, formUsed()
 	}
-	return m.token, m.err
+	return m.made, m.err
 }
 
 // begin returns what a form makes, and whether that has yet to be made.
-func (t *tokens) begin(id formID) (m *making, first bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if m, ok := t.made[id]; ok {
+func (f *forms[T]) begin(id formID) (m *making[T], first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m, ok := f.made[id]; ok {
 		return m, false
 	}
-	for len(t.order) >= maxForms {
-		delete(t.made, t.order[0])
-		t.order = t.order[1:]
+	for len(f.order) >= maxForms {
+		delete(f.made, f.order[0])
+		f.order = f.order[1:]
 	}
-	m = &making{done: make(chan struct{})}
-	t.made[id] = m
-	t.order = append(t.order, id)
+	m = &making[T]{done: make(chan struct{})}
+	f.made[id] = m
+	f.order = append(f.order, id)
 	return m, true
 }
 
-// fade forgets a token, and keeps that its form was sent.
-func (t *tokens) fade(m *making) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	m.token = shownToken{}
+// fade forgets what came of a form, and keeps that it was sent.
+func (f *forms[T]) fade(m *making[T]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var none T
+	m.made, m.faded = none, true
 }
 
 // forget forgets a form.
-func (t *tokens) forget(id formID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.made, id)
-	t.order = slices.DeleteFunc(t.order, func(other formID) bool { return other == id })
+func (f *forms[T]) forget(id formID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.made, id)
+	f.order = slices.DeleteFunc(f.order, func(other formID) bool { return other == id })
 }
 
 // formUsed is the error of a form that was carried out before.
 func formUsed() error {
 	return &refusal{status: http.StatusConflict, title: "This was sent already", text: "What the form asks for was done when it was sent the first " +
-		"time, and nothing was done again. The token was shown then. If you have not kept it, find the key in the list and rotate it."}
+		"time, and nothing was done again. If it made a key whose token you have not kept, find the key in the list and rotate it."}
 }
 
 // sentKept is how many forms a browser keeps that were carried out.

@@ -44,13 +44,19 @@ func memberOf(me *admin.Me, m key.Membership) organization {
 // lookAt makes an organization the one that pages are about, and remembers it. The error is not_found where the reader may not
 // see it.
 func (c *Console) lookAt(v *visit, id int64) (organization, error) {
+	_, o, err := c.lookUp(v, id)
+	return o, err
+}
+
+// lookUp is lookAt for who wants to know all about the organization.
+func (c *Console) lookUp(v *visit, id int64) (key.Account, organization, error) {
 	account, err := c.Admin.Organization(v.r.Context(), v.caller, id)
 	if err != nil {
-		return organization{}, err
+		return key.Account{}, organization{}, err
 	}
 	v.looked = organization{account.ID, account.Name, account.Role, v.me.User.InstanceAdmin || account.Role >= key.Admin}
 	if text := strconv.FormatInt(id, 10); browser.Preferred(v.r, browser.Organization) != text {
 		v.set(browser.Prefer(browser.Organization, text))
 	}
-	return v.looked, nil
+	return account, v.looked, nil
 }

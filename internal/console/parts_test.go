@@ -3,13 +3,16 @@ package console
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
 
@@ -93,7 +96,7 @@ func mustJSON(t *testing.T, value any) string {
 
 // A form makes one token, which is remembered for a while, and the form for longer.
 func TestOnce(t *testing.T) {
-	made := &tokens{made: map[formID]*making{}}
+	made := newForms[shownToken]()
 	visitWith := func(id string, session int64) *visit {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.PostForm = url.Values{onceField: {id}}
@@ -132,5 +135,49 @@ func TestOnce(t *testing.T) {
 	}
 	if len(made.made) != maxForms || len(made.order) != maxForms {
 		t.Errorf("%d and %d remembered", len(made.made), len(made.order))
+	}
+}
+
+func TestNodeRow(t *testing.T) {
+	now := time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
+	n := store.Node{Name: "a", Lease: 2 * time.Second, Applied: 5, RenewedAt: now.Add(-1500 * time.Millisecond), Waits: 3, Waited: 6 * time.Millisecond}
+	for _, tt := range []struct {
+		change func(*store.Node)
+		want   string
+	}{
+		{func(*store.Node) {}, "serving, 2 behind, renewed 1.5s ago, waited for 3 times, 2ms each"},
+		{func(n *store.Node) { n.RenewedAt = now.Add(-3 * time.Second) }, "silent, 2 behind, renewed 3s ago, waited for 3 times, 2ms each"},
+		{func(n *store.Node) { n.RenewedAt, n.Applied = now.Add(time.Minute), 8 }, "serving, 0 behind, renewed 0s ago, waited for 3 times, 2ms each"},
+		{func(n *store.Node) { n.Waits, n.Waited = 0, 0 }, "serving, 2 behind, renewed 1.5s ago, waited for never"},
+	} {
+		other := n
+		tt.change(&other)
+		r := newNodeRow(other, 7, now)
+		if got := fmt.Sprintf("%s, %s behind, renewed %s, waited for %s", r.State.Name, r.Behind, r.SinceRenewal, r.WaitsText); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
+func TestAuditFields(t *testing.T) {
+	for _, tt := range []struct{ before, after, want string }{
+		{"", "", "[]"},
+		{"", `{"a":1}`, "[{a  1 false}]"},
+		{`{"a":"x"}`, "", "[{a x  false}]"},
+		{`{"a":"x","b":[1]}`, `{"a":"y","c":null}`, "[{a x y true} {b [\n  1\n]  true} {c  null true}]"},
+		{`{"a":1}`, `{"a":1}`, "[{a 1 1 false}]"},
+		{`{"a":""}`, `{"a":"null"}`, `[{a "" null true}]`},
+		{"broken", "[]", "[]"},
+	} {
+		e := audit.Entry{}
+		if tt.before != "" {
+			e.Before = []byte(tt.before)
+		}
+		if tt.after != "" {
+			e.After = []byte(tt.after)
+		}
+		if got := fmt.Sprint(auditFieldsOf(&e)); got != tt.want {
+			t.Errorf("from %s to %s: %q, want %q", tt.before, tt.after, got, tt.want)
+		}
 	}
 }

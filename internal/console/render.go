@@ -22,7 +22,7 @@ var sources embed.FS
 type templates map[string]*template.Template
 
 // parts are the templates that pages are made with; all others are pages.
-var parts = []string{"templates/frame.html", "templates/parts.html", "templates/key-parts.html", "templates/usage-parts.html"}
+var parts = []string{"templates/frame.html", "templates/parts.html", "templates/key-parts.html", "templates/usage-parts.html", "templates/member-parts.html"}
 
 // parseTemplates panics where a template is wrong, which the tests rule out.
 func parseTemplates(now func() time.Time) templates {
@@ -74,6 +74,8 @@ func noteText(n note) string {
 		accountNotes,
 		passwordNotes,
 		keyNotes,
+		organizationNotes,
+		memberNotes,
 	} {
 		if text, ok := known[n]; ok {
 			return text

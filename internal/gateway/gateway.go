@@ -66,16 +66,23 @@ func (g *Gateway) Judge(ctx context.Context, r *Request) Judgement {
 	if len(r.Contradictions) > MaxContradictions {
 		return Judgement{Verdict: Ambiguous, Detail: "the proxy says many different things about the request"}
 	}
-	// Nothing is counted before all of it is known to be allowed.
+	// Nothing is counted before all of it is known to be allowed. Where a key is needed for some of it, the answer is about the key:
+	// otherwise a client could use one without its limits, and without anybody being told whose it is, by naming something public.
+	counted := r
 	if j := g.judge(ctx, set, r, r, true); !j.Allowed() {
 		return j
 	}
 	for i := range r.Contradictions {
-		if j := g.judge(ctx, set, r, &r.Contradictions[i], true); !j.Allowed() {
+		said := &r.Contradictions[i]
+		j := g.judge(ctx, set, r, said, true)
+		if !j.Allowed() {
 			return j
 		}
+		if j.Verdict == Allowed {
+			counted = said
+		}
 	}
-	return g.judge(ctx, set, r, r, false)
+	return g.judge(ctx, set, r, counted, false)
 }
 
 // judge judges what is said, of which r is the rest.
@@ -118,6 +125,8 @@ func needOf(set *rules.Set, method, target string, scope key.Scope) (need rules.
 	}
 	need, _ = set.Match(method, path)
 	switch {
+	case set.Mistakable(method, path):
+		return need, Judgement{Verdict: Ambiguous, Detail: "the path is that of a rule in other upper and lower case"}
 	case need.Public:
 		return need, Judgement{Verdict: Public}
 	case need.Scope == 0:

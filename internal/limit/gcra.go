@@ -44,6 +44,16 @@ func (r rate) spend(l level) level {
 	return l
 }
 
+// unspend returns the level before its last request.
+func (r rate) unspend(l level) level {
+	l.at -= r.window / r.requests
+	if l.part -= r.window % r.requests; l.part < 0 {
+		l.part += r.requests
+		l.at--
+	}
+	return l
+}
+
 // over returns by how much a level is more than a window ahead of now, rounded up; 0: it is not.
 func (r rate) over(l level, now int64) int64 { return max(0, l.up()-now-r.window) }
 

@@ -1,53 +1,68 @@
 -- Counts one request against all limits of a key, or, where one has no room for it, against none.
 --
--- KEYS  one for each limit: what is kept of it, its level in microseconds of this server's clock: the whole, the part, and how many
---       of that part are a microsecond, as three doubles
--- ARGV  for each limit: how many requests, the window, and what a request moves the level on by, whole and part; the part is a
---       fraction of the requests. Times are in microseconds.
+-- KEYS  one for each limit: what is kept of it, four doubles: its level in microseconds of this server's clock, the whole and the
+--       part; how many of that part are a microsecond; and until when it is kept at least
+-- ARGV  for each limit four doubles: how many requests, the window, and what a request moves the level on by, whole and part; the
+--       part is a fraction of the requests. Times are in microseconds.
 --
--- Returns 1 where the request was counted, else 0; the time; and for each limit its level, the whole and the part.
+-- Returns doubles: 1 where the request was counted, else 0; the time; and for each limit four as they are kept, of which the level is
+-- that with this request.
 --
--- Nothing is multiplied or divided, so that numbers stay below 2^53 and exact. It is the same as in gcra.go.
-local call = redis.call
+-- Of the level nothing is multiplied or divided, so that numbers stay below 2^53 and exact. It is the same as in gcra.go.
+local call, pack, unpack = redis.call, struct.pack, struct.unpack
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local kept = #KEYS == 1 and {call('GET', KEYS[1])} or call('MGET', unpack(KEYS))
-local counted, before, after, clamped = 1, {0, now, 0, 0}, {1, now, 0, 0}, nil
+local counted, levels, lives, clamped = 1, '', nil, nil
+local spare = 10 -- milliseconds: a life counts from when the script began, which is before now
 
 for i = 1, #KEYS do
-	local requests, last = tonumber(ARGV[4*i-3]), now + ARGV[4*i-2]
-	local at, part = now, 0
-	if kept[i] and #kept[i] == 24 then
+	local requests, window, whole, rest = unpack('>dddd', ARGV[i])
+	local last, at, part, till = now + window, now, 0, 0
+	local kept = call('GET', KEYS[i])
+	if kept and #kept == 32 then
 		local of
-		at, part, of = struct.unpack('>ddd', kept[i])
+		at, part, of, till = unpack('>dddd', kept)
 		if of ~= requests and part > 0 then
 			at, part = at + 1, 0
 		end
 		if at < now then
 			at, part = now, 0
 		elseif at >= last then -- the window is shorter than it was, or the clock has jumped back
-			at, part = last, 0
+			at, part, till = last, 0, 0
 			clamped = clamped or {}
-			clamped[i] = true
+			clamped[i] = pack('>dddd', last, 0, requests, last)
 		end
 	end
-	before[2*i+1], before[2*i+2] = at, part
 
-	at, part = at + ARGV[4*i-1], part + ARGV[4*i]
+	at, part = at + whole, part + rest
 	if part >= requests then
 		at, part = at + 1, part - requests
 	end
-	after[2*i+1], after[2*i+2] = at, part
 	if at > last or (at == last and part > 0) then
 		counted = 0
 	end
+	-- It is costly to say anew for how long it is kept, so that it is kept for somewhat longer, and not said each time.
+	local more = window / 10
+	if at >= till or till > last + more then
+		till = at + more
+		lives = lives or {}
+		lives[i] = math.floor((till - now) / 1000) + spare
+	end
+	levels = levels .. pack('>dddd', at, part, requests, till)
 end
 
-local answer = counted == 1 and after or before
-for i = 1, #KEYS do
-	if counted == 1 or clamped and clamped[i] then
-		local at, part = answer[2*i+1], answer[2*i+2]
-		call('SET', KEYS[i], struct.pack('>ddd', at, part, ARGV[4*i-3]), 'PX', math.floor((at - now) / 1000) + 1)
+if counted == 1 then
+	for i = 1, #KEYS do
+		local level = #KEYS == 1 and levels or string.sub(levels, 32*i-31, 32*i)
+		if lives and lives[i] then
+			call('SET', KEYS[i], level, 'PX', lives[i])
+		else
+			call('SET', KEYS[i], level, 'KEEPTTL')
+		end
+	end
+elseif clamped then
+	for i, level in pairs(clamped) do
+		call('SET', KEYS[i], level, 'PX', math.floor((unpack('>d', level) - now) / 1000) + spare)
 	end
 end
-return answer
+return pack('>dd', counted, now) .. levels

@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	_ "embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +41,8 @@ type Valkey struct {
 	client valkey.Client
 	script *valkey.Lua
 	log    *slog.Logger
+	// password is that of the server, which may repeat it in an error.
+	password string
 	// timeout bounds how long a check waits.
 	timeout time.Duration
 
@@ -60,8 +65,9 @@ func NewValkey(address, password string, log *slog.Logger) (*Valkey, error) {
 	if password != "" {
 		o.Password = password
 	}
-	v := &Valkey{script: valkey.NewLuaScript(takeScript), log: log, timeout: valkeyTimeout}
+	v := &Valkey{script: valkey.NewLuaScript(takeScript), log: log, password: o.Password, timeout: valkeyTimeout}
 	v.client, err = valkey.NewClient(o)
+	err = v.discreet(err)
 	if v.client == nil {
 		return nil, fmt.Errorf("store of limits: %w", err)
 	}
@@ -69,6 +75,17 @@ func NewValkey(address, password string, log *slog.Logger) (*Valkey, error) {
 		v.gone(err)
 	}
 	return v, nil
+}
+
+var errValkeyIndiscreet = errors.New("the server answers with an error that repeats its password")
+
+// discreet returns err, which may be nil, or another error where the password is in its text: there are servers that repeat what
+// they do not understand.
+func (v *Valkey) discreet(err error) error {
+	if err != nil && v.password != "" && strings.Contains(err.Error(), v.password) {
+		return errValkeyIndiscreet
+	}
+	return err
 }
 
 var errValkeyURL = errors.New("store of limits: the URL is none of the form redis://HOST:PORT/DATABASE")
@@ -114,12 +131,15 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 	}
 	names, arguments := question(keyID, limits)
 	answer, err := v.ask(ctx, v.timeout, names, arguments)
+	if err == nil {
+		a, ok, err = read(answer, limits)
+	}
 	switch {
 	case err == nil:
 		if v.failures.Load() != 0 {
 			v.failures.Store(0)
 		}
-		return v.read(answer, limits)
+		return a, ok, nil
 	case ctx.Err() != nil:
 		return a, false, fmt.Errorf("wait for the store of limits: %w", ctx.Err())
 	}
@@ -128,38 +148,44 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 }
 
 // ask runs the script.
-func (v *Valkey) ask(ctx context.Context, timeout time.Duration, names, arguments []string) ([]int64, error) {
+func (v *Valkey) ask(ctx context.Context, timeout time.Duration, names, arguments []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := v.script.Exec(ctx, v.client, names, arguments).AsIntSlice()
-	if err == nil && len(answer) != 2+2*len(names) {
-		err = fmt.Errorf("the script returned %d numbers", len(answer))
-	}
-	return answer, err
+	answer, err := v.script.Exec(ctx, v.client, names, arguments).ToString()
+	return answer, v.discreet(err)
 }
 
 func micros(l *key.Limit) rate { return rate{requests: l.Requests, window: l.Window.Microseconds()} }
 
+// Sizes of what the script takes and returns: doubles, which hold all of these numbers exactly.
+const (
+	double = 8
+	four   = 4 * double
+)
+
+func appendDouble(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(b, math.Float64bits(float64(n)))
+}
+
 // question returns what the script is asked: under which names the limits are kept, and what they are. In a cluster, all of a key
 // are in one slot: what is in braces decides.
 func question(keyID int64, limits []key.Limit) (names, arguments []string) {
-	const each = 4 // arguments
 	var room [1 << 10]byte
-	text, ends := room[:0], make([]int, 0, (1+each)*len(limits)) // all in one string, cut where each ends
+	text, ends := room[:0], make([]int, 0, 2*len(limits)) // all in one string, cut where each ends
 	for i := range limits {
 		text = strconv.AppendInt(append(text, "apikeyd:{"...), keyID, 10)
 		text = append(append(text, "}:"...), limits[i].Name...)
 		ends = append(ends, len(text))
 		r := micros(&limits[i])
-		for _, n := range [each]int64{r.requests, r.window, r.window / r.requests, r.window % r.requests} {
-			text = strconv.AppendInt(text, n, 10)
-			ends = append(ends, len(text))
+		for _, n := range [...]int64{r.requests, r.window, r.window / r.requests, r.window % r.requests} {
+			text = appendDouble(text, n)
 		}
+		ends = append(ends, len(text))
 	}
 	whole, parts, begin := string(text), make([]string, len(ends)), 0
 	names, arguments = parts[:0:len(limits)], parts[len(limits):len(limits)]
 	for i, end := range ends {
-		if part := whole[begin:end]; i%(1+each) == 0 {
+		if part := whole[begin:end]; i%2 == 0 {
 			names = append(names, part)
 		} else {
 			arguments = append(arguments, part)
@@ -169,22 +195,48 @@ func question(keyID int64, limits []key.Limit) (names, arguments []string) {
 	return names, arguments
 }
 
-// read returns what the answer of the script says.
-func (v *Valkey) read(answer []int64, limits []key.Limit) (a key.Allowance, ok bool, err error) {
-	now := answer[1]
+var errValkeyAnswer = errors.New("the answer is none of the script's")
+
+// read returns what the answer of the script says. What cannot be is an error: the server may be anything.
+func read(answer string, limits []key.Limit) (a key.Allowance, ok bool, err error) {
+	if len(answer) != 2*double+len(limits)*four {
+		return a, false, errValkeyAnswer
+	}
+	counted, now := doubleAt(answer, 0), doubleAt(answer, double)
+	if counted != 0 && counted != 1 || now < 0 {
+		return a, false, errValkeyAnswer
+	}
 	for i := range limits {
-		r, l := micros(&limits[i]), level{at: answer[2+2*i], part: answer[3+2*i]}
-		if answer[0] == 0 {
-			wait := time.Duration(r.over(r.spend(l), now)) * time.Microsecond
-			if wait > a.Retry {
-				a = r.allowance(limits[i].Name, l, now, time.Microsecond)
-				a.Retry = wait
+		r, l := micros(&limits[i]), level{at: doubleAt(answer, 2*double+i*four), part: doubleAt(answer, 3*double+i*four)}
+		before := r.unspend(l)
+		wait := r.over(l, now)
+		switch {
+		case l.part < 0 || l.part >= r.requests || before.at < now || r.over(before, now) > 0 || counted == 1 && wait > 0:
+			return key.Allowance{}, false, errValkeyAnswer
+		case counted == 1:
+			if left := r.allowance(limits[i].Name, l, now, time.Microsecond); i == 0 || nearer(left, a) {
+				a = left
 			}
-		} else if left := r.allowance(limits[i].Name, l, now, time.Microsecond); i == 0 || nearer(left, a) {
-			a = left
+		case time.Duration(wait)*time.Microsecond > a.Retry:
+			a = r.allowance(limits[i].Name, before, now, time.Microsecond)
+			a.Retry = time.Duration(wait) * time.Microsecond
 		}
 	}
-	return a, answer[0] != 0, nil
+	if counted == 0 && a.Retry == 0 {
+		return a, false, errValkeyAnswer
+	}
+	return a, counted == 1, nil
+}
+
+// doubleAt returns the whole number that is at a place of an answer; -1: there is none that could be a time or a number of requests.
+func doubleAt(answer string, at int) int64 {
+	var room [double]byte
+	copy(room[:], answer[at:])
+	n := math.Float64frombits(binary.BigEndian.Uint64(room[:]))
+	if !(n >= 0 && n < 1<<53) || n != math.Trunc(n) {
+		return -1
+	}
+	return int64(n)
 }
 
 // failed counts that the server has not answered.
@@ -203,11 +255,15 @@ func (v *Valkey) gone(err error) {
 
 // Run looks from time to time whether the server answers, until ctx is done.
 func (v *Valkey) Run(ctx context.Context) {
-	names, arguments := question(0, []key.Limit{{Name: "probe", Requests: 1000, Window: time.Second}}) // there is no key 0
+	limits := []key.Limit{{Name: "probe", Requests: 1000, Window: time.Second}}
+	names, arguments := question(0, limits) // there is no key 0
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
 	for {
-		_, err := v.ask(ctx, probeTimeout, names, arguments)
+		answer, err := v.ask(ctx, probeTimeout, names, arguments)
+		if err == nil {
+			_, _, err = read(answer, limits)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -2,9 +2,14 @@ package limit
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,6 +163,40 @@ func TestLimitsInTheServerChangeAtOnceAndLeaveNothing(t *testing.T) {
 	}
 }
 
+// What is kept lasts until the limit is whole again, and hardly longer.
+func TestALevelIsKeptAsLongAsItCounts(t *testing.T) {
+	s := valkeytest.Start(t)
+	limiter, _ := startPatient(t, s.URL())
+	life := func(keyID int64) time.Duration {
+		t.Helper()
+		answer, err := s.Ask("PTTL", fmt.Sprintf("apikeyd:{%d}:default", keyID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(strings.TrimPrefix(answer, ":"))
+		if err != nil || n < 0 {
+			t.Fatalf("PTTL: %s, %v", answer, err)
+		}
+		return time.Duration(n) * time.Millisecond
+	}
+	for id, l := range []key.Limit{perMinute(7), perMinute(1000), {Name: "default", Requests: 1_000_000, Window: time.Hour}} {
+		for i := range 30 {
+			before := time.Now()
+			_, a := limiter.mustTake(t, int64(id), limits(l))
+			const rounded = 50 * time.Millisecond
+			left, took := life(int64(id)), time.Since(before)
+			if left < a.Reset-took || left > a.Reset+l.Window/10+rounded {
+				t.Errorf("%d in %v, request %d: whole again in %v, kept for %v", l.Requests, l.Window, i+1, a.Reset, left)
+			}
+		}
+	}
+	// Less is kept for less long.
+	limiter.mustTake(t, 2, limits(key.Limit{Name: "default", Requests: 1_000_000, Window: 2 * time.Second}))
+	if left := life(2); left > 3*time.Second {
+		t.Errorf("of a window of two seconds: kept for %v", left)
+	}
+}
+
 // A server that knows the script no longer is given it again.
 func TestTheServerForgetsTheScript(t *testing.T) {
 	s := valkeytest.Start(t)
@@ -284,7 +323,7 @@ func TestThePasswordIsShownToTheServerAlone(t *testing.T) {
 // A user of the server's who may do nothing but what docs/how-to/limit-requests.md says.
 func TestAUserWithFewRights(t *testing.T) {
 	s := valkeytest.Start(t)
-	if answer, err := s.Ask("ACL", "SETUSER", "apikeyd", "on", ">hunter2", "~apikeyd:*", "+eval", "+evalsha", "+time", "+get", "+mget", "+set", "+ping"); err != nil || answer != "+OK" {
+	if answer, err := s.Ask("ACL", "SETUSER", "apikeyd", "on", ">hunter2", "~apikeyd:*", "+eval", "+evalsha", "+time", "+get", "+set", "+ping"); err != nil || answer != "+OK" {
 		t.Fatal(answer, err)
 	}
 	limiter, _ := startPatient(t, "redis://apikeyd:hunter2@"+s.Address())
@@ -361,9 +400,101 @@ func BenchmarkValkey(b *testing.B) {
 	}
 }
 
+// A request is counted with as little as the server can be asked for: this is what it is asked, and what it answers.
 func TestTheQuestion(t *testing.T) {
 	names, arguments := question(17, limits(key.Limit{Name: "default", Requests: 7, Window: time.Minute}, key.Limit{Name: "b", Requests: key.MaxRequests, Window: time.Second}))
-	if got := fmt.Sprint(names, arguments); got != "[apikeyd:{17}:default apikeyd:{17}:b] [7 60000000 8571428 4 1000000000000000 1000000 0 1000000]" {
+	if got := fmt.Sprint(names); got != "[apikeyd:{17}:default apikeyd:{17}:b]" {
 		t.Error(got)
+	}
+	want := []string{doubles(7, 60_000_000, 8_571_428, 4), doubles(1e15, 1_000_000, 0, 1_000_000)}
+	if !slices.Equal(arguments, want) {
+		t.Errorf("%x, want %x", arguments, want)
+	}
+}
+
+func doubles(numbers ...float64) string {
+	var b []byte
+	for _, n := range numbers {
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(n))
+	}
+	return string(b)
+}
+
+func TestAnswersOfTheScript(t *testing.T) {
+	l := limits(key.Limit{Name: "a", Requests: 3, Window: time.Second}) // a request comes back in 333333 1/3 µs
+	const now = 1_700_000_000_000_000
+	for _, tt := range []struct {
+		answer string
+		want   key.Allowance
+		ok     bool
+	}{
+		{doubles(1, now, now+333_333, 1, 3, 0), key.Allowance{Name: "a", Requests: 3, Remaining: 2, Reset: 333_334 * time.Microsecond}, true},
+		{doubles(1, now, now+1_000_000, 0, 3, 0), key.Allowance{Name: "a", Requests: 3, Reset: time.Second}, true},
+		{doubles(0, now, now+1_333_333, 1, 3, 0), key.Allowance{Name: "a", Requests: 3, Reset: time.Second, Retry: 333_334 * time.Microsecond}, false},
+		{doubles(0, now, now+1_000_000, 1, 3, 0), key.Allowance{Name: "a", Requests: 3, Reset: 666_667 * time.Microsecond, Retry: time.Microsecond}, false},
+	} {
+		if a, ok, err := read(tt.answer, l); a != tt.want || ok != tt.ok || err != nil {
+			t.Errorf("%x: %+v, %v, %v; want %+v, %v", tt.answer, a, ok, err, tt.want, tt.ok)
+		}
+	}
+	huge, nan := math.Inf(1), math.NaN()
+	for _, bad := range []string{
+		"", "OK", doubles(1, now), doubles(1, now, now+333_333, 1, 3), doubles(1, now, now+333_333, 1, 3, 0, 0),
+		doubles(2, now, now+333_333, 1, 3, 0), doubles(nan, now, now+333_333, 1, 3, 0), doubles(1, -1, 333_333, 1, 3, 0),
+		doubles(1, nan, now, 0, 3, 0), doubles(1, now, nan, 0, 3, 0), doubles(1, now, huge, 0, 3, 0), doubles(1, now, -huge, 0, 3, 0),
+		doubles(1, now, now+333_333, 3, 3, 0), doubles(1, now, now+333_333, -1, 3, 0), doubles(1, now, now+333_333, 0.5, 3, 0),
+		doubles(1, now, now+333_332, 1, 3, 0),   // less than one request
+		doubles(1, now, now+1_000_001, 0, 3, 0), // counted without room
+		doubles(0, now, now+333_333, 1, 3, 0),   // refused with room
+		doubles(0, now, now+1_333_334, 1, 3, 0), // from behind the window
+		doubles(1, now, 1<<62, 1, 3, 0), doubles(0, 1<<52, 1<<52, 0, 3, 0),
+	} {
+		if a, ok, err := read(bad, l); err == nil || ok || a != (key.Allowance{}) {
+			t.Errorf("%x: %+v, %v, %v", bad, a, ok, err)
+		}
+	}
+}
+
+// startRepeater starts a server that answers whatever it is sent with an error that repeats it, and returns its address.
+func startRepeater(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				var room [4 << 10]byte
+				for {
+					n, err := conn.Read(room[:])
+					if err != nil {
+						return
+					}
+					answer := "-ERR what is " + strings.NewReplacer("\r", " ", "\n", " ").Replace(string(room[:n])) + "\r\n"
+					if _, err := conn.Write([]byte(strings.Repeat(answer, strings.Count(string(room[:n]), "*")))); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestAServerThatRepeatsThePassword(t *testing.T) {
+	limiter, log := startLimiter(t, "redis://user:hunter2@"+startRepeater(t), true)
+	_, err := limiter.valkey.ask(t.Context(), 10*time.Second, []string{"a"}, []string{"b"})
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+	if text := log.String(); !strings.Contains(text, "away") || strings.Contains(text, "hunter2") {
+		t.Error(text)
 	}
 }

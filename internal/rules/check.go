@@ -87,8 +87,16 @@ func checkPattern(path string) string {
 
 // isMethod reports whether m is the name of a method as methods are named: upper-case letters, with hyphens in some.
 func isMethod(m string) bool {
-	const letters, maxMethod = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", 40
-	return len(m) <= maxMethod && m != "" && strings.Trim(m, letters+"-") == "" && strings.Trim(m, "-") == m
+	const maxMethod = 40
+	if m == "" || len(m) > maxMethod || m[0] == '-' || m[len(m)-1] == '-' {
+		return false
+	}
+	for i := range len(m) {
+		if c := m[i]; (c < 'A' || c > 'Z') && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // unreachable says why rule i can never be the first to match; "": it can.

@@ -18,7 +18,7 @@ type Rule struct {
 	// Path is a pattern: "/accounts/*/invoices/**". A segment "*" stands for any one segment, and "**" at the end for any number of
 	// them, none included. Everything else stands for itself, decoded.
 	Path string
-	// Methods are those that the rule is about; none: any. GET is about HEAD as well.
+	// Methods are those that the rule is about; none: any that is written as methods are. GET is about HEAD as well.
 	Methods []string
 	Need    Need
 	Place   string // where it stands: "apikeyd.toml:14"; "": not known
@@ -71,25 +71,53 @@ const Default = -1
 // Match returns what a request needs, and the number of the rule that says so, counted from 0, or Default. path is as CleanPath
 // returns it. It allocates nothing.
 func (s *Set) Match(method, path string) (need Need, rule int) {
-	rule = Default
+	rule = s.first(method, path, same)
+	return s.need(method, rule), rule
+}
+
+// Mistakable reports whether the request would need something else if upper and lower case were the same in paths, which they are to
+// some APIs: "/Accounts" slips by a rule about "/accounts", and gets there. Where there are rules about both, they are told apart.
+// It allocates nothing.
+func (s *Set) Mistakable(method, path string) bool {
+	alike := s.first(method, path, strings.EqualFold)
+	if alike == Default || s.patterns[alike].matches(path, same) {
+		return false // the same rule decides either way
+	}
+	need, rule := s.Match(method, path)
+	if rule != Default && strings.EqualFold(s.rules[rule].Path, s.rules[alike].Path) {
+		return false
+	}
+	return need != s.need(method, alike)
+}
+
+// first returns the number of the first rule that matches, where segments are compared with equal.
+func (s *Set) first(method, path string, equal func(a, b string) bool) int {
 	if s != nil {
 		for i := range s.patterns {
-			if s.rules[i].covers(method) && s.patterns[i].matches(path) {
-				need, rule = s.rules[i].Need, i
-				break
+			if s.rules[i].covers(method) && s.patterns[i].matches(path, equal) {
+				return i
 			}
 		}
 	}
-	if rule == Default || need.ByMethod {
-		scope, _ := ByMethod(method)
-		need = Need{Scope: scope}
-	}
-	return need, rule
+	return Default
 }
 
+// need returns what is needed where a rule decides.
+func (s *Set) need(method string, rule int) Need {
+	if rule != Default && !s.rules[rule].Need.ByMethod {
+		return s.rules[rule].Need
+	}
+	scope, _ := ByMethod(method)
+	return Need{Scope: scope}
+}
+
+func same(a, b string) bool { return a == b }
+
+// covers reports whether the rule is about a method. None is about "delete": there are APIs that take it for DELETE, which another
+// rule may be about.
 func (r *Rule) covers(method string) bool {
 	if len(r.Methods) == 0 {
-		return true
+		return isMethod(method)
 	}
 	for _, m := range r.Methods {
 		if m == method || m == "GET" && method == "HEAD" {
@@ -122,7 +150,8 @@ func newPattern(path string) pattern {
 	return p
 }
 
-func (p *pattern) matches(path string) bool {
+// matches reports whether the pattern is about a path, where segments are compared with equal.
+func (p *pattern) matches(path string, equal func(a, b string) bool) bool {
 	if path == "/" {
 		path = ""
 	}
@@ -131,7 +160,7 @@ func (p *pattern) matches(path string) bool {
 			return false
 		}
 		var got string
-		if got, path = cutSegment(path); want != got && want != oneSegment {
+		if got, path = cutSegment(path); want != oneSegment && !equal(want, got) {
 			return false
 		}
 	}

@@ -147,6 +147,10 @@ func TestMatch(t *testing.T) {
 	}{
 		{"GET", "/", public, 0},
 		{"BREW", "/", public, 0},
+		{"get", "/", Need{}, Default},
+		{"Delete", "/accounts/7", Need{}, Default},
+		{"DELETE_", "/accounts/7", Need{}, Default},
+		{"", "/accounts/7", Need{}, Default},
 		{"GET", "/health", public, 1},
 		{"HEAD", "/health", public, 1},
 		{"OPTIONS", "/health", read, Default},
@@ -177,6 +181,51 @@ func TestMatch(t *testing.T) {
 		t.Errorf("without rules: %+v by %d", need, rule)
 	}
 	if n := testing.AllocsPerRun(100, func() { set.Match("GET", "/accounts/7/invoices/9") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// What slips by a rule because of upper and lower case is told from what it does not matter for.
+func TestMistakable(t *testing.T) {
+	public, manage, read := Need{Public: true}, Need{Scope: key.Manage}, Need{Scope: key.Read}
+	set := mustNew(t,
+		Rule{Path: "/health", Methods: []string{"GET"}, Need: public},
+		Rule{Path: "/files/README", Need: read},
+		Rule{Path: "/files/readme", Need: manage},
+		Rule{Path: "/files/*", Need: read},
+		Rule{Path: "/users/me", Methods: []string{"GET"}, Need: Need{ByMethod: true}},
+		Rule{Path: "/users/**", Need: manage},
+	)
+	for _, c := range []struct {
+		method, path string
+		want         bool
+	}{
+		{"GET", "/health", false},
+		{"GET", "/Health", true},
+		{"POST", "/Health", false},
+		{"GET", "/", false},
+		{"DELETE", "/Users", true},
+		{"DELETE", "/uSERS/7", true},
+		{"DELETE", "/u\u017fers/7", true}, // which is folded to an s
+		{"DELETE", "/users/ME", false},
+		{"GET", "/users/me", false},
+		{"GET", "/users/Me", true},
+		{"DELETE", "/files/README", false},
+		{"DELETE", "/files/readme", false},
+		{"GET", "/files/Readme", false},
+		{"PUT", "/files/A", false},
+		{"PUT", "/Files/A", true},
+		{"GET", "/Files/A", false},
+		{"GET", "/other", false},
+	} {
+		if got := set.Mistakable(c.method, c.path); got != c.want {
+			t.Errorf("%s %s: %t", c.method, c.path, got)
+		}
+	}
+	if (*Set)(nil).Mistakable("GET", "/Health") {
+		t.Error("without rules there is nothing to mistake")
+	}
+	if n := testing.AllocsPerRun(100, func() { set.Mistakable("DELETE", "/uSERS/7") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -169,6 +169,9 @@ func Cases() []Case {
 		{Name: "a rule, and the scope", Method: "GET", Target: "/accounts/7", Bearer: "admin", Status: 200, Identity: admin},
 		{Name: "a rule for a method", Method: "POST", Target: "/search", Bearer: "reader", Status: 200, Identity: reader},
 		{Name: "a rule for an unusual method", Method: "PROPFIND", Target: "/files/7", Bearer: "reader", Status: 200, Identity: reader},
+		{Name: "a method in lower case, which no rule is about", Method: "delete", Target: "/accounts/7", Bearer: "admin", Status: 403},
+		{Name: "a rule in upper case", Method: "GET", Target: "/ACCOUNTS/7", Bearer: "admin", Status: 403},
+		{Name: "public in upper case", Method: "GET", Target: "/Health", Bearer: "admin", Status: 403},
 
 		{Name: "dots", Method: "GET", Target: "/health/../accounts", Bearer: "admin", Status: 403},
 		{Name: "escaped dots", Method: "GET", Target: "/health/%2e%2E/accounts", Bearer: "admin", Status: 403},

@@ -234,6 +234,7 @@ func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed func(last int6
 	defer cancel()
 	n, err := conn.WaitForNotification(waiting)
 	switch {
+	case err == nil && n.PID == s.session.pid.Load(): // this node has let go already, and need not hurry to write that down
 	case err == nil && n.Channel == changedChannel:
 		last, _ := strconv.ParseInt(n.Payload, 10, 64) // 0 where somebody else says something
 		changed(last)

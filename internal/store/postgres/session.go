@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,9 +30,10 @@ const (
 type session struct {
 	config *pgx.ConnConfig
 	watch  *watch
-	conn   *pgx.Conn // nil: there is none
-	used   time.Time // when it was used last
-	warned bool      // the server has given a warning
+	conn   *pgx.Conn     // nil: there is none
+	pid    atomic.Uint32 // of the server's process behind the connection, by which others know what it says
+	used   time.Time     // when it was used last
+	warned bool          // the server has given a warning
 	tx     transaction
 	// extent is where the audit log ends, as it was read with the turn; nil: it has to be read.
 	extent sqlstore.Row
@@ -69,7 +71,9 @@ func (s *session) connect() (err error) {
 	if s.conn != nil && !s.conn.IsClosed() {
 		return nil
 	}
-	s.conn, err = connect(context.Background(), uncancelled(s.config.Copy()))
+	if s.conn, err = connect(context.Background(), uncancelled(s.config.Copy())); err == nil {
+		s.pid.Store(s.conn.PgConn().PID())
+	}
 	return err
 }
 
@@ -321,7 +325,8 @@ func (s *session) Each(_ context.Context, st sqlstore.Statement, scan func(sqlst
 	return each(ctx, s.conn, st, scan, args)
 }
 
-// Exec returns how many rows were changed. Where the audit log ends is written behind its entries, and with them.
+// Exec returns how many rows were changed. Where the audit log ends is written behind its entries, and with them; what goes before a
+// key does is sent with the statement that deletes the key.
 func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (int64, error) {
 	switch st {
 	case sqlstore.UpdateAuditLast:
@@ -329,16 +334,24 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 		s.extent = nil
 		s.later(st, args)
 		return 1, nil
+	case sqlstore.DeleteTokens, sqlstore.InsertGoneKey:
+		s.later(st, args)
+		return 0, nil
 	case sqlstore.UpdateAuditPruned:
 		s.extent = nil
 	}
-	if err := s.send(); err != nil {
-		return 0, err
-	}
+	s.later(st, args)
+	batch := s.late
+	s.late = nil
+	var rows int64
+	batch.QueuedQueries[batch.Len()-1].Exec(func(tag pgconn.CommandTag) error {
+		rows = tag.RowsAffected()
+		return nil
+	})
 	ctx, cancel := s.timeoutOf(st)
 	defer cancel()
-	tag, err := s.conn.Exec(ctx, texts[st], args...)
-	return tag.RowsAffected(), statementFailure(st, err)
+	err := s.conn.SendBatch(ctx, batch).Close()
+	return rows, statementFailure(st, err)
 }
 
 // rowTime is what a row more may take.

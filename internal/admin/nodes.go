@@ -7,10 +7,13 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
+// Node is one of those that serve a database, as the others know it.
+type Node = store.Node
+
 // Cluster is what the nodes that serve one database know of each other.
 type Cluster struct {
 	Several bool // the database keeps a list; otherwise the process that has it is the only node
-	Nodes   []store.Node
+	Nodes   []Node
 	Last    int64 // the number of the last change
 }
 

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/apikeyd/apikeyd/internal/store"
+	"github.com/apikeyd/apikeyd/internal/admin"
 )
 
 // pageNodes is the template of this page.
@@ -26,7 +26,7 @@ type nodesPage struct {
 
 // nodeRow is a node in the list.
 type nodeRow struct {
-	store.Node
+	admin.Node
 	State        keyState
 	Behind       string // how many changes it has yet to apply
 	LeaseText    string
@@ -58,7 +58,7 @@ var (
 )
 
 // newNodeRow tells how a node is. last is the number of the last change.
-func newNodeRow(n store.Node, last int64, now time.Time) nodeRow {
+func newNodeRow(n admin.Node, last int64, now time.Time) nodeRow {
 	behind := max(0, last-n.Applied)
 	since := max(0, now.Sub(n.RenewedAt)) // 0 where this machine's clock is behind the database's
 	row := nodeRow{Node: n, State: serving, Behind: count(behind), IsBehind: behind > 0, LeaseText: n.Lease.String(),

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
-	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
 
@@ -140,15 +140,15 @@ func TestOnce(t *testing.T) {
 
 func TestNodeRow(t *testing.T) {
 	now := time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
-	n := store.Node{Name: "a", Lease: 2 * time.Second, Applied: 5, RenewedAt: now.Add(-1500 * time.Millisecond), Waits: 3, Waited: 6 * time.Millisecond}
+	n := admin.Node{Name: "a", Lease: 2 * time.Second, Applied: 5, RenewedAt: now.Add(-1500 * time.Millisecond), Waits: 3, Waited: 6 * time.Millisecond}
 	for _, tt := range []struct {
-		change func(*store.Node)
+		change func(*admin.Node)
 		want   string
 	}{
-		{func(*store.Node) {}, "serving, 2 behind, renewed 1.5s ago, waited for 3 times, 2ms each"},
-		{func(n *store.Node) { n.RenewedAt = now.Add(-3 * time.Second) }, "silent, 2 behind, renewed 3s ago, waited for 3 times, 2ms each"},
-		{func(n *store.Node) { n.RenewedAt, n.Applied = now.Add(time.Minute), 8 }, "serving, 0 behind, renewed 0s ago, waited for 3 times, 2ms each"},
-		{func(n *store.Node) { n.Waits, n.Waited = 0, 0 }, "serving, 2 behind, renewed 1.5s ago, waited for never"},
+		{func(*admin.Node) {}, "serving, 2 behind, renewed 1.5s ago, waited for 3 times, 2ms each"},
+		{func(n *admin.Node) { n.RenewedAt = now.Add(-3 * time.Second) }, "silent, 2 behind, renewed 3s ago, waited for 3 times, 2ms each"},
+		{func(n *admin.Node) { n.RenewedAt, n.Applied = now.Add(time.Minute), 8 }, "serving, 0 behind, renewed 0s ago, waited for 3 times, 2ms each"},
+		{func(n *admin.Node) { n.Waits, n.Waited = 0, 0 }, "serving, 2 behind, renewed 1.5s ago, waited for never"},
 	} {
 		other := n
 		tt.change(&other)

@@ -73,6 +73,8 @@ var elsewhere = map[string]string{
 	"SignInWithIdentity": "pages of the identity provider's way",
 	"BindIdentity":       "the same",
 	"MakeLink":           "the command line of the server",
+	"Cluster":            "a page of the console, and the command line of the server",
+	"EndOtherSessions":   "a page of the console",
 }
 
 // allBut returns every scope but some.

@@ -20,6 +20,11 @@ NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|Te
 # The examples of the middleware use routers that apikeyd itself does not depend on.
 EXAMPLES := middleware/examples
 
+# The race detector makes these ten times slower and has nothing to find in them: a table of who may do what, one cell after
+# the other, and measurements of small sizes.
+TABLE := ^TestOneDoor$$
+BENCH := bench
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BIN     := bin/apikeyd
@@ -35,7 +40,9 @@ build: ## build bin/apikeyd
 
 .PHONY: test
 test: prepare generated lint apidoc browser examples ## everything that must hold before a change lands
-	go test -race -timeout 15m -skip '$(NODES)' $$(go list ./... | grep -v '$(POSTGRES)$$')
+	go test -race -timeout 15m -skip '$(NODES)|$(TABLE)' $$(go list ./... | grep -v -e '$(POSTGRES)$$' -e '/$(BENCH)$$')
+	go test -timeout 15m -run '$(TABLE)' ./internal/admin
+	go test -timeout 15m ./$(BENCH)
 	go test -race -timeout 15m ./$(POSTGRES)
 	go test -timeout 15m -parallel 1 -run '$(NODES)' ./e2e
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -91,13 +92,27 @@ var errDisk = errors.New("disk on fire")
 // node is a process with its own shares.
 type node struct {
 	*Quotas
+	dead atomic.Bool // the process is: the store hears nothing more of it
 	log  *strings.Builder
 	stop func()
 }
 
+// mortal is the store as a node sees it.
+type mortal struct {
+	store.Quotas
+	dead *atomic.Bool
+}
+
+func (m mortal) TakeQuota(ctx context.Context, take store.QuotaTake) (store.QuotaShare, error) {
+	if m.dead.Load() {
+		return store.QuotaShare{}, errAway
+	}
+	return m.Quotas.TakeQuota(ctx, take)
+}
+
 func startNode(ctx context.Context, s store.Quotas) *node {
 	n := &node{log: new(strings.Builder)}
-	n.Quotas = NewQuotas(s, time.Now, slog.New(slog.NewTextHandler(n.log, nil)))
+	n.Quotas = NewQuotas(mortal{s, &n.dead}, time.Now, slog.New(slog.NewTextHandler(n.log, nil)))
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { n.Run(ctx); close(done) }()

@@ -388,7 +388,7 @@ func (s *scenario) run() string {
 		case 1:
 			time.Sleep(time.Duration(step.n) * time.Hour / 8)
 		case 2: // killed: what it has is gone
-			n.Quotas.store = gone{}
+			n.dead.Store(true)
 			n.stop()
 			nodes[step.node], harmed = startNode(ctx, l), true
 		case 3:
@@ -418,13 +418,6 @@ func (s *scenario) run() string {
 		fault = fmt.Sprintf("%d are used, and %d have passed", used, n)
 	}
 	return fault
-}
-
-// gone is the store of a process that is dead.
-type gone struct{}
-
-func (gone) TakeQuota(context.Context, store.QuotaTake) (store.QuotaShare, error) {
-	return store.QuotaShare{}, errAway
 }
 
 func TestPassingAllocatesNothing(t *testing.T) {

@@ -69,7 +69,7 @@ func NewDatabase(t testing.TB) string {
 		}
 		var s *Server
 		// Nobody pulls its plug: it need not wait for the disk.
-		if s, shared.err = Launch("fsync=off", "full_page_writes=off"); shared.err == nil {
+		if s, shared.err = Launch("fsync=off", "full_page_writes=off", "max_locks_per_transaction=256"); shared.err == nil {
 			shared.url, shared.stop = s.URL("postgres"), s.Discard
 		}
 	})
@@ -212,7 +212,7 @@ func Launch(settings ...string) (_ *Server, err error) {
 		return nil, err
 	}
 	s.args = []string{"-D", data, "-p", strconv.Itoa(s.port), "-k", dir}
-	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "max_connections=200", "max_locks_per_transaction=256", "shared_buffers=64MB"}, settings...) {
+	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "max_connections=200", "shared_buffers=64MB"}, settings...) {
 		s.args = append(s.args, "-c", setting)
 	}
 	s.bin, s.credential = bin, credential

@@ -93,3 +93,30 @@ func (all nodes) stop() error {
 	}
 	return errors.Join(errs...)
 }
+
+// cluster is nodes on a database of a server of their own.
+type cluster struct {
+	databases
+	nodes
+}
+
+// startCluster starts as many nodes as a cluster has, on a database with so many keys.
+func (b *bench) startCluster(ctx context.Context, keys int64) (c cluster, err error) {
+	if c.databases, err = startDatabases(); err != nil {
+		return c, err
+	}
+	database, err := c.fill(ctx, "keys", keys)
+	if err == nil {
+		c.nodes, err = b.startNodes(ctx, database, nodeCount)
+	}
+	if err != nil {
+		c.Discard()
+	}
+	return c, err
+}
+
+// stop stops the nodes, and then what they are on.
+func (c cluster) stop() error {
+	defer c.Discard()
+	return c.nodes.stop()
+}

@@ -76,36 +76,27 @@ func measureClusterMiss(ctx context.Context, b *bench) (_ []figure, err error) {
 // measureClusterCreate measures creates over HTTP by many clients at once on one node of three, and as many connections of pgx that
 // insert keys with their tokens, each in a transaction of its own, in another database of the same server.
 func measureClusterCreate(ctx context.Context, b *bench) (_ []figure, err error) {
-	d, err := startDatabases()
+	c, err := b.startCluster(ctx, b.size.Few)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Discard()
-	database, err := d.fill(ctx, "keys", b.size.Few)
+	defer func() { err = errors.Join(err, c.stop()) }()
+	bare, err := c.fill(ctx, "bare", b.size.Few)
 	if err != nil {
 		return nil, err
 	}
-	bare, err := d.create(ctx, "bare", "keys")
-	if err != nil {
-		return nil, err
-	}
-	all, err := b.startNodes(ctx, database, nodeCount)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, all.stop()) }()
 	f := figure{What: fmt.Sprintf("creates by %d clients, PostgreSQL, %d nodes", wrk.Connections, nodeCount), Unit: "/s", Bound: bound{atLeast, 0.7}}
 	latency := figure{What: "the same: p99", Unit: "ms"}
 	var inserted atomic.Int64
 	err = inTurn(ctx, b.size.Rounds,
 		func() error {
-			r, err := wrk.Create(ctx, all[0].management+"/v1/api-keys", caller(), keyfile.Large, b.size.Load)
+			r, err := wrk.Create(ctx, c.nodes[0].management+"/v1/api-keys", caller(), keyfile.Large, b.size.Load)
 			if err != nil {
 				return err
 			}
 			f.Ours = append(f.Ours, r.PerSecond())
 			latency.Ours = append(latency.Ours, r.P99().Seconds()*1e3)
-			return all[0].forgetLog()
+			return c.nodes[0].forgetLog()
 		},
 		func() error {
 			perSecond, err := insertTogether(ctx, bare, b.size.Load, &inserted)

@@ -16,30 +16,21 @@ import (
 // measureDelete measures deletes of keys that every one of three nodes has in its cache, one after the other, by each node in
 // turn, and committed deletes of one row on the same server.
 func measureDelete(ctx context.Context, b *bench) (_ []figure, err error) {
-	d, err := startDatabases()
+	c, err := b.startCluster(ctx, b.size.Few)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Discard()
-	database, err := d.fill(ctx, "keys", b.size.Few)
-	if err != nil {
-		return nil, err
-	}
-	all, err := b.startNodes(ctx, database, nodeCount)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, all.stop()) }()
-	for _, s := range all {
+	defer func() { err = errors.Join(err, c.stop()) }()
+	for _, s := range c.nodes {
 		if err := checkAll(ctx, s.verification, b.size.Few); err != nil {
 			return nil, err
 		}
 	}
-	clients, err := all.clients()
+	clients, err := c.clients()
 	if err != nil {
 		return nil, err
 	}
-	bare, err := d.create(ctx, "bare", "")
+	bare, err := c.create(ctx, "bare", "")
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +69,7 @@ func measureDelete(ctx context.Context, b *bench) (_ []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return []figure{middle, alone, slowest}, all.forgot(ctx, b.size.Few-next)
+	return []figure{middle, alone, slowest}, c.forgot(ctx, b.size.Few-next)
 }
 
 // deleteKey deletes a key, and returns how many milliseconds that took.

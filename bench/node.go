@@ -9,21 +9,12 @@ import (
 // measureNode measures checks of keys in the cache on one node of three, and on a server that is alone with an SQLite file. The
 // other nodes run on the same machine and do what nodes do that nobody asks.
 func measureNode(ctx context.Context, b *bench) (_ []figure, err error) {
-	d, err := startDatabases()
+	c, err := b.startCluster(ctx, b.size.Few)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Discard()
-	database, err := d.fill(ctx, "keys", b.size.Few)
-	if err != nil {
-		return nil, err
-	}
-	all, err := b.startNodes(ctx, database, nodeCount)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, all.stop()) }()
-	if err := checkAll(ctx, all[0].verification, b.size.Few); err != nil {
+	defer func() { err = errors.Join(err, c.stop()) }()
+	if err := checkAll(ctx, c.nodes[0].verification, b.size.Few); err != nil {
 		return nil, err
 	}
 	alone, err := b.startCached(ctx)
@@ -31,7 +22,7 @@ func measureNode(ctx context.Context, b *bench) (_ []figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, alone.stop()) }()
-	ours, floor := contestant{server: all[0]}, contestant{server: alone}
+	ours, floor := contestant{server: c.nodes[0]}, contestant{server: alone}
 	if err := b.compete(ctx, mix{what: "one node of three"}, &floor, &ours); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
@@ -30,6 +32,10 @@ const (
 	// probeInterval is how often it is looked whether it answers, and probeTimeout how long that may take: to connect as well.
 	probeInterval = 500 * time.Millisecond
 	probeTimeout  = time.Second
+
+	// valkeyConnections is how many connections there are to it.
+	valkeyConnections     = 1 << valkeyConnectionsLog2
+	valkeyConnectionsLog2 = 1
 
 	valkeyPort = "6379"
 )
@@ -112,9 +118,9 @@ func valkeyOptions(address string) (o valkey.ClientOption, err error) {
 	}
 	o.ForceSingleClient, o.DisableCache, o.DisableRetry = true, true, true
 	o.ClientName, o.ClientSetInfo = "apikeyd", valkey.DisableClientSetInfo
-	// Two connections, on which commands that arrive together are sent together. Commands and answers are some hundred bytes.
+	// Commands that arrive together are sent together. Commands and answers are some hundred bytes.
 	const buffer = 32 << 10
-	o.PipelineMultiplex, o.RingScaleEachConn = 1, 9
+	o.PipelineMultiplex, o.RingScaleEachConn = valkeyConnectionsLog2, 9
 	o.ReadBufferEachConn, o.WriteBufferEachConn = buffer, buffer
 	o.Dialer = net.Dialer{Timeout: probeTimeout, KeepAlive: 5 * time.Second}
 	o.ConnWriteTimeout = probeTimeout
@@ -131,6 +137,11 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 	}
 	names, arguments := question(keyID, limits)
 	answer, err := v.ask(ctx, v.timeout, names, arguments)
+	// A connection from before the server was started anew fails when it is used next, and is replaced then. What was under way on it
+	// may have been counted: asking again counts a request too many at most, which never lets one pass too many.
+	for tries := 0; tries < valkeyConnections && broken(err); tries++ {
+		answer, err = v.ask(ctx, v.timeout, names, arguments)
+	}
 	if err == nil {
 		a, ok, err = read(answer, limits)
 	}
@@ -145,6 +156,11 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 	}
 	v.failed(err)
 	return a, false, fmt.Errorf("%w: store of limits: %w", store.ErrUnavailable, err)
+}
+
+// broken reports whether an error says that a connection has ended, rather than that no answer came in time or another than wanted.
+func broken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // ask runs the script.

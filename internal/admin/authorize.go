@@ -113,7 +113,19 @@ type rights struct {
 //
 // That order is part of it: a key that lacks the scope learns nothing about which things there are.
 func (s *Service) authorize(ctx context.Context, r view, c Caller, a action, on object) (rights, error) {
-	g, err := s.identify(ctx, r, c, on.organizationID)
+	id, err := r.Identity(ctx, c.UserID, c.Token, on.organizationID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return rights{}, gone()
+	case err != nil:
+		return rights{}, fmt.Errorf("identity of user %d: %w", c.UserID, err)
+	}
+	return s.admit(ctx, r, c, id, a, on)
+}
+
+// admit is authorize for a caller whose identity in the object's organization was read in the same transaction.
+func (s *Service) admit(ctx context.Context, r view, c Caller, id key.Identity, a action, on object) (rights, error) {
+	g, err := s.identify(ctx, r, c, id)
 	switch {
 	case err != nil:
 		return rights{}, err
@@ -141,17 +153,10 @@ func (l level) String() string {
 	}
 }
 
-// identify reads who the caller is. The credential was checked when the request came in; it is looked at again here,
+// identify says who the caller is. The credential was checked when the request came in; it is looked at again here,
 // inside the transaction, because since then the key may have been deleted, the token replaced by another one, or the
 // session ended: a body may take its time.
-func (s *Service) identify(ctx context.Context, r view, c Caller, organizationID int64) (rights, error) {
-	id, err := r.Identity(ctx, c.UserID, c.Token, organizationID)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return rights{}, gone()
-	case err != nil:
-		return rights{}, fmt.Errorf("identity of user %d: %w", c.UserID, err)
-	}
+func (s *Service) identify(ctx context.Context, r view, c Caller, id key.Identity) (rights, error) {
 	g := rights{user: id.User, key: id.Key, standing: id.Standing}
 	if c.Token != (key.Digest{}) {
 		if err := s.mayCall(c, g.key); err != nil {

@@ -273,12 +273,17 @@ func (s *Service) DeleteKey(ctx context.Context, c Caller, id int64) error {
 
 // findKey returns a key that the caller may do a to, and the caller's rights in its organization.
 func (s *Service) findKey(ctx context.Context, r view, c Caller, a action, id int64, e *record) (key.Key, rights, error) {
-	k, err := r.Key(ctx, id)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	k, caller, err := r.KeyFor(ctx, id, c.UserID, c.Token)
+	var g rights
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		g, err = s.authorize(ctx, r, c, a, object{missing: true})
+	case err != nil:
 		return key.Key{}, rights{}, fmt.Errorf("key %d: %w", id, err)
+	default:
+		e.OrganizationID = k.OrganizationID
+		g, err = s.admit(ctx, r, c, caller, a, object{organizationID: k.OrganizationID, userID: k.UserID})
 	}
-	e.OrganizationID = k.OrganizationID
-	g, err := s.authorize(ctx, r, c, a, object{organizationID: k.OrganizationID, userID: k.UserID, missing: err != nil})
 	if err != nil {
 		return key.Key{}, rights{}, err
 	}

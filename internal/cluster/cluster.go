@@ -59,7 +59,8 @@ type Node struct {
 	tried  int64 // the last one that was asked for
 
 	mu      sync.Mutex
-	waiters map[chan struct{}]struct{} // changes that wait for other nodes
+	waiters map[*waiter]struct{} // changes that wait for other nodes
+	news    []store.News         // what was heard of and was not looked at yet
 	stats   Stats
 	unsaid  map[int64]Awaited // by node, what has not been added to its row yet
 }
@@ -78,7 +79,7 @@ type Stats struct {
 
 // New returns a node that holds no lease and knows nobody. Run joins the others.
 func New(o Options) *Node {
-	return &Node{o: o, wake: make(chan struct{}, 1), waiters: map[chan struct{}]struct{}{},
+	return &Node{o: o, wake: make(chan struct{}, 1), waiters: map[*waiter]struct{}{},
 		stats: Stats{Awaited: map[string]Awaited{Others: {}}}, unsaid: map[int64]Awaited{}}
 }
 
@@ -175,7 +176,7 @@ func (n *Node) step(ctx context.Context, told bool) error {
 const tries = 10
 
 // renew asks for renewals until one brings nothing new: the one before has brought changes, and this one says that they are
-// applied. Where there is word of a change, it is read before, so that the first renewal says so.
+// applied. Where there is word of a change, it is applied before, so that the first renewal says so.
 func (n *Node) renew(ctx context.Context, told bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.o.Lease.length)
 	defer cancel()
@@ -215,8 +216,11 @@ func (n *Node) renew(ctx context.Context, told bool) (err error) {
 	return nil
 }
 
-// follow applies the changes that the node lacks.
+// follow applies the changes that the node lacks. They are read where the news leave anything out.
 func (n *Node) follow(ctx context.Context) error {
+	if n.applyNews(n.takeNews()) {
+		return nil
+	}
 	feed, err := n.o.Nodes.Follow(ctx, n.self.Applied)
 	switch {
 	case err != nil:
@@ -227,6 +231,24 @@ func (n *Node) follow(ctx context.Context) error {
 	}
 	n.apply(feed)
 	return nil
+}
+
+// applyNews applies news that go on where the node has got to, and reports whether all of them did. Where there are none, an earlier step
+// has taken them.
+func (n *Node) applyNews(news []store.News) bool {
+	for _, one := range news {
+		switch first := one.Last - int64(len(one.Digests)); {
+		case one.History != n.self.History:
+			return false
+		case one.Last <= n.self.Applied: // a renewal has brought it
+		case first == n.self.Applied:
+			n.o.Cache.Invalidate(changesOf(one.Digests))
+			n.self.Applied = one.Last
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // fallOut has a node that the database does not know any more join anew.

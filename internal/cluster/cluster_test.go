@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
@@ -81,7 +82,7 @@ func TestChangesBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
 		a := run(t, d, "a")
-		d.set(func(d *database) { d.away = true })
+		d.set(func(d *database) { d.away, d.mute = true, true })
 		d.commit(digest(1))
 		c := d.commit(digest(2))
 		synctest.Wait()
@@ -238,6 +239,83 @@ func TestARenewalBringsChanges(t *testing.T) {
 	})
 }
 
+// News that say all are applied as they are: to read the changes again, and to ask again who lacks them, would cost each change a way to
+// the database.
+func TestNewsSaveAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, b := run(t, d, "a"), run(t, d, "b")
+		d.set(func(d *database) { d.follows, d.asked = 0, 0 })
+		for n := range byte(3) {
+			c := d.commit(digest(n + 1))
+			if waited := took(func() { a.Invalidate([]store.Change{c}) }); waited != 0 || !b.cache.lacks(c.Digest) {
+				t.Errorf("waited %v; the other node was told: %v", waited, b.cache.lacks(c.Digest))
+			}
+		}
+		if synctest.Wait(); d.follows != 0 || d.asked > 3 {
+			t.Errorf("changes were read %d times, and it was asked %d times who lacks them", d.follows, d.asked)
+		}
+	})
+}
+
+// News that go on from somewhere else, or say little, or come from another server, only say that there is something to read.
+func TestNewsThatDoNotSayAll(t *testing.T) {
+	all := func(d *database) []key.Digest { return []key.Digest{d.changes[1], d.changes[2]} }
+	for name, news := range map[string]func(*database) []store.News{
+		"they say nothing":  func(*database) []store.News { return []store.News{{}} },
+		"they say how many": func(*database) []store.News { return []store.News{{Last: 2}} },
+		"some before them got lost": func(d *database) []store.News {
+			return []store.News{{Last: 2, Digests: all(d)[1:], History: d.history}}
+		},
+		"another history": func(d *database) []store.News { return []store.News{{Last: 2, Digests: all(d), History: "2"}} },
+		"too many":        func(*database) []store.News { return make([]store.News, maxNews+1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDatabase()
+				b := join(d, "b")
+				if err := b.step(t.Context(), false); err != nil {
+					t.Fatal(err)
+				}
+				d.commit(digest(1))
+				d.commit(digest(2))
+				for _, one := range news(d) {
+					b.changed(one)
+				}
+				if err := b.step(t.Context(), true); err != nil {
+					t.Fatal(err)
+				}
+				if d.follows != 1 || b.self.Applied != 2 || !b.cache.lacks(digest(1)) || !b.cache.lacks(digest(2)) || b.cache.forgets() != 1 {
+					t.Errorf("read %d times; applied %d; forgotten %d times", d.follows, b.self.Applied, b.cache.forgets())
+				}
+			})
+		})
+	}
+}
+
+// Old news are no news, and what a node has changed itself does not wake it.
+func TestOldNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		b := join(d, "b")
+		first, second := d.commit(digest(1)), d.commit(digest(2))
+		if err := b.step(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		b.changed(store.News{Last: first.ID, Digests: []key.Digest{first.Digest}, History: d.history})
+		b.changed(store.News{Last: second.ID, Digests: []key.Digest{second.Digest}, History: d.history})
+		third := d.commit(digest(3))
+		<-b.wake
+		b.changed(store.News{Last: third.ID, Digests: []key.Digest{third.Digest}, History: d.history, Own: true})
+		if len(b.wake) != 0 {
+			t.Error("the node is woken by what it has done itself")
+		}
+		if err := b.step(t.Context(), true); err != nil || d.follows != 0 || b.self.Applied != third.ID || !b.cache.lacks(third.Digest) {
+			t.Errorf("error %v; read %d times; applied %d", err, d.follows, b.self.Applied)
+		}
+	})
+}
+
 // Where there is word of a change, one renewal is enough to acknowledge it: writing costs more than reading.
 func TestWordOfAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -248,6 +326,7 @@ func TestWordOfAChange(t *testing.T) {
 		}
 		before := d.renewals
 		c := d.commit(digest(1))
+		b.changed(store.News{Last: c.ID})
 		if err := b.step(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}

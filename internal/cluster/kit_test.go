@@ -20,6 +20,7 @@ type database struct {
 	mu        sync.Mutex
 	away      bool
 	deaf      bool // what is notified gets lost
+	mute      bool // what is notified says little
 	last      int64
 	pruned    int64
 	changes   map[int64]key.Digest
@@ -28,11 +29,13 @@ type database struct {
 	listeners []listener
 	deciding  func() // runs before a renewal is decided
 	renewals  int
+	follows   int
+	asked     int // who is behind
 }
 
 type listener struct {
-	changed func(last int64)
-	applied func()
+	changed func(store.News)
+	applied func(store.Word)
 }
 
 func newDatabase() *database {
@@ -65,8 +68,16 @@ func (d *database) commit(digest key.Digest) store.Change {
 	defer d.mu.Unlock()
 	d.last++
 	d.changes[d.last] = digest
-	d.tell(func(l listener) { l.changed(d.last) })
+	d.tell(func(l listener) { l.changed(d.news(digest)) })
 	return store.Change{ID: d.last, Digest: digest}
+}
+
+// news is what is said of a change that was just made.
+func (d *database) news(digest key.Digest) store.News {
+	if d.mute {
+		return store.News{Last: d.last}
+	}
+	return store.News{Last: d.last, Digests: []key.Digest{digest}, History: d.history}
 }
 
 func (d *database) set(change func(*database)) {
@@ -98,7 +109,7 @@ func (d *database) Leave(_ context.Context, id int64) error {
 	}
 	defer d.mu.Unlock()
 	delete(d.rows, id)
-	d.tell(func(l listener) { l.applied() })
+	d.tell(func(l listener) { l.applied(store.Word{}) })
 	return nil
 }
 
@@ -107,6 +118,7 @@ func (d *database) Follow(_ context.Context, after int64) (store.Feed, error) {
 		return store.Feed{}, err
 	}
 	defer d.mu.Unlock()
+	d.follows++
 	return d.feed(after), nil
 }
 
@@ -138,7 +150,7 @@ func (d *database) Renew(_ context.Context, n store.Node, oldest, beat int64) (f
 	d.rows[n.ID] = row
 	d.renewals++
 	if got {
-		d.tell(func(l listener) { l.applied() })
+		d.tell(func(l listener) { l.applied(store.Word{NodeID: n.ID, Applied: n.Applied}) })
 	}
 	return d.feed(n.Applied), true, nil
 }
@@ -159,6 +171,7 @@ func (d *database) Behind(_ context.Context, change, except int64) (behind []sto
 		return nil, err
 	}
 	defer d.mu.Unlock()
+	d.asked++
 	for _, n := range d.rows {
 		if n.Applied < change && n.ID != except {
 			behind = append(behind, n)
@@ -187,12 +200,12 @@ func (d *database) Awaited(_ context.Context, id, changes int64, waited time.Dur
 	return nil
 }
 
-func (d *database) Listen(ctx context.Context, changed func(last int64), applied func()) error {
+func (d *database) Listen(ctx context.Context, changed func(store.News), applied func(store.Word)) error {
 	d.mu.Lock()
 	d.listeners = append(d.listeners, listener{changed, applied})
 	d.mu.Unlock()
-	changed(0)
-	applied()
+	changed(store.News{})
+	applied(store.Word{})
 	<-ctx.Done()
 	return ctx.Err()
 }

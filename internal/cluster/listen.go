@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -38,33 +39,78 @@ func (n *Node) listen(ctx context.Context) {
 	}
 }
 
-// changed wakes Run.
-func (n *Node) changed(last int64) {
-	n.heard(last)
-	signal(n.wake)
-}
+// maxNews bounds what was heard of and was not looked at yet.
+const maxNews = 1000
 
-// applied wakes the changes that wait for other nodes.
-func (n *Node) applied() {
+// changed keeps the news for Run, and wakes it. This node has let go already of what it has changed itself, and need not hurry to
+// write that down.
+func (n *Node) changed(news store.News) {
+	n.heard(news.Last)
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	for w := range n.waiters {
-		signal(w)
+	if n.news = append(n.news, news); len(n.news) > maxNews {
+		n.news = []store.News{{}} // there was word, and what it said was dropped
+	}
+	n.mu.Unlock()
+	if !news.Own {
+		signal(n.wake)
 	}
 }
 
-func (n *Node) subscribe() chan struct{} {
-	word := make(chan struct{}, 1)
+// takeNews returns what was heard since it was called last, in the order of commits.
+func (n *Node) takeNews() []store.News {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.waiters[word] = struct{}{}
-	return word
+	news := n.news
+	n.news = nil
+	return news
 }
 
-func (n *Node) unsubscribe(word chan struct{}) {
+// waiter is a change that waits for other nodes, and what was heard of them meanwhile.
+type waiter struct {
+	change  int64
+	applied map[int64]bool // nodes that have applied the change
+	unclear bool           // there was word, but not of whom
+	word    chan struct{}
+}
+
+// applied wakes the changes that wait for other nodes.
+func (n *Node) applied(word store.Word) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.waiters, word)
+	for w := range n.waiters {
+		switch {
+		case word.NodeID == 0:
+			w.unclear = true
+		case word.Applied >= w.change:
+			w.applied[word.NodeID] = true
+		default:
+			continue
+		}
+		signal(w.word)
+	}
+}
+
+func (n *Node) subscribe(change int64) *waiter {
+	w := &waiter{change: change, applied: map[int64]bool{}, word: make(chan struct{}, 1)}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.waiters[w] = struct{}{}
+	return w
+}
+
+func (n *Node) unsubscribe(w *waiter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.waiters, w)
+}
+
+// heardOf returns which nodes have said that they have applied the change, and whether there was word since that did not say of whom.
+func (n *Node) heardOf(w *waiter) (applied map[int64]bool, unclear bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	applied, unclear = maps.Clone(w.applied), w.unclear
+	w.unclear = false
+	return applied, unclear
 }
 
 // signal leaves word, unless there is word already.

@@ -30,30 +30,38 @@ const (
 
 // await waits until every other node has applied a change or its lease has ended.
 func (n *Node) await(committed time.Time, change int64) {
-	word := n.subscribe()
-	defer n.unsubscribe(word)
+	ear := n.subscribe(change)
+	defer n.unsubscribe(ear)
 	w := wait{seen: map[int64]sighting{}}
-	for {
+	for ask := true; ; {
 		if limit := MaxLease + margin(MaxLease); !w.known && n.o.Now().Sub(committed) >= limit {
 			n.waited(n.o.Now().Sub(committed), "the database cannot say which nodes there are")
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-		behind, err := n.o.Nodes.Behind(ctx, change, n.id.Load())
-		cancel()
-		now := n.o.Now()
-		if err == nil {
-			w.look(behind, now)
+		if ask {
+			ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+			behind, err := n.o.Nodes.Behind(ctx, change, n.id.Load())
+			cancel()
+			if err == nil {
+				w.look(behind, n.o.Now())
+			}
 		}
+		now := n.o.Now()
+		applied, unclear := n.heardOf(ear)
+		w.hear(applied, now)
 		if pending, ended := w.pending(now); w.known && !pending {
 			n.waited(now.Sub(committed), ended)
 			n.awaited(&w, committed, now)
 			n.expel(w)
 			return
 		}
+		if ask = unclear; ask {
+			continue
+		}
 		select {
-		case <-word:
+		case <-ear.word:
 		case <-time.After(askAgain):
+			ask = true
 		}
 	}
 }
@@ -93,6 +101,18 @@ func (w *wait) look(behind []store.Node, now time.Time) {
 			w.seen[b.ID] = sighting{name: b.Name, at: now, beat: b.Beat}
 		}
 	}
+}
+
+// hear notes which nodes have said that they have applied the change: what the database would say of them if it was asked again.
+func (w *wait) hear(applied map[int64]bool, now time.Time) {
+	w.behind = slices.DeleteFunc(w.behind, func(b store.Node) bool {
+		s := w.seen[b.ID]
+		if applied[b.ID] {
+			s.let = now
+			w.seen[b.ID] = s
+		}
+		return applied[b.ID]
+	})
 }
 
 // pending reports whether there is a node whose lease may not have ended yet, and names one of those whose lease has.

@@ -35,6 +35,20 @@ type Feed struct {
 	History string
 }
 
+// News is word of changes that were committed together. What it says of them is true, if it says anything.
+type News struct {
+	Last    int64        // the number of the last one; 0: not known
+	Digests []key.Digest // the Digests of all of them, up to the last one; none: not known
+	History string       // as in Feed
+	Own     bool         // they were made by this process
+}
+
+// Word is word of a node.
+type Word struct {
+	NodeID  int64 // 0: not known
+	Applied int64 // the number of the last change that it has applied
+}
+
 // Nodes is where the nodes of a cluster leave word for each other: in the database itself, so that what they know of each
 // other is as true as what they share. internal/cluster says what for.
 //
@@ -71,8 +85,7 @@ type Nodes interface {
 	// Tidy removes changes that all nodes have applied.
 	Tidy(ctx context.Context) error
 
-	// Listen calls changed when there may be changes that a node has not seen, with the number of the last one (0: not known), and
-	// applied when a node may have applied some, until ctx ends; it returns nothing else than why it could not go on. Word may get
-	// lost: it only saves waiting.
-	Listen(ctx context.Context, changed func(last int64), applied func()) error
+	// Listen calls changed when there may be changes that a node has not seen, and applied when one may have applied some, until ctx
+	// ends; it returns nothing else than why it could not go on. Word may get lost: it only saves asking.
+	Listen(ctx context.Context, changed func(News), applied func(Word)) error
 }

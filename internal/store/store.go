@@ -139,6 +139,10 @@ type Reader interface {
 	// user's is for the caller to see. An organization that does not exist is no error: the answer says so.
 	Identity(ctx context.Context, userID int64, token key.Digest, organizationID int64) (key.Identity, error)
 
+	// KeyFor returns the key with this id, and Identity for the organization of that key, all as of one moment; ErrNotFound where there
+	// is no such key or no such user.
+	KeyFor(ctx context.Context, id, userID int64, token key.Digest) (key.Key, key.Identity, error)
+
 	// User returns the user with this id, or ErrNotFound. UserByEmail does not regard case, UserByIdentity finds the
 	// user that an OpenID Connect provider's identity is bound to.
 	User(ctx context.Context, id int64) (key.User, error)
@@ -262,7 +266,8 @@ type Tx interface {
 	PruneAudit(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// InsertKey adds a key with its token. It MUST return a ConflictError with NoReference where the organization or
-	// the user is not there. QuotaUsed and QuotaStart are not written: a new key has used nothing.
+	// the user is not there, or MAY return none and have the function run again, where it does. QuotaUsed and QuotaStart are not
+	// written: a new key has used nothing.
 	InsertKey(ctx context.Context, k key.Key, digest key.Digest) (id int64, err error)
 
 	// UpdateKey writes name, scopes, owner, enabled, expiry, metadata, restrictions and UpdatedAt of the key with k.ID, and MUST

@@ -426,7 +426,7 @@ func TestFrozenInAnAnswer(t *testing.T) {
 	stalled := make(chan struct{})
 	var once sync.Once
 	proxy.OnStatement(func(statement string) postgrestest.Fault {
-		if statement != sqlstore.ListDigests.Text() {
+		if statement != sqlstore.DeleteTokens.Text() {
 			return postgrestest.Pass
 		}
 		once.Do(func() { close(stalled) })

@@ -2,9 +2,12 @@ package postgres
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -120,7 +123,7 @@ func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (fe
 			RETURNING applied_id
 		)
 		SELECT EXISTS (SELECT 1 FROM renewed),
-			(SELECT pg_notify('`+appliedChannel+`', '')::text FROM renewed, was WHERE was.applied_id < renewed.applied_id),
+			(SELECT pg_notify('`+appliedChannel+`', $2::bigint || ' ' || $1::bigint)::text FROM renewed, was WHERE was.applied_id < renewed.applied_id),
 			`+feedColumns+` FROM `+feedTables, n.Applied, n.ID, oldest, beat, n.History)
 	if err == nil {
 		var told *string
@@ -198,7 +201,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 }
 
 // Listen waits for notifications on a connection of its own.
-func (s *Store) Listen(ctx context.Context, changed func(last int64), applied func()) error {
+func (s *Store) Listen(ctx context.Context, changed func(store.News), applied func(store.Word)) error {
 	conn, err := connect(ctx, uncancelled(s.dsn.connections()))
 	if err != nil {
 		return s.watch.saw(err)
@@ -210,13 +213,45 @@ func (s *Store) Listen(ctx context.Context, changed func(last int64), applied fu
 		}
 	}
 	// What was said before is not repeated.
-	changed(0)
-	applied()
+	changed(store.News{})
+	applied(store.Word{})
 	for {
 		if err := s.wait(ctx, conn, changed, applied); err != nil {
 			return err
 		}
 	}
+}
+
+// newsOf reads the payload that says of changes: the number of the last one, and, where there was room for them, the history and the
+// digests of all. Programs of before say the number alone, and anybody may say anything; then nothing is known but that there was word.
+func newsOf(payload string) (news store.News) {
+	number, rest, _ := strings.Cut(payload, " ")
+	last, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || last < 0 {
+		return store.News{}
+	}
+	news.Last = last
+	history, digests, _ := strings.Cut(rest, " ")
+	raw, err := base64.StdEncoding.DecodeString(digests)
+	if err != nil || len(raw)%len(key.Digest{}) != 0 {
+		return news
+	}
+	news.History = history
+	for d := range slices.Chunk(raw, len(key.Digest{})) {
+		news.Digests = append(news.Digests, key.Digest(d))
+	}
+	return news
+}
+
+// wordOf reads the payload that says of a node: its id, and the last change that it has applied. Programs of before say nothing.
+func wordOf(payload string) store.Word {
+	id, change, _ := strings.Cut(payload, " ")
+	node, err := strconv.ParseInt(id, 10, 64)
+	applied, err2 := strconv.ParseInt(change, 10, 64)
+	if err != nil || err2 != nil || node <= 0 {
+		return store.Word{}
+	}
+	return store.Word{NodeID: node, Applied: applied}
 }
 
 func (s *Store) listenTo(ctx context.Context, conn *pgx.Conn, channel string) error {
@@ -229,17 +264,17 @@ func (s *Store) listenTo(ctx context.Context, conn *pgx.Conn, channel string) er
 // quiet is how long nothing may be heard before it is looked whether the connection is there still.
 const quiet = 5 * time.Second
 
-func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed func(last int64), applied func()) error {
+func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed func(store.News), applied func(store.Word)) error {
 	waiting, cancel := context.WithTimeout(ctx, quiet)
 	defer cancel()
 	n, err := conn.WaitForNotification(waiting)
 	switch {
-	case err == nil && n.PID == s.session.pid.Load(): // this node has let go already, and need not hurry to write that down
 	case err == nil && n.Channel == changedChannel:
-		last, _ := strconv.ParseInt(n.Payload, 10, 64) // 0 where somebody else says something
-		changed(last)
+		news := newsOf(n.Payload)
+		news.Own = n.PID == s.session.pid.Load()
+		changed(news)
 	case err == nil:
-		applied()
+		applied(wordOf(n.Payload))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):

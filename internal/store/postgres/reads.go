@@ -204,13 +204,17 @@ func each(ctx context.Context, conn *pgx.Conn, s sqlstore.Statement, scan func(s
 	if err != nil {
 		return statementFailure(s, err)
 	}
+	return statementFailure(s, scanEach(rows, scan))
+}
+
+func scanEach(rows pgx.Rows, scan func(sqlstore.Row) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(row{rows}); err != nil {
-			return statementFailure(s, err)
+			return err
 		}
 	}
-	return statementFailure(s, rows.Err())
+	return rows.Err()
 }
 
 // row is a row of an answer. It reads values that may be NULL as the driver reads its own: by way of database/sql each would cost as

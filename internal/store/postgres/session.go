@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,11 +40,18 @@ type session struct {
 	extent sqlstore.Row
 	// late are statements that are sent with the next one: those whose answer nobody waits for.
 	late *pgx.Batch
+	// keys are rows of new keys, which go behind the statements in late; ids were taken for others.
+	keys   [][]any
+	ids    []int64
+	taken  int  // ids in this transaction
+	unsure bool // whether keys that were sent have been added
+	prompt bool // keys are added at once
 }
 
 // transaction is what a transaction can be recognized by after its connection was lost.
 type transaction struct {
-	xid string
+	xid     string
+	history string // of the server that it was begun on
 	// The last entry that it has added to the audit log, if any.
 	auditID   int64
 	auditHash []byte
@@ -78,10 +86,11 @@ func (s *session) connect() (err error) {
 }
 
 // Begin begins a transaction and takes the turn to write. A connection that turns out to be dead is replaced once.
-func (s *session) Begin() error {
+func (s *session) Begin(prompt bool) error {
 	if err := s.watch.err(); err != nil {
 		return err
 	}
+	s.prompt = prompt
 	reused := s.alive()
 	err := s.begin()
 	if err != nil && reused && s.conn == nil && s.watch.err() == nil {
@@ -108,13 +117,13 @@ func (s *session) alive() bool {
 const beginTransaction = `BEGIN ISOLATION LEVEL READ COMMITTED`
 
 // takeTurn locks the row that stands for the turn to write, and reads it for whoever asks where the audit log ends.
-var takeTurn = strings.Replace(texts[sqlstore.SelectAuditExtent], "FROM", ", pg_current_xact_id()::text FROM", 1) + ` FOR UPDATE`
+var takeTurn = strings.Replace(texts[sqlstore.SelectAuditExtent], "FROM", ", pg_current_xact_id()::text, "+history+" FROM", 1) + ` FOR UPDATE`
 
 func (s *session) begin() error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	s.tx, s.extent, s.late = transaction{}, nil, nil
+	s.tx, s.extent, s.late, s.keys, s.ids, s.taken, s.unsure = transaction{}, nil, nil, nil, nil, 0, false
 	ctx, cancel := s.within(turnTimeout + time.Second)
 	defer cancel()
 	batch := new(pgx.Batch)
@@ -145,36 +154,67 @@ func (s *session) take(results pgx.BatchResults) error {
 	if !rows.Next() {
 		return errors.Join(rows.Err(), errNoTurn)
 	}
-	last := len(rows.RawValues()) - 1
-	s.extent = keep(rows, last)
-	s.tx.xid = string(rows.RawValues()[last])
+	values := rows.RawValues()
+	own := len(values) - 2
+	s.extent = keep(rows, own)
+	s.tx.xid, s.tx.history = string(values[own]), string(values[own+1])
 	return nil
 }
 
 var errNoTurn = errors.New("the row that stands for the turn to write is gone")
 
 // later has a statement sent with the next one.
-func (s *session) later(st sqlstore.Statement, args []any) {
+func (s *session) later(st sqlstore.Statement, args []any) *pgx.QueuedQuery {
+	s.laterKeys()
 	if s.late == nil {
 		s.late = new(pgx.Batch)
 	}
-	s.late.Queue(texts[st], args...)
+	return s.late.Queue(texts[st], args...)
+}
+
+// laterKeys has new keys sent with the next statement.
+func (s *session) laterKeys() {
+	if keys := s.keys; len(keys) > 0 {
+		s.keys, s.unsure = nil, !s.prompt
+		s.later(sqlstore.InsertKey, columns(keys)).Exec(func(pgconn.CommandTag) error {
+			s.unsure = false
+			return nil
+		})
+	}
+}
+
+// pending returns what was left for later, to which more can be added, and forgets it.
+func (s *session) pending() *pgx.Batch {
+	s.laterKeys()
+	batch := s.late
+	if s.late = nil; batch == nil {
+		batch = new(pgx.Batch)
+	}
+	return batch
+}
+
+// blame returns the error of statements that were sent together. Where it may be the fault of new keys that were sent with them, it is not
+// known whose turn has left those.
+func (s *session) blame(err error) error {
+	if s.unsure && sqlstate(err) != "" && !s.conn.IsClosed() {
+		return fmt.Errorf("%w: %w", sqlstore.ErrLate, err)
+	}
+	return err
 }
 
 // send sends what was left for later.
 func (s *session) send() error {
-	if s.late == nil {
+	if s.late == nil && s.keys == nil {
 		return nil
 	}
-	batch := s.late
-	s.late = nil
+	batch := s.pending()
 	ctx, cancel := s.within(queryTimeout + time.Duration(batch.Len())*rowTime)
 	defer cancel()
-	return failure(s.conn.SendBatch(ctx, batch).Close())
+	return s.blame(failure(s.conn.SendBatch(ctx, batch).Close()))
 }
 
 // announce adds changes behind the last one. Their numbers have no gaps and rise in the order of commits, because the turn
-// to write is held until then. The notification is only a wake-up: it may get lost.
+// to write is held until then. The notification, which newsOf reads, only saves asking: it may get lost.
 const announce = `
 	WITH last AS (
 		UPDATE change_extent SET last_id = last_id + cardinality($1::bytea[]) WHERE one = 1
@@ -183,23 +223,29 @@ const announce = `
 		INSERT INTO changes (change_id, digest)
 		SELECT last.before + d.place, d.digest FROM last, unnest($1::bytea[]) WITH ORDINALITY AS d (digest, place)
 	)
-	SELECT last_id, pg_notify('` + changedChannel + `', last_id::text)::text FROM last`
+	SELECT last_id, pg_notify('` + changedChannel + `', last_id || $2::text)::text FROM last`
+
+// maxTold is how many digests a notification may have at most: it holds less than 8000 bytes.
+const maxTold = 160
 
 // Announce adds changes to what other nodes follow. It goes with what was left for later, and not with COMMIT: of what is sent
 // together a part may get lost, and then the server would wait for the rest with the turn in hand.
 func (s *session) Announce(digests []key.Digest) (last int64, err error) {
-	batch := s.late
-	if s.late = nil; batch == nil {
-		batch = new(pgx.Batch)
-	}
+	batch := s.pending()
 	list := make([][]byte, len(digests))
+	var all []byte
 	for i := range digests {
 		list[i] = digests[i][:]
+		all = append(all, digests[i][:]...)
 	}
-	batch.Queue(announce, list).QueryRow(func(row pgx.Row) error { return row.Scan(&last, new(string)) })
+	details := ""
+	if len(digests) <= maxTold {
+		details = " " + s.tx.history + " " + base64.StdEncoding.EncodeToString(all)
+	}
+	batch.Queue(announce, list, details).QueryRow(func(row pgx.Row) error { return row.Scan(&last, new(string)) })
 	ctx, cancel := s.within(listTimeout)
 	defer cancel()
-	err = failure(s.conn.SendBatch(ctx, batch).Close())
+	err = s.blame(failure(s.conn.SendBatch(ctx, batch).Close()))
 	return last, err
 }
 
@@ -233,11 +279,8 @@ var errNotReplicated = errors.New("the server gave a warning: the commit may not
 // An error that ends the connection says nothing: the server may have committed before. A warning says that a commit is on this
 // server and on no other, if there must be another, so that it is not kept where this one is lost.
 func (s *session) commit() (answer, error) {
-	if s.late == nil {
-		s.late = new(pgx.Batch)
-	}
-	batch := s.late
-	s.late, s.warned = nil, false
+	batch := s.pending()
+	s.warned = false
 	batch.Queue(`COMMIT`)
 	ctx, cancel := s.within(queryTimeout + time.Duration(batch.Len())*rowTime)
 	defer cancel()
@@ -259,7 +302,7 @@ func (s *session) commit() (answer, error) {
 	case err == nil:
 		return yes, nil
 	case !s.conn.IsClosed(): // COMMIT, or something before it, was refused
-		return no, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		return no, s.blame(fmt.Errorf("%w: %w", store.ErrUnavailable, err))
 	}
 	return unknown, err
 }
@@ -315,8 +358,12 @@ func (s *session) One(_ context.Context, st sqlstore.Statement, scan func(sqlsto
 	return one(ctx, s.conn, st, scan, args)
 }
 
-// Each gives every row of the answer to scan.
+// Each gives every row of the answer to scan. The tokens of a key are deleted with the key.
 func (s *session) Each(_ context.Context, st sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	if st == sqlstore.DeleteTokens {
+		s.later(st, args).Query(func(rows pgx.Rows) error { return scanEach(rows, scan) })
+		return nil
+	}
 	if err := s.send(); err != nil {
 		return err
 	}
@@ -334,24 +381,22 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 		s.extent = nil
 		s.later(st, args)
 		return 1, nil
-	case sqlstore.DeleteTokens, sqlstore.InsertGoneKey:
+	case sqlstore.InsertGoneKey:
 		s.later(st, args)
 		return 0, nil
 	case sqlstore.UpdateAuditPruned:
 		s.extent = nil
 	}
-	s.later(st, args)
-	batch := s.late
-	s.late = nil
 	var rows int64
-	batch.QueuedQueries[batch.Len()-1].Exec(func(tag pgconn.CommandTag) error {
+	s.later(st, args).Exec(func(tag pgconn.CommandTag) error {
 		rows = tag.RowsAffected()
 		return nil
 	})
+	batch := s.pending()
 	ctx, cancel := s.timeoutOf(st)
 	defer cancel()
 	err := s.conn.SendBatch(ctx, batch).Close()
-	return rows, statementFailure(st, err)
+	return rows, s.blame(statementFailure(st, err))
 }
 
 // rowTime is what a row more may take.
@@ -375,8 +420,11 @@ func (s *session) ExecEach(_ context.Context, st sqlstore.Statement, args [][]an
 	return s.send()
 }
 
-// Insert returns the id of the new row.
+// Insert returns the id of the new row. A key is added with the next statement, unless the transaction is a prompt one.
 func (s *session) Insert(_ context.Context, st sqlstore.Statement, args ...any) (id int64, err error) {
+	if st == sqlstore.InsertKey {
+		return s.insertKey(args)
+	}
 	if err := s.send(); err != nil {
 		return 0, err
 	}
@@ -384,4 +432,42 @@ func (s *session) Insert(_ context.Context, st sqlstore.Statement, args ...any) 
 	defer cancel()
 	err = s.conn.QueryRow(ctx, texts[st], args...).Scan(&id)
 	return id, statementFailure(st, err)
+}
+
+func (s *session) insertKey(args []any) (int64, error) {
+	if len(s.ids) == 0 {
+		if err := s.takeIDs(); err != nil {
+			return 0, err
+		}
+	}
+	id := s.ids[0]
+	s.ids = s.ids[1:]
+	s.keys = append(s.keys, append(args, id))
+	if !s.prompt {
+		return id, nil
+	}
+	batch := s.pending()
+	ctx, cancel := s.timeout()
+	defer cancel()
+	return id, statementFailure(sqlstore.InsertKey, s.conn.SendBatch(ctx, batch).Close())
+}
+
+// maxIDs is how many ids are taken at once at most. What is left of them when the transaction ends is never given: were they kept, a key
+// could get a lower id than one that another node has made before.
+const maxIDs = 64
+
+// takeIDs takes ids for new keys: one for the first, and the more at once the more there were, so that many that arrive together cost few
+// ways to the server, and one alone leaves no gap.
+func (s *session) takeIDs() error {
+	n := min(max(1, 3*s.taken), maxIDs)
+	s.taken += n
+	batch := s.pending()
+	batch.Queue(`SELECT nextval(pg_get_serial_sequence('api_keys', 'key_id')) FROM generate_series(1, $1::integer)`, n).
+		Query(func(rows pgx.Rows) (err error) {
+			s.ids, err = pgx.AppendRows(s.ids, rows, pgx.RowTo[int64])
+			return err
+		})
+	ctx, cancel := s.timeout()
+	defer cancel()
+	return s.blame(failure(s.conn.SendBatch(ctx, batch).Close()))
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -111,17 +112,16 @@ func TestArrivingTogetherFailsAlone(t *testing.T) {
 	const n = 60
 	for i := range int64(n) {
 		group.Go(func() {
-			digest := digestOf(100 + i)
-			if i%10 == 0 {
-				digest = digestOf(0) // it is taken
-			}
 			_, err := s.Update(t.Context(), func(tx store.Tx) error {
-				id, err := tx.InsertKey(t.Context(), plainKey(), digest)
+				if i%10 == 0 {
+					return tx.InsertMember(t.Context(), key.Membership{OrganizationID: 1, UserID: 1, Role: key.Member, CreatedAt: time.Now()})
+				}
+				id, err := tx.InsertKey(t.Context(), plainKey(), digestOf(100+i))
 				tx.Record(plainEntry(id))
 				return err
 			})
 			conflict, ok := errors.AsType[*store.ConflictError](err)
-			if i%10 != 0 && err != nil || i%10 == 0 && (!ok || conflict.Constraint != store.DigestTaken) {
+			if i%10 != 0 && err != nil || i%10 == 0 && (!ok || conflict.Constraint != store.MemberExists) {
 				t.Errorf("Update() %d = %v", i, err)
 			}
 		})
@@ -141,6 +141,57 @@ func TestArrivingTogetherFailsAlone(t *testing.T) {
 	checkChain(t, s)
 }
 
+// A key is added when nobody waits for it any more. Where that fails, it costs its own turn alone, and no id comes twice or out of order.
+func TestAKeyThatFailsLate(t *testing.T) {
+	for name, last := range map[string]func(store.Tx) error{
+		"with the commit":   func(store.Tx) error { return nil },
+		"with a statement":  func(tx store.Tx) error { return tx.SetSignedIn(t.Context(), 1, time.Now()) },
+		"with a read":       func(tx store.Tx) error { _, err := tx.User(t.Context(), 1); return err },
+		"with a new change": func(tx store.Tx) error { return tx.DeleteKey(t.Context(), 2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openFilled(t, postgrestest.NewDatabase(t), 3)
+			release := hold(t, s)
+			const n = 20
+			var group sync.WaitGroup
+			ids := make([]int64, n)
+			for i := range int64(n) {
+				before := s.writer.Waiting()
+				group.Go(func() {
+					digest := digestOf(100 + i)
+					if i == 7 {
+						digest = digestOf(0) // it is taken
+					}
+					_, err := s.Update(t.Context(), func(tx store.Tx) (err error) {
+						if i == n-1 {
+							return last(tx)
+						}
+						ids[i], err = tx.InsertKey(t.Context(), plainKey(), digest)
+						tx.Record(plainEntry(ids[i]))
+						return err
+					})
+					conflict, ok := errors.AsType[*store.ConflictError](err)
+					if i != 7 && err != nil || i == 7 && (!ok || conflict.Constraint != store.DigestTaken) {
+						t.Errorf("Update() %d = %v", i, err)
+					}
+				})
+				for s.writer.Waiting() == before {
+					runtime.Gosched()
+				}
+			}
+			release()
+			group.Wait()
+			for i, id := range ids[:n-1] {
+				k, err := s.Key(t.Context(), id)
+				if i == 7 && !errors.Is(err, store.ErrNotFound) || i != 7 && (err != nil || k.ID != id || i > 0 && id <= ids[i-1]) {
+					t.Errorf("key %d after key %d: %v", id, ids[max(i-1, 0)], err)
+				}
+			}
+			checkChain(t, s)
+		})
+	}
+}
+
 // Whoever was lost twice has an answer all the same, and so have those behind.
 func TestLostTwice(t *testing.T) {
 	dsn := postgrestest.NewDatabase(t)
@@ -155,12 +206,14 @@ func TestLostTwice(t *testing.T) {
 				runs[i]++
 				if i == 2 && runs[i] == 2 {
 					terminate(t, s, dsn)
+					if _, err := tx.User(t.Context(), 1); err != nil {
+						return err
+					}
 				}
-				digest := digestOf(100 + int64(i))
 				if i == 4 {
-					digest = digestOf(0) // it is taken
+					return tx.InsertMember(t.Context(), key.Membership{OrganizationID: 1, UserID: 1, Role: key.Member, CreatedAt: time.Now()})
 				}
-				id, err := tx.InsertKey(t.Context(), plainKey(), digest)
+				id, err := tx.InsertKey(t.Context(), plainKey(), digestOf(100+int64(i)))
 				tx.Record(plainEntry(id))
 				return err
 			})

@@ -23,8 +23,14 @@ func text(s sqlstore.Statement) string {
 	case sqlstore.InsertOrganization:
 		return s.Text() + ` RETURNING organization_id`
 	case sqlstore.InsertKey:
-		return `WITH added AS (` + s.Text() + ` RETURNING key_id)
-			INSERT INTO tokens (digest, key_id) SELECT $13, key_id FROM added RETURNING key_id`
+		// Foreign keys are looked at when all of it is done.
+		return `WITH added AS (
+				INSERT INTO api_keys (key_name, scopes, organization_id, user_id, key_hint, enabled, expires_at, last_used_at,
+					created_at, updated_at, metadata, restrictions, key_id) OVERRIDING SYSTEM VALUE
+				SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[], $7::bigint[],
+					$8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $14::bigint[])
+			)
+			INSERT INTO tokens (digest, key_id) SELECT * FROM unnest($13::bytea[], $14::bigint[])`
 	case sqlstore.InsertSession:
 		return s.Text() + ` RETURNING session_id`
 	case sqlstore.InsertAudit:
@@ -122,7 +128,7 @@ const keysOfMember = `SELECT key_id FROM api_keys
 
 // manyRows are the statements that are run for many rows at once: each of their parameters is an array.
 var manyRows = map[sqlstore.Statement]bool{sqlstore.InsertAudit: true, sqlstore.UpdateLastUsed: true,
-	sqlstore.AddUsage: true}
+	sqlstore.AddUsage: true, sqlstore.InsertKey: true}
 
 // columns makes an array of each column.
 func columns(rows [][]any) []any {

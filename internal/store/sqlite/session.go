@@ -83,8 +83,8 @@ func (s *session) close() error {
 	return errors.Join(append(errs, s.db.Close())...)
 }
 
-// Begin begins a transaction that nobody else can write beside.
-func (s *session) Begin() error { return s.do(begin) }
+// Begin begins a transaction that nobody else can write beside. Nothing is left for later.
+func (s *session) Begin(bool) error { return s.do(begin) }
 
 // Commit commits. Where the disk took everything and then failed to confirm it, nobody can know whether it is kept.
 func (s *session) Commit() error {

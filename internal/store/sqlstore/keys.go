@@ -10,24 +10,49 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store"
 )
 
-func scanKey(row Row) (k key.Key, err error) {
-	var expires, used, created, updated, quotaStart moment
-	var restrictions sql.NullString
-	var quotaUsed sql.NullInt64
-	err = row.Scan(&k.ID, &k.Name, &k.Scopes, &k.OrganizationID, &k.UserID, &k.Hint, &k.Enabled, &expires, &used,
-		&created, &updated, &k.Metadata, &restrictions, &quotaUsed, &quotaStart)
-	if err != nil {
-		return k, err
-	}
-	k.ExpiresAt, k.LastUsedAt = expires.Time(), used.Time()
-	k.CreatedAt, k.UpdatedAt = created.Time(), updated.Time()
-	k.QuotaUsed, k.QuotaStart = quotaUsed.Int64, quotaStart.Time()
-	if r, err := restrictionsOf(restrictions.String); err != nil {
+// keyColumns takes KeyColumns.
+type keyColumns struct {
+	key                                         key.Key
+	expires, used, created, updated, quotaStart moment
+	restrictions                                sql.NullString
+	quotaUsed                                   sql.NullInt64
+}
+
+func (c *keyColumns) dest() []any {
+	k := &c.key
+	return []any{&k.ID, &k.Name, &k.Scopes, &k.OrganizationID, &k.UserID, &k.Hint, &k.Enabled, &c.expires, &c.used, &c.created, &c.updated,
+		&k.Metadata, &c.restrictions, &c.quotaUsed, &c.quotaStart}
+}
+
+// get returns what was taken.
+func (c *keyColumns) get() (key.Key, error) {
+	k := c.key
+	k.ExpiresAt, k.LastUsedAt = c.expires.Time(), c.used.Time()
+	k.CreatedAt, k.UpdatedAt = c.created.Time(), c.updated.Time()
+	k.QuotaUsed, k.QuotaStart = c.quotaUsed.Int64, c.quotaStart.Time()
+	if r, err := restrictionsOf(c.restrictions.String); err != nil {
 		return k, fmt.Errorf("key %d: %w", k.ID, err)
 	} else if r != nil {
 		k.Restrictions = *r
 	}
 	return k, nil
+}
+
+func scanKey(row Row) (key.Key, error) {
+	var c keyColumns
+	if err := row.Scan(c.dest()...); err != nil {
+		return key.Key{}, err
+	}
+	return c.get()
+}
+
+// KeyFor returns a key, and who wants something of it.
+func (r Reader) KeyFor(ctx context.Context, id, userID int64, token key.Digest) (k key.Key, caller key.Identity, err error) {
+	var c keyColumns
+	if err = r.identity(ctx, &caller, SelectKeyFor, c.dest(), token[:], userID, id); err == nil {
+		k, err = c.get()
+	}
+	return k, caller, err
 }
 
 // Key returns the key with this id.
@@ -88,10 +113,7 @@ func (t *Tx) UpdateKey(ctx context.Context, k key.Key) error {
 
 // DeleteKey deletes a key and its tokens.
 func (t *Tx) DeleteKey(ctx context.Context, id int64) error {
-	if err := t.record(ctx, id); err != nil {
-		return err
-	}
-	if _, err := t.run.Exec(ctx, DeleteTokens, id); err != nil {
+	if err := t.recordEach(ctx, DeleteTokens, id); err != nil {
 		return err
 	}
 	if _, err := t.run.Exec(ctx, InsertGoneKey, id); err != nil {

@@ -26,7 +26,8 @@ type Row interface {
 type Runner interface {
 	// One gives the first row of the answer to scan. It returns store.ErrNotFound where there is no row.
 	One(ctx context.Context, s Statement, scan func(Row) error, args ...any) error
-	// Each gives every row of the answer to scan.
+	// Each gives every row of the answer to scan. Where the statement changes something, it may do so only before the next call
+	// that has a result to return.
 	Each(ctx context.Context, s Statement, scan func(Row) error, args ...any) error
 	// Exec returns how many rows were changed.
 	Exec(ctx context.Context, s Statement, args ...any) (int64, error)

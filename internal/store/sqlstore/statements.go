@@ -15,6 +15,7 @@ const (
 	SelectRecord
 	SelectIdentity
 	SelectIdentityAndKey
+	SelectKeyFor
 	SelectUser
 	SelectUserByEmail
 	SelectUserByIdentity
@@ -86,7 +87,7 @@ const (
 	InsertOrganization
 	InsertMember
 	// InsertKey takes $13 the digest of a token beside the columns of the key, and adds that as InsertToken does. Each database has
-	// its own way of adding both.
+	// its own way of adding both, and its own way of giving an id.
 	InsertKey
 	InsertToken
 	InsertIdentity
@@ -206,6 +207,17 @@ var statements = [Count]struct {
 		FROM (SELECT * FROM users WHERE user_id = $2 LIMIT 1) u
 		LEFT JOIN (SELECT * FROM api_keys WHERE key_id = (SELECT t.key_id FROM tokens t WHERE t.digest = $1) LIMIT 1) k ON TRUE`},
 
+	// SelectIdentityAndKey for the organization of another key, $3, and that key. A zero token is nobody's.
+	SelectKeyFor: {text: `
+		SELECT ` + UserColumns + `,
+			EXISTS (SELECT 1 FROM organizations o WHERE o.organization_id = a.organization_id),
+			COALESCE((SELECT m.role FROM members m WHERE m.organization_id = a.organization_id AND m.user_id = $2), 0),
+			` + RecordColumns + `,
+			a.*
+		FROM (SELECT * FROM users WHERE user_id = $2 LIMIT 1) u
+		CROSS JOIN (SELECT ` + KeyColumns + ` FROM api_keys WHERE key_id = $3 LIMIT 1) a
+		LEFT JOIN (SELECT * FROM api_keys WHERE key_id = (SELECT t.key_id FROM tokens t WHERE t.digest = $1) LIMIT 1) k ON TRUE`},
+
 	SelectUser: {text: `SELECT ` + UserColumns + ` FROM users u WHERE user_id = $1`},
 
 	SelectUserByEmail: {text: `SELECT ` + UserColumns + ` FROM users u WHERE email_folded = $1`},
@@ -323,7 +335,7 @@ var statements = [Count]struct {
 
 	DeleteEndedTokens: {writes: true, text: `DELETE FROM tokens WHERE key_id = $1 AND expires_at <= $2`},
 
-	DeleteTokens: {writes: true, text: `DELETE FROM tokens WHERE key_id = $1`},
+	DeleteTokens: {writes: true, text: `DELETE FROM tokens WHERE key_id = $1 RETURNING digest`},
 
 	DeleteToken: {writes: true, text: `DELETE FROM tokens WHERE digest = $1`},
 

@@ -51,22 +51,32 @@ func (c *recordColumns) record() (*key.Record, error) {
 
 // Identity returns a user, one of their keys, and what they are to an organization.
 func (r Reader) Identity(ctx context.Context, userID int64, token key.Digest, organizationID int64) (id key.Identity, err error) {
-	statement, args := SelectIdentity, []any{userID, organizationID}
-	rest := []any{&id.Standing.OrganizationExists, &id.Standing.Role}
-	var c recordColumns
 	if token != (key.Digest{}) {
-		statement, args, rest = SelectIdentityAndKey, append([]any{token[:]}, args...), append(rest, c.dest()...)
+		err = r.identity(ctx, &id, SelectIdentityAndKey, nil, token[:], userID, organizationID)
+		return id, err
 	}
-	err = r.run.One(ctx, statement, func(row Row) (err error) {
-		id.User, err = scanUser(row, rest...)
+	err = r.run.One(ctx, SelectIdentity, func(row Row) (err error) {
+		id.User, err = scanUser(row, &id.Standing.OrganizationExists, &id.Standing.Role)
+		return err
+	}, userID, organizationID)
+	id.Standing.InstanceAdmin = id.User.InstanceAdmin
+	return id, err
+}
+
+// identity reads an identity with its key from the answer to a statement, and what stands behind it into rest.
+func (r Reader) identity(ctx context.Context, id *key.Identity, s Statement, rest []any, args ...any) error {
+	var c recordColumns
+	dest := append([]any{&id.Standing.OrganizationExists, &id.Standing.Role}, append(c.dest(), rest...)...)
+	err := r.run.One(ctx, s, func(row Row) (err error) {
+		id.User, err = scanUser(row, dest...)
 		return err
 	}, args...)
 	if err != nil {
-		return id, err
+		return err
 	}
 	id.Standing.InstanceAdmin = id.User.InstanceAdmin
 	id.Key, err = c.record()
-	return id, err
+	return err
 }
 
 // ReplaceToken gives a key another token.

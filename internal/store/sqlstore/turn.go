@@ -62,7 +62,15 @@ func (t *turn) Each(_ context.Context, s Statement, scan func(Row) error, args .
 	if err := t.may(); err != nil {
 		return err
 	}
-	return t.read(t.session.Each(context.Background(), s, scan, args...))
+	if !s.Writes() {
+		return t.read(t.session.Each(context.Background(), s, scan, args...))
+	}
+	t.tx.callers.forget(s)
+	t.wrote = true // perhaps before it fails
+	if err := t.session.Each(context.Background(), s, scan, args...); err != nil {
+		return t.fail(err)
+	}
+	return nil
 }
 
 // read notes the failure of a query where it is one of the database.

@@ -19,8 +19,9 @@ const MaxBatch = 256
 // watch contexts, end by themselves. Its errors are those of the storage contract.
 type Session interface {
 	Runner
-	// Begin begins a transaction that sees all that was committed, and keeps others from writing until it ends.
-	Begin() error
+	// Begin begins a transaction that sees all that was committed, and keeps others from writing until it ends. Unless it is to be
+	// prompt, a statement may be left for later, and the error of a later one match ErrLate.
+	Begin(prompt bool) error
 	// Commit commits. The error matches store.ErrOutcomeUnknown where it may have been done all the same.
 	Commit() error
 	// Rollback undoes the transaction, whatever state it is in.
@@ -31,6 +32,9 @@ type Session interface {
 	// Lost reports whether, after a statement has failed with err, nothing of the transaction can be kept.
 	Lost(err error) bool
 }
+
+// ErrLate: a statement that was left for later has failed, and which one is not known.
+var ErrLate = errors.New("a statement that was left for later has failed")
 
 // Writer owns the session that writes.
 //
@@ -126,7 +130,7 @@ var errUnfinished = errors.New("transaction did not come to an end")
 func (w *Writer) loop() {
 	defer close(w.stopped)
 	for first := range w.queue {
-		lost, apart := w.together(first, w.next)
+		lost, apart := w.together(first, w.next, false)
 		for len(lost) > 0 {
 			lost, apart = w.again(lost, apart)
 		}
@@ -144,7 +148,7 @@ func (w *Writer) again(lost []*call, apart bool) ([]*call, bool) {
 		c := rest[0]
 		rest = rest[1:]
 		return c
-	})
+	}, apart)
 	return append(redo, rest...), apart || fault
 }
 
@@ -159,9 +163,10 @@ func (w *Writer) next() *call {
 }
 
 // together gives turns to first and those that next returns, and commits them all. It returns the calls that have to
-// run again, because what they did was lost with another: apart, each for itself, where that was the database's fault.
-func (w *Writer) together(first *call, next func() *call) (redo []*call, apart bool) {
-	if err := w.session.Begin(); err != nil {
+// run again, because what they did was lost with another: apart, each for itself, where that was the database's fault or it is not known
+// whose it was.
+func (w *Writer) together(first *call, next func() *call, prompt bool) (redo []*call, apart bool) {
+	if err := w.session.Begin(prompt); err != nil {
 		first.answer(nil, err)
 		for range MaxBatch { // who comes later may find the database well again
 			c := next()
@@ -180,6 +185,9 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call, apart b
 			t := w.give(c, known)
 			if t.lost {
 				w.session.Rollback()
+				if errors.Is(t.failed, ErrLate) {
+					return callsOf(append(kept, t)), true
+				}
 				c.answer(nil, t.err)
 				return callsOf(kept), errors.Is(t.err, store.ErrUnavailable)
 			}
@@ -203,6 +211,9 @@ func (w *Writer) together(first *call, next func() *call) (redo []*call, apart b
 	}
 	if err != nil {
 		w.session.Rollback()
+		if errors.Is(err, ErrLate) {
+			return callsOf(kept), true
+		}
 		if !errors.Is(err, store.ErrOutcomeUnknown) {
 			unnumber(kept)
 		}

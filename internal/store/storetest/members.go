@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -22,6 +24,7 @@ var memberTests = []test{
 	{"a standing is what a user is to an organization", standing},
 	{"an identity is user, key and standing", identity},
 	{"an identity is of one moment", identityOfOneMoment},
+	{"KeyFor returns what Key and Identity do", keyFor},
 }
 
 func memberConflicts(t *testing.T, w *world) {
@@ -305,6 +308,44 @@ func identity(t *testing.T, w *world) {
 	for _, token := range []key.Digest{{}, rotated} {
 		_, err := w.Identity(t.Context(), 1<<40, token, w.organization)
 		wantIs(t, "Identity of nobody", err, store.ErrNotFound)
+	}
+}
+
+// keyFor returns what Key and Identity do.
+func keyFor(t *testing.T, w *world) {
+	mine, token := w.insert(t, w.key())
+	elsewhere := w.key()
+	elsewhere.OrganizationID = w.otherOrganization
+	foreign, foreignToken := w.insert(t, elsewhere)
+	for _, c := range []struct {
+		name         string
+		user, id     int64
+		token        key.Digest
+		organization int64
+	}{
+		{"by itself", w.user, mine.ID, token, mine.OrganizationID},
+		{"by another", w.user, mine.ID, foreignToken, mine.OrganizationID},
+		{"of another organization", w.user, foreign.ID, token, foreign.OrganizationID},
+		{"without a key", w.otherUser, mine.ID, key.Digest{}, mine.OrganizationID},
+		{"a token that no key has", w.user, mine.ID, w.digest(), mine.OrganizationID},
+	} {
+		check := func(r store.Reader) {
+			k, caller, err := r.KeyFor(t.Context(), c.id, c.user, c.token)
+			wantKey, err2 := r.Key(t.Context(), c.id)
+			want, err3 := r.Identity(t.Context(), c.user, c.token, c.organization)
+			if err := errors.Join(err, err2, err3); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(k, wantKey) || !reflect.DeepEqual(caller, want) {
+				t.Errorf("%s: %+v and %+v (key %+v), want %+v and %+v (key %+v)", c.name, k, caller, caller.Key, wantKey, want, want.Key)
+			}
+		}
+		check(w)
+		w.update(t, func(tx store.Tx) error { check(tx); return nil })
+	}
+	for name, ids := range map[string][2]int64{"key": {1 << 40, w.user}, "user": {mine.ID, 1 << 40}} {
+		_, _, err := w.KeyFor(t.Context(), ids[0], ids[1], token)
+		wantIs(t, "KeyFor where there is no such "+name, err, store.ErrNotFound)
 	}
 }
 

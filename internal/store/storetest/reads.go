@@ -20,6 +20,7 @@ func (w *world) reads(ctx context.Context, t *testing.T) map[string]func() error
 		"Key":             func() error { _, err := w.Key(ctx, k.ID); return err },
 		"Keys":            func() error { _, err := w.Keys(ctx, store.KeyQuery{UserID: w.user, Limit: 10}); return err },
 		"Identity":        func() error { _, err := w.Identity(ctx, w.user, digest, w.organization); return err },
+		"KeyFor":          func() error { _, _, err := w.KeyFor(ctx, k.ID, w.user, digest); return err },
 		"User":            func() error { _, err := w.User(ctx, w.user); return err },
 		"UserByEmail":     func() error { _, err := w.UserByEmail(ctx, "ada@example.com"); return err },
 		"UserByIdentity":  func() error { _, err := w.UserByIdentity(ctx, s.issuer, s.subject); return err },

@@ -47,6 +47,9 @@ type RateLimit struct {
 	Limit        int64  `json:"limit"` // how many requests there are when none is used
 	Remaining    int64  `json:"remaining"`
 	ResetSeconds *int64 `json:"reset_seconds"` // until all are there again, if no more are made; nil: never
+	Name         string `json:"name"`          // of the limit; "quota" for the quota. "": the server is of before this was told
+	// Policy is all limits and the quota of the key, as the field RateLimit-Policy of an answer to its holder tells them.
+	Policy string `json:"policy"`
 }
 
 // MarshalJSON writes v as the server does: of a key that was not found nothing is said but that.

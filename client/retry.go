@@ -26,7 +26,7 @@ import (
 //	the connection broke, or an attempt took too long     only what is idempotent: it may have been done
 //	502, 503 or 504 from something before the server      only what is idempotent: it may have been done
 //
-// Idempotent are all GETs, both ways to verify, and whatever deletes, removes or ends a thing. The others are not: a
+// Idempotent are all GETs, both ways to verify (save that a check of a key with limits may be counted again), and whatever deletes, removes or ends a thing. The others are not: a
 // second CreateKey makes a second key; a second RotateKey throws away the token that the first handed out, and with it
 // the old one's grace; a second UpdateKey could undo what somebody else changed in between, such as enable a key again
 // that was just disabled; a second SignIn begins a second session, or finds its link used up; a second SetPassword would

@@ -45,6 +45,10 @@ func (v *Verifier) CloseIdleConnections() { v.conn.http.CloseIdleConnections() }
 //
 // It fails closed. An error means that nobody knows, and the answer that comes with it is zero, not valid; so is one
 // that contradicts itself.
+//
+// A check whose connection broke is asked again, as Retry says, because a request need not fail for that. The server may have counted
+// the first attempt as well, so such a check may count more than once against the limits and the quota of its key: the key may get
+// less than it has, and never more. Where each request must count once, WithRetry(Retry{Attempts: 1}) asks once.
 func (v *Verifier) Verify(ctx context.Context, q api.VerifyRequest) (api.Verification, error) {
 	answer, _, err := send(ctx, v.conn, request{
 		method: http.MethodPost, path: []string{"v1", "verify"}, body: q, secrets: []string{q.Key},

@@ -190,23 +190,23 @@ func TestNodesCountTogether(t *testing.T) {
 // drainQuota has the nodes let requests pass out of one quota, and kills or stops each of them meanwhile.
 func drainQuota(t *testing.T, c *cluster) {
 	const quota = 5000
-	create := func() api.CreatedKey {
+	create := func(requests int64) api.CreatedKey {
 		k := draft("drained")
-		k.Quota = &api.NewQuota{Requests: quota}
+		k.Quota = &api.NewQuota{Requests: requests}
 		created, err := c.client(c.nodes[0]).CreateKey(t.Context(), k)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return created
 	}
-	run := func(harm func(d *drain)) (int, int64) {
-		k, over := create(), make(chan struct{})
+	run := func(k api.CreatedKey, harm func(d *drain)) (int, int64) {
+		over := make(chan struct{})
 		d, wait := c.drain(k.Token, over)
 		harm(d)
 		d.until(t, api.VerifyQuotaExceeded, 1)
 		// A node that was told that nothing is left asks again within seconds: another one may have given something back.
 		const still = 3 * time.Second
-		for passed, since := -1, time.Now(); passed < quota && time.Since(since) < still; time.Sleep(10 * time.Millisecond) {
+		for passed, since := -1, time.Now(); passed < int(k.Quota.Requests) && time.Since(since) < still; time.Sleep(10 * time.Millisecond) {
 			if n := d.count(api.VerifyValid); n != passed {
 				passed, since = n, time.Now()
 			}
@@ -222,8 +222,37 @@ func drainQuota(t *testing.T, c *cluster) {
 		}
 		return k.Quota.Remaining
 	}
+	t.Run("changed, and changed back", func(t *testing.T) {
+		k := create(100)
+		check := func(n *node, want api.VerifyCode) {
+			t.Helper()
+			if v, err := n.server().verifier().Verify(t.Context(), api.VerifyRequest{Key: k.Token}); err != nil || v.Code != want {
+				t.Fatal(v, err)
+			}
+		}
+		change := func(to api.Nullable[api.Period]) {
+			t.Helper()
+			patch := api.KeyPatch{Quota: api.Value(api.QuotaPatch{Period: to})}
+			if _, err := c.client(c.nodes[2]).UpdateKey(t.Context(), k.KeyID, patch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check(c.nodes[0], api.VerifyValid)
+		check(c.nodes[0], api.VerifyValid) // it has a share now
+		change(api.Value(api.PeriodDay))
+		check(c.nodes[1], api.VerifyValid) // one of the day
+		change(api.Null[api.Period]())
+		k.Quota.Requests--
+		passed, keyID := run(k, func(*drain) {})
+		if left := remaining(keyID); passed != 99 || left != 0 {
+			t.Errorf("%d have passed and %d remain, want 99 and none", passed, left)
+		}
+		for _, n := range c.nodes {
+			check(n, api.VerifyQuotaExceeded)
+		}
+	})
 	t.Run("stopped", func(t *testing.T) {
-		passed, keyID := run(func(d *drain) {
+		passed, keyID := run(create(quota), func(d *drain) {
 			for i, n := range c.nodes {
 				d.until(t, api.VerifyValid, (i+1)*quota/5)
 				n.server().stop()
@@ -235,7 +264,7 @@ func drainQuota(t *testing.T, c *cluster) {
 		}
 	})
 	t.Run("killed", func(t *testing.T) {
-		passed, _ := run(func(d *drain) {
+		passed, _ := run(create(quota), func(d *drain) {
 			for i, n := range c.nodes {
 				d.until(t, api.VerifyValid, (i+1)*quota/5)
 				n.server().kill()

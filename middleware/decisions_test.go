@@ -85,7 +85,8 @@ func decides(t *testing.T, w *gatewaytest.World, checker middleware.Checker, c *
 	answer := httptest.NewRecorder()
 	middleware.Require(checker, middleware.TrustedProxies(netip.MustParsePrefix(gatewaytest.Proxy+"/32")))(
 		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { key, _ = middleware.FromContext(r.Context()) })).ServeHTTP(answer, r)
-	if answer.Code != c.Status || answer.Header().Get("WWW-Authenticate") != c.Challenge || answer.Header().Get("RateLimit") != c.State {
+	if answer.Code != c.Status || answer.Header().Get("WWW-Authenticate") != c.Challenge || answer.Header().Get("RateLimit") != c.State ||
+		answer.Header().Get("RateLimit-Policy") != c.Policy {
 		t.Errorf("%d %q", answer.Code, answer.Header())
 	}
 	if (answer.Header().Get("Retry-After") != "") != (c.Retry != "") {

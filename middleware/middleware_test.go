@@ -231,6 +231,8 @@ func TestRateLimitHeaders(t *testing.T) {
 		policy, state, retry string
 	}{
 		{"a key without limits", api.VerifyValid, nil, "", "", ""},
+		{"named", api.VerifyValid, &api.RateLimit{Limit: 100, Remaining: 50, ResetSeconds: in(30), Name: "minute", Policy: `"minute";q=100;w=60, "quota";q=9`},
+			`"minute";q=100;w=60, "quota";q=9`, `"minute";r=50;t=30`, ""},
 		{"allowed", api.VerifyValid, &api.RateLimit{Limit: 100, Remaining: 50, ResetSeconds: in(30)}, `"default";q=100`, `"default";r=50;t=30`, ""},
 		{"limited", api.VerifyRateLimited, &api.RateLimit{Limit: 100, ResetSeconds: in(60)}, `"default";q=100`, `"default";r=0;t=60`, "1"},
 		{"limited for long", api.VerifyRateLimited, &api.RateLimit{Limit: 7, ResetSeconds: in(60)}, `"default";q=7`, `"default";r=0;t=60`, "9"},

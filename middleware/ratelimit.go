@@ -7,27 +7,35 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 )
 
-// rateLimit tells the client what is left to its key (draft-ietf-httpapi-ratelimit-headers-10), where that is counted. apikeyd's answer
-// names no limit, so it is called by what it can be told to be.
+// rateLimit tells the client what is left to its key (draft-ietf-httpapi-ratelimit-headers-10), where that is counted.
 func rateLimit(h http.Header, a api.Verification) {
 	l := a.RateLimit
 	if l == nil {
 		return
 	}
-	name := `"default"`
-	if a.Code == api.VerifyQuotaExceeded {
-		name = `"quota"`
+	name, policy := `"`+l.Name+`"`, l.Policy
+	if l.Name == "" {
+		name, policy = unnamed(a)
 	}
 	state := name + ";r=" + strconv.FormatInt(l.Remaining, 10)
 	if l.ResetSeconds != nil {
 		state += ";t=" + strconv.FormatInt(*l.ResetSeconds, 10)
 	}
-	h.Set("RateLimit-Policy", name+";q="+strconv.FormatInt(l.Limit, 10))
+	h.Set("RateLimit-Policy", policy)
 	h.Set("RateLimit", state)
 	if a.Valid || l.ResetSeconds == nil {
 		return // where it never helps to wait, nothing says how long
 	}
 	h.Set("Retry-After", strconv.FormatInt(retryAfter(a.Code, *l), 10))
+}
+
+// unnamed returns what a limit is called that an older apikeyd does not name, and the policy as far as it is known then.
+func unnamed(a api.Verification) (name, policy string) {
+	name = `"default"`
+	if a.Code == api.VerifyQuotaExceeded {
+		name = `"quota"`
+	}
+	return name, name + ";q=" + strconv.FormatInt(a.RateLimit.Limit, 10)
 }
 
 // retryAfter returns how many seconds a refused client has to wait. Requests of a limit come back one by one, those of a quota all at

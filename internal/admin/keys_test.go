@@ -432,7 +432,7 @@ func TestAKeyThatIsUsedUpStillManages(t *testing.T) {
 	if _, err := h.UpdateKey(t.Context(), h.session("owner"), calling.ID, patch); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.store.TakeQuota(t.Context(), store.QuotaTake{KeyID: calling.ID, Quota: key.Quota{Requests: 1}, Want: 1}); err != nil {
+	if _, err := h.store.TakeQuota(t.Context(), store.QuotaTake{KeyID: calling.ID, Quota: key.Quota{Requests: 1, Generation: 1}, Want: 1}); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {

@@ -190,15 +190,15 @@ func TestRateLimitInAnswers(t *testing.T) {
 		begin     string
 		end       string
 	}{
-		{key.CheckValid, key.Allowance{Requests: 100, Remaining: 99, Reset: 600 * time.Millisecond}, `{"valid":true,"code":"VALID","key_id":`,
-			`"metadata":{},"ratelimit":{"limit":100,"remaining":99,"reset_seconds":1}}`},
-		{key.CheckValid, key.Allowance{Requests: 100, Remaining: 100}, `{"valid":true,"code":"VALID","key_id":`,
-			`"metadata":{},"ratelimit":{"limit":100,"remaining":100,"reset_seconds":0}}`},
+		{key.CheckValid, key.Allowance{Name: "default", Requests: 100, Remaining: 99, Reset: 600 * time.Millisecond}, `{"valid":true,"code":"VALID","key_id":`,
+			`"metadata":{},"ratelimit":{"limit":100,"remaining":99,"reset_seconds":1,"name":"default","policy":"\"default\";q=100;w=60, \"quota\";q=5"}}`},
+		{key.CheckValid, key.Allowance{Name: "default", Requests: 100, Remaining: 100}, `{"valid":true,"code":"VALID","key_id":`,
+			`"metadata":{},"ratelimit":{"limit":100,"remaining":100,"reset_seconds":0,"name":"default","policy":"\"default\";q=100;w=60, \"quota\";q=5"}}`},
 		{key.CheckValid, key.Allowance{}, `{"valid":true,"code":"VALID","key_id":`, `"metadata":{}}`},
-		{key.CheckRateLimited, key.Allowance{Requests: 100, Reset: time.Minute}, `{"valid":false,"code":"RATE_LIMITED","key_id":`,
-			`"metadata":{},"ratelimit":{"limit":100,"remaining":0,"reset_seconds":60}}`},
-		{key.CheckQuotaExceeded, key.Allowance{Requests: key.MaxRequests, Reset: -1}, `{"valid":false,"code":"QUOTA_EXCEEDED","key_id":`,
-			`"metadata":{},"ratelimit":{"limit":1000000000000000,"remaining":0,"reset_seconds":null}}`},
+		{key.CheckRateLimited, key.Allowance{Name: "default", Requests: 100, Reset: time.Minute}, `{"valid":false,"code":"RATE_LIMITED","key_id":`,
+			`"metadata":{},"ratelimit":{"limit":100,"remaining":0,"reset_seconds":60,"name":"default","policy":"\"default\";q=100;w=60, \"quota\";q=5"}}`},
+		{key.CheckQuotaExceeded, key.Allowance{Name: key.QuotaName, Requests: key.MaxRequests, Reset: -1}, `{"valid":false,"code":"QUOTA_EXCEEDED","key_id":`,
+			`"metadata":{},"ratelimit":{"limit":1000000000000000,"remaining":0,"reset_seconds":null,"name":"quota","policy":"\"default\";q=100;w=60, \"quota\";q=5"}}`},
 	} {
 		k.limiter.answer(c.outcome, c.allowance, nil)
 		r := k.ask("POST", "/v1/verify", question).ok(http.StatusOK)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/limit"
 	"github.com/apikeyd/apikeyd/internal/verify"
 )
 
@@ -67,24 +68,33 @@ func appendVerification(b []byte, d verify.Decision) []byte {
 		b = append(b, r.Metadata...)
 	}
 	if d.Allowance.Requests != 0 {
-		b = appendRateLimit(b, &d.Allowance)
+		b = appendRateLimit(b, &d.Allowance, r.Restrictions)
 	}
 	return append(b, '}')
 }
 
 // appendRateLimit appends what is left to a key of its limits.
-func appendRateLimit(b []byte, a *key.Allowance) []byte {
+func appendRateLimit(b []byte, a *key.Allowance, r *key.Restrictions) []byte {
 	b = append(b, `,"ratelimit":{"limit":`...)
 	b = strconv.AppendInt(b, a.Requests, 10)
 	b = append(b, `,"remaining":`...)
 	b = strconv.AppendInt(b, a.Remaining, 10)
 	b = append(b, `,"reset_seconds":`...)
 	if a.Reset < 0 {
-		return append(b, "null}"...)
+		b = append(b, "null"...)
+	} else {
+		b = strconv.AppendInt(b, int64((a.Reset+time.Second-1)/time.Second), 10)
 	}
-	b = strconv.AppendInt(b, int64((a.Reset+time.Second-1)/time.Second), 10)
+	b = append(b, `,"name":"`...)
+	b = append(b, a.Name...) // of letters, digits, '_', '-' and '.'
+	b = append(b, `","policy":`...)
+	var room [policyRoom]byte
+	b, _ = jsontext.AppendQuote(b, limit.AppendPolicy(room[:0], r)) // it is ASCII
 	return append(b, '}')
 }
+
+// policyRoom is how long the policies of most keys are, at most.
+const policyRoom = 128
 
 // appendString appends s as a JSON string.
 func appendString(b []byte, s string) []byte {

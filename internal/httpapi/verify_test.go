@@ -212,7 +212,7 @@ func TestVerificationIsWrittenAsTheTypeSays(t *testing.T) {
 			var limit *api.RateLimit
 			if i%2 == 0 && outcome != key.CheckNotFound {
 				d.Allowance = key.Allowance{Name: "default", Requests: key.MaxRequests, Remaining: 7, Reset: time.Nanosecond}
-				limit = &api.RateLimit{Limit: key.MaxRequests, Remaining: 7, ResetSeconds: &second}
+				limit = &api.RateLimit{Limit: key.MaxRequests, Remaining: 7, ResetSeconds: &second, Name: "default"}
 			}
 			want := api.Verification{Valid: outcome == key.CheckValid, Code: api.VerifyCode(outcome.String())}
 			if outcome == key.CheckNotFound {

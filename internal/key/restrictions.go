@@ -79,6 +79,14 @@ func (p Period) End(start time.Time) time.Time {
 type Quota struct {
 	Requests int64
 	Period   Period
+	// Generation is how often the quota was changed, in the record of a check: what is held of a quota is of one generation. A key
+	// has 0 here.
+	Generation int64
+}
+
+// same reports whether both are as many requests in as long a period.
+func (q Quota) same(other Quota) bool {
+	return q.Requests == other.Requests && q.Period == other.Period
 }
 
 // Restrictions are what a key is held to beside its scopes. The zero value restricts nothing.
@@ -108,7 +116,7 @@ func (r *Restrictions) Size() int {
 
 // Same reports whether both restrict the same.
 func (r *Restrictions) Same(other *Restrictions) bool {
-	return r.Quota == other.Quota && slices.Equal(r.Limits, other.Limits) && slices.Equal(r.AllowedCIDRs, other.AllowedCIDRs)
+	return r.Quota.same(other.Quota) && slices.Equal(r.Limits, other.Limits) && slices.Equal(r.AllowedCIDRs, other.AllowedCIDRs)
 }
 
 // Allows reports whether a request may come from an address. Where there is an allow-list, an address that is not known is not on

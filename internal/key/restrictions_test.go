@@ -102,14 +102,14 @@ func TestQuotaRemaining(t *testing.T) {
 		start time.Time
 		want  int64
 	}{
-		{Quota{100, Month}, 0, time.Time{}, 100},
-		{Quota{100, Month}, 30, november, 70},
-		{Quota{100, Month}, 30, october, 100}, // its period is over
-		{Quota{100, Month}, 30, today, 70},    // it was for each day before
-		{Quota{100, Day}, 30, november, 100},
-		{Quota{100, Ever}, 30, time.Time{}, 70},
-		{Quota{100, Ever}, 30, october, 70},
-		{Quota{10, Month}, 30, november, 0}, // it was larger before
+		{Quota{Requests: 100, Period: Month}, 0, time.Time{}, 100},
+		{Quota{Requests: 100, Period: Month}, 30, november, 70},
+		{Quota{Requests: 100, Period: Month}, 30, october, 100}, // its period is over
+		{Quota{Requests: 100, Period: Month}, 30, today, 70},    // it was for each day before
+		{Quota{Requests: 100, Period: Day}, 30, november, 100},
+		{Quota{Requests: 100, Period: Ever}, 30, time.Time{}, 70},
+		{Quota{Requests: 100, Period: Ever}, 30, october, 70},
+		{Quota{Requests: 10, Period: Month}, 30, november, 0}, // it was larger before
 	} {
 		k := Key{Restrictions: Restrictions{Quota: test.quota}, QuotaUsed: test.used, QuotaStart: test.start}
 		if got := k.QuotaRemaining(now); got != test.want {
@@ -164,10 +164,10 @@ func TestPatchOfRestrictions(t *testing.T) {
 		patch QuotaPatch
 		want  Quota
 	}{
-		{"nothing", QuotaPatch{}, Quota{5, Month}},
-		{"requests", QuotaPatch{Requests: &requests}, Quota{7, Month}},
-		{"period", QuotaPatch{Period: &day}, Quota{5, Day}},
-		{"no period", QuotaPatch{Period: &ever}, Quota{5, Ever}},
+		{"nothing", QuotaPatch{}, Quota{Requests: 5, Period: Month}},
+		{"requests", QuotaPatch{Requests: &requests}, Quota{Requests: 7, Period: Month}},
+		{"period", QuotaPatch{Period: &day}, Quota{Requests: 5, Period: Day}},
+		{"no period", QuotaPatch{Period: &ever}, Quota{Requests: 5, Period: Ever}},
 		{"none", QuotaPatch{None: true}, Quota{}},
 	} {
 		got, faults := Patch{Quota: &test.patch}.Apply(k, now)

@@ -50,21 +50,37 @@ func (l *ledger) TakeQuota(ctx context.Context, t store.QuotaTake) (share store.
 	if !ok {
 		return share, store.ErrNotFound
 	}
+	current := t.Quota.Generation == kept.Quota.Generation
 	switch {
-	case t.PeriodStart.After(kept.PeriodStart):
-		kept = store.QuotaShare{PeriodStart: t.PeriodStart}
+	case current && t.PeriodStart.After(kept.PeriodStart):
+		kept.Used, kept.PeriodStart = 0, t.PeriodStart
 	case t.PeriodStart.Equal(kept.PeriodStart):
 		if kept.Used -= t.Return; kept.Used < 0 {
 			panic("more was given back than was taken")
 		}
 	}
-	granted := max(0, min(t.Want, t.Quota.Requests-kept.Used))
-	kept.Used += granted
+	if current {
+		kept.Quota = t.Quota
+		share.Granted = max(0, min(t.Want, t.Quota.Requests-kept.Used))
+		kept.Used += share.Granted
+	}
 	l.kept[t.KeyID] = kept
 	if l.after != nil {
-		return share, l.after
+		return store.QuotaShare{}, l.after
 	}
-	return store.QuotaShare{Granted: granted, Used: kept.Used, PeriodStart: kept.PeriodStart}, nil
+	kept.Granted = share.Granted
+	return kept, nil
+}
+
+// change gives a key another quota, and returns it as a check learns it that begins afterwards.
+func (l *ledger) change(keyID int64, to key.Quota) key.Quota {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept := l.kept[keyID]
+	to.Generation = kept.Quota.Generation + 1
+	kept.Quota = to
+	l.kept[keyID] = kept
+	return to
 }
 
 func (l *ledger) fail(before, after error) {
@@ -77,6 +93,12 @@ func (l *ledger) used(keyID int64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.kept[keyID].Used
+}
+
+func (l *ledger) start(keyID int64) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept[keyID].PeriodStart
 }
 
 func (l *ledger) asked() int {

@@ -78,7 +78,7 @@ func (l *Limiter) Take(ctx context.Context, keyID int64, r *key.Restrictions, no
 		return o, left, err
 	case !ok:
 		return key.CheckQuotaExceeded, left, nil
-	case a.Requests == 0 || nearer(left, a):
+	case left.Requests > 0 && (a.Requests == 0 || nearer(left, a)):
 		a = left
 	}
 	return key.CheckValid, a, nil

@@ -62,18 +62,25 @@ var (
 	errTakePanic   = fmt.Errorf("%w: taking a share of the quota panicked", store.ErrUnavailable)
 )
 
-// take lets one request of a key pass, or reports that its quota is used up. The error matches store.ErrUnavailable,
-// store.ErrNotFound where the key is gone, or is ctx's.
+// take lets one request of a key pass, or reports that its quota is used up. A quota that was changed since the check began, and it
+// alone then, is the one of now; where there is none any more, nothing is counted and the allowance is the zero one. The error matches
+// store.ErrUnavailable, store.ErrNotFound where the key is gone, or is ctx's.
 func (q *Quotas) take(ctx context.Context, keyID int64, quota key.Quota, at time.Time) (a key.Allowance, ok bool, err error) {
 	for {
 		a, ok, wait, err := q.try(keyID, quota, at)
-		if wait == nil {
+		switch to, changed := changedTo(err); {
+		case changed && to.Requests == 0:
+			return key.Allowance{}, true, nil
+		case changed:
+			quota = to
+		case wait == nil:
 			return a, ok, err
+		default:
+			if err := await(ctx, wait); err != nil {
+				return a, false, err
+			}
+			at = q.now()
 		}
-		if err := await(ctx, wait); err != nil {
-			return a, false, err
-		}
-		at = q.now()
 	}
 }
 
@@ -90,6 +97,9 @@ func (q *Quotas) try(keyID int64, quota key.Quota, at time.Time) (a key.Allowanc
 		q.keys.Add(1)
 	}
 	s.usedAt = now
+	if newer := s.latest(); quota.Generation < newer.Generation {
+		return a, false, nil, &changedError{to: newer}
+	}
 	current := s.current(quota, at)
 	if current && s.left > 0 {
 		s.left--

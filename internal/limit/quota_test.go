@@ -227,6 +227,115 @@ func TestAChangedQuotaIsInForceAtOnce(t *testing.T) {
 	})
 }
 
+// mustPass lets requests pass and fails where not as many did as there should.
+func (n *node) mustPass(t *testing.T, q key.Quota, requests int, want int64) {
+	t.Helper()
+	if passed, last, err := n.pass(t.Context(), 1, q, requests); err != nil || passed != want {
+		t.Fatalf("%+v: %d passed, want %d; %+v, %v", q, passed, want, last, err)
+	}
+}
+
+// A share that was taken before a quota was changed is not used when it was changed back, however soon.
+func TestAQuotaIsChangedAndChangedBack(t *testing.T) {
+	for name, steps := range map[string][]key.Quota{
+		"period":           {{Requests: 100, Period: key.Day}},
+		"ever":             {{Requests: 100, Period: key.Day}, {Requests: 100}},
+		"requests":         {{Requests: 50, Period: key.Month}},
+		"removed":          {{}},
+		"removed, and set": {{}, {Requests: 100, Period: key.Day}, {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(48 * time.Hour) // so that the day is not the first of the month
+				l := newLedger(1)
+				a, b := startNode(t.Context(), l), startNode(t.Context(), l)
+				defer a.stop()
+				defer b.stop()
+				monthly := key.Quota{Requests: 100, Period: key.Month}
+				quota := monthly
+				b.mustPass(t, quota, 2, 2)
+				synctest.Wait()
+				used := int64(2)
+				if l.used(1) == used {
+					t.Fatal("b holds nothing")
+				}
+				for _, to := range append(steps, monthly) {
+					if quota = l.change(1, to); quota.Requests == 0 {
+						continue
+					}
+					if l.start(1).Before(quota.Period.Start(time.Now())) {
+						used = 0
+					}
+					a.mustPass(t, quota, 5, 5)
+					used += 5
+				}
+				passed, _, err := a.pass(t.Context(), 1, quota, 200)
+				if err != nil {
+					t.Fatal(err)
+				}
+				more, _, err := b.pass(t.Context(), 1, quota, 200)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * longestPause) // what b has given back
+				rest, _, err := a.pass(t.Context(), 1, quota, 200)
+				if err != nil || used+passed+more+rest != quota.Requests {
+					t.Errorf("%d passed in the period, want %d; %v", used+passed+more+rest, quota.Requests, err)
+				}
+			})
+		})
+	}
+}
+
+// A check that has learned the quota before it was changed is held to the quota of now, and begins no period of the one of before.
+func TestAQuotaIsChangedDuringACheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(48 * time.Hour)
+		l := newLedger(1)
+		a, b := startNode(t.Context(), l), startNode(t.Context(), l)
+		defer a.stop()
+		defer b.stop()
+		before := l.change(1, key.Quota{Requests: 10_000, Period: key.Month})
+		a.mustPass(t, before, 60, 60)
+		daily := l.change(1, key.Quota{Requests: 1000, Period: key.Day})
+		monthly := l.change(1, key.Quota{Requests: 1000, Period: key.Month})
+		b.mustPass(t, daily, 10, 10)
+		a.mustPass(t, monthly, 10, 10)
+		b.mustPass(t, before, 10, 10)
+		b.mustPass(t, daily, 1, 1)
+		time.Sleep(idle + 2*handbackInterval)
+		a.mustPass(t, monthly, 2000, 909)
+		b.mustPass(t, before, 1, 0)
+		l.change(1, key.Quota{})
+		time.Sleep(longestPause)
+		if passed, last, err := b.pass(t.Context(), 1, before, 3); err != nil || passed != 3 || last != (key.Allowance{}) {
+			t.Errorf("without a quota %d passed, %+v, %v", passed, last, err)
+		}
+	})
+}
+
+// A period that the store has not heard of does not begin afterwards, where the quota has another one again.
+func TestAQuotaIsChangedWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(48 * time.Hour)
+		l := newLedger(1)
+		n := startNode(t.Context(), l)
+		defer n.stop()
+		n.mustPass(t, l.change(1, key.Quota{Requests: 100, Period: key.Month}), 60, 60)
+		daily := l.change(1, key.Quota{Requests: 100, Period: key.Day})
+		l.fail(errAway, nil)
+		if _, _, err := n.pass(t.Context(), 1, daily, 1); !errors.Is(err, store.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		l.fail(nil, nil)
+		monthly := l.change(1, key.Quota{Requests: 200, Period: key.Month})
+		passed, _, err := n.pass(t.Context(), 1, monthly, 300)
+		if lost := n.Stats().Lost; err != nil || passed > 140 || passed+lost < 100 {
+			t.Errorf("%d passed (%v), want 140 less what the node held", passed, err)
+		}
+	})
+}
+
 func TestTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger(1)
@@ -341,7 +450,7 @@ func TestAPanicOfTheStoreIsAnError(t *testing.T) {
 	})
 }
 
-// Whatever happens, no more pass than there are; and where nothing goes wrong, what is used is what has passed.
+// Whatever happens, whatever the quota becomes meanwhile, no more pass than there are; and where nothing goes wrong, what is used is what has passed.
 func TestNeverMoreThanTheQuota(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := scenario{
@@ -379,6 +488,7 @@ func (s *scenario) run() string {
 	for i := range nodes {
 		nodes[i] = startNode(ctx, l)
 	}
+	quota, period := s.quota, time.Time{}
 	passed, harmed, fault := map[time.Time]int64{}, false, ""
 	for _, step := range s.steps {
 		n := nodes[step.node]
@@ -402,11 +512,16 @@ func (s *scenario) run() string {
 			harmed = true
 		case 6:
 			l.fail(nil, nil)
+		case 7:
+			quota = l.change(1, key.Quota{Requests: s.quota.Requests + int64(step.n%3)*50, Period: key.Period(step.n / 3 % 3)})
 		default:
-			period := s.quota.Period.Start(time.Now())
-			more, _, err := n.pass(ctx, 1, s.quota, 2*step.n)
-			if passed[period] += more; err != nil && !harmed || passed[period] > s.quota.Requests {
-				fault = fmt.Sprintf("%d passed in the period of %v, and there are %d; %v", passed[period], period, s.quota.Requests, err)
+			if start := quota.Period.Start(time.Now()); start.After(period) {
+				period = start // the latest that a quota was used in counts
+			}
+			most := max(passed[period], quota.Requests)
+			more, _, err := n.pass(ctx, 1, quota, 2*step.n)
+			if passed[period] += more; err != nil && !harmed || passed[period] > most {
+				fault = fmt.Sprintf("%d passed in the period of %v, and there are %d; %v", passed[period], period, quota.Requests, err)
 			}
 		}
 	}

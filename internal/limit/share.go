@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
@@ -28,6 +30,7 @@ type share struct {
 	quota key.Quota // as it was when the share was taken
 
 	start, end time.Time // of the period that it is of; a zero end is none
+	kept       time.Time // the beginning of the period that the store said last
 	left       int64     // requests that may still be let pass
 	granted    int64     // of the last take
 	used       int64     // how much of the quota was handed out to all, at the last take
@@ -46,13 +49,41 @@ type share struct {
 	busy chan struct{} // closed when the take that is under way has ended; nil: there is none
 }
 
+// changedError is that a quota is asked about which is now another one, or none.
+type changedError struct{ to key.Quota }
+
+func (e *changedError) Error() string {
+	return fmt.Sprintf("the quota was changed: its generation is %d", e.to.Generation)
+}
+
+// changedTo returns what a quota is now, where err says that it was changed.
+func changedTo(err error) (key.Quota, bool) {
+	if err == nil {
+		return key.Quota{}, false
+	}
+	var changed *changedError
+	if !errors.As(err, &changed) {
+		return key.Quota{}, false
+	}
+	return changed.to, true
+}
+
 func newShare(keyID int64, q key.Quota) *share {
 	return &share{keyID: keyID, quota: q, size: firstShare}
 }
 
-// current reports whether s is a share of the quota as it is, and of the period that it is.
+// current reports whether s is a share of the quota as it is, and of the period that it is. Where a quota is changed and changed back,
+// its generation tells that what was taken before is of another one.
 func (s *share) current(q key.Quota, at time.Time) bool {
 	return s.quota == q && (s.end.IsZero() || at.Before(s.end))
+}
+
+// latest returns the quota as it is, as far as is known here.
+func (s *share) latest() key.Quota {
+	if to, changed := changedTo(s.failure); changed {
+		return to
+	}
+	return s.quota
 }
 
 // paused reports whether the store is not to be asked again yet. A clock that has jumped back is not waited for.
@@ -86,8 +117,8 @@ func (s *share) refusal(at time.Time) key.Allowance {
 func (s *share) ask(q key.Quota, at time.Time, now time.Duration) store.QuotaTake {
 	s.resize(now)
 	start := q.Period.Start(at)
-	if start.Before(s.start) {
-		start = s.start // the clock is behind somebody else's
+	if start.Before(s.kept) {
+		start = s.kept // the clock is behind somebody else's, or the period was a shorter one
 	}
 	t := store.QuotaTake{KeyID: s.keyID, Quota: q, PeriodStart: start}
 	if same := start.Equal(s.start); !same {
@@ -143,6 +174,12 @@ func endOf(p key.Period, start time.Time) time.Time {
 func (s *share) enter(got store.QuotaShare, err error, now time.Duration) {
 	s.asked, s.failure = true, err
 	if err != nil {
+		s.rest(failurePause, now)
+		return
+	}
+	s.kept = got.PeriodStart
+	if got.Quota.Generation != s.quota.Generation {
+		s.failure = &changedError{to: got.Quota}
 		s.rest(failurePause, now)
 		return
 	}

@@ -272,7 +272,8 @@ type Tx interface {
 
 	// UpdateKey writes name, scopes, owner, enabled, expiry, metadata, restrictions and UpdatedAt of the key with k.ID, and MUST
 	// record a Change for each of its tokens. ErrNotFound where there is no such key. LastUsedAt is not written, nor is what of
-	// the quota is used.
+	// the quota is used. Where it changes the quota, gives one or takes it away, it MUST begin another generation of it, one that the
+	// key has never had.
 	UpdateKey(ctx context.Context, k key.Key) error
 
 	// ReplaceToken gives a key another token and hint and sets UpdatedAt. Each token that the key has so far MUST end

@@ -103,6 +103,9 @@ func (t *Tx) InsertKey(ctx context.Context, k key.Key, digest key.Digest) (int64
 
 // UpdateKey writes what can change about a key.
 func (t *Tx) UpdateKey(ctx context.Context, k key.Key) error {
+	if err := t.raiseQuota(ctx, k.ID, k.Quota); err != nil {
+		return err
+	}
 	err := t.change(ctx, UpdateKey, k.ID, k.Name, int64(k.Scopes), k.UserID, k.Enabled, micros(k.ExpiresAt),
 		text(k.Metadata), text(restrictionsText(&k.Restrictions)), micros(k.UpdatedAt))
 	if err != nil {

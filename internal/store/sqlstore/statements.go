@@ -95,10 +95,11 @@ const (
 	InsertLink
 	InsertDevice
 	InsertAudit
-	// SelectQuota takes $1 the key, and answers with what is kept of its quota, NULL where nothing is. KeepQuota takes $1 the key,
-	// $2 the beginning of the period and $3 what is used.
+	// SelectQuota takes $1 the key, and answers with what it is restricted to and what is kept of its quota, NULL where nothing is.
+	// KeepQuota takes $1 the key, $2 the beginning of the period and $3 what is used. RaiseQuota takes $1 the key.
 	SelectQuota
 	KeepQuota
+	RaiseQuota
 	UpdateKey
 	UpdateHint
 	UpdateLastUsed
@@ -152,7 +153,8 @@ const KeyColumns = `key_id, key_name, scopes, organization_id, user_id, key_hint
 const (
 	UserColumns   = `u.user_id, u.email, u.instance_admin, u.signed_in_at, u.created_at, u.updated_at`
 	RecordColumns = `k.key_id, k.organization_id, k.user_id, k.key_name, k.metadata, k.expires_at,
-	(SELECT t.expires_at FROM tokens t WHERE t.digest = $1), k.scopes, k.enabled, k.restrictions`
+	(SELECT t.expires_at FROM tokens t WHERE t.digest = $1), k.scopes, k.enabled, k.restrictions,
+	CASE WHEN k.restrictions IS NOT NULL THEN (SELECT q.generation FROM quotas q WHERE q.key_id = k.key_id) END`
 	OrganizationColumns = `organization_id, organization_name, external_id, metadata, created_at, updated_at`
 	MemberColumns       = `organization_id, user_id, (SELECT u.email FROM users u WHERE u.user_id = m.user_id), role, created_at`
 	SessionColumns      = `session_id, user_id, method, ip, user_agent, created_at, last_used_at, expires_at`
@@ -289,12 +291,17 @@ var statements = [Count]struct {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`},
 
 	SelectQuota: {text: `
-		SELECT (SELECT q.used FROM quotas q WHERE q.key_id = $1), (SELECT q.period_start FROM quotas q WHERE q.key_id = $1)
+		SELECT restrictions, (SELECT q.used FROM quotas q WHERE q.key_id = $1), (SELECT q.period_start FROM quotas q WHERE q.key_id = $1),
+			(SELECT q.generation FROM quotas q WHERE q.key_id = $1)
 		FROM api_keys WHERE key_id = $1`},
 
 	KeepQuota: {writes: true, text: `
 		INSERT INTO quotas (key_id, period_start, used) VALUES ($1, $2, $3)
 		ON CONFLICT (key_id) DO UPDATE SET period_start = $2, used = $3`},
+
+	RaiseQuota: {writes: true, text: `
+		INSERT INTO quotas (key_id, used, generation) VALUES ($1, 0, 1)
+		ON CONFLICT (key_id) DO UPDATE SET generation = quotas.generation + 1`},
 
 	UpdateKey: {writes: true, text: `
 		UPDATE api_keys

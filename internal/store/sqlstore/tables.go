@@ -38,7 +38,7 @@ var Tables = []Table{
 	{Name: "members", Key: 2, Columns: columns("organization_id int, user_id int, role int, created_at int")},
 	{Name: "api_keys", Key: 1, Given: true, Columns: columns("key_id int, organization_id int, user_id int, key_name text, key_hint text, " +
 		"scopes int, enabled bool, expires_at int, last_used_at int, created_at int, updated_at int, metadata text, restrictions text")},
-	{Name: "quotas", Key: 1, Columns: columns("key_id int, period_start int, used int")},
+	{Name: "quotas", Key: 1, Columns: columns("key_id int, period_start int, used int, generation int")},
 	{Name: "tokens", Key: 1, Columns: columns("digest bytes, key_id int, expires_at int")},
 	{Name: "sessions", Key: 1, Given: true, Columns: columns("session_id int, digest bytes, user_id int, method int, ip text, user_agent text, " +
 		"created_at int, last_used_at int, expires_at int")},

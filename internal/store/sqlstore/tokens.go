@@ -21,15 +21,15 @@ func (r Reader) RecordByDigest(ctx context.Context, digest key.Digest) (*key.Rec
 
 // recordColumns takes RecordColumns, which are NULL where there is no key.
 type recordColumns struct {
-	keyID, organizationID, userID, scopes sql.NullInt64
-	name, metadata, restrictions          sql.NullString
-	enabled                               sql.NullBool
-	expires, tokenExpires                 moment
+	keyID, organizationID, userID, scopes, generation sql.NullInt64
+	name, metadata, restrictions                      sql.NullString
+	enabled                                           sql.NullBool
+	expires, tokenExpires                             moment
 }
 
 func (c *recordColumns) dest() []any {
 	return []any{&c.keyID, &c.organizationID, &c.userID, &c.name, &c.metadata, &c.expires, &c.tokenExpires, &c.scopes, &c.enabled,
-		&c.restrictions}
+		&c.restrictions, &c.generation}
 }
 
 // record returns what was taken, nil where there is no key.
@@ -40,6 +40,9 @@ func (c *recordColumns) record() (*key.Record, error) {
 	restrictions, err := restrictionsOf(c.restrictions.String)
 	if err != nil {
 		return nil, fmt.Errorf("key %d: %w", c.keyID.Int64, err)
+	}
+	if restrictions != nil && restrictions.Quota != (key.Quota{}) {
+		restrictions.Quota.Generation = c.generation.Int64
 	}
 	return &key.Record{
 		KeyID: c.keyID.Int64, OrganizationID: c.organizationID.Int64, UserID: c.userID.Int64, Name: c.name.String,

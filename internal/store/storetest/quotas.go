@@ -18,6 +18,8 @@ var quotaTests = []test{
 	{"TakeQuota takes as much as there is", takeWhatThereIs},
 	{"TakeQuota takes back what is left of a share", takeBack},
 	{"a period begins with nothing used, and the latest one counts", takeInPeriods},
+	{"each change of a quota begins a generation of it", changeQuota},
+	{"TakeQuota for another generation of a quota grants nothing", takeOfAnother},
 	{"TakeQuota of a key that is not there, or of one that was deleted", takeOfNothing},
 	{"TakeQuota records no change", takeRecordsNothing},
 	{"all who take at once get no more than there is", takeTogether},
@@ -54,6 +56,9 @@ func (w *world) take(t *testing.T, take store.QuotaTake, want store.QuotaShare) 
 	got, err := w.TakeQuota(t.Context(), take)
 	if err != nil || got.Granted != want.Granted || got.Used != want.Used || !got.PeriodStart.Equal(want.PeriodStart) {
 		t.Errorf("TakeQuota(%+v) = %+v, %v, want %+v", take, got, err, want)
+	}
+	if want.Quota != (key.Quota{}) && got.Quota != want.Quota {
+		t.Errorf("TakeQuota(%+v) says that the quota is %+v, want %+v", take, got.Quota, want.Quota)
 	}
 	k := w.mustGet(t, take.KeyID)
 	if k.QuotaUsed != want.Used || !k.QuotaStart.Equal(want.PeriodStart) {
@@ -160,6 +165,82 @@ func takeInPeriods(t *testing.T, w *world) {
 	w.take(t, take, store.QuotaShare{Granted: 50, Used: 100})
 	take.PeriodStart = month.In(time.FixedZone("", 3600))
 	w.take(t, take, store.QuotaShare{Granted: 60, Used: 60, PeriodStart: month})
+}
+
+// setQuota changes a key's quota and returns it as a check then finds it.
+func (w *world) setQuota(t *testing.T, k *key.Key, digest key.Digest, to key.Quota) key.Quota {
+	t.Helper()
+	k.Quota = to
+	wantChanges(t, w.update(t, func(tx store.Tx) error { return tx.UpdateKey(t.Context(), *k) }), digest)
+	r := w.mustRecord(t, digest).Restrictions
+	if r == nil {
+		return key.Quota{}
+	}
+	return r.Quota
+}
+
+func changeQuota(t *testing.T, w *world) {
+	k := w.key()
+	k, digest := w.insert(t, k)
+	seen := map[int64]bool{}
+	daily := key.Quota{Requests: 100, Period: key.Day}
+	for _, to := range []key.Quota{monthly, daily, monthly, {Requests: 99, Period: key.Month}, {}, monthly, {}} {
+		got := w.setQuota(t, &k, digest, to)
+		if got.Requests != to.Requests || got.Period != to.Period {
+			t.Errorf("the record has the quota %+v, want %+v", got, to)
+		}
+		if to != (key.Quota{}) && seen[got.Generation] || to == (key.Quota{}) && got.Generation != 0 {
+			t.Errorf("%+v has generation %d, of others before", to, got.Generation)
+		}
+		seen[got.Generation] = true
+	}
+
+	k.Restrictions = restricted()
+	quota := w.setQuota(t, &k, digest, monthly)
+	w.take(t, store.QuotaTake{KeyID: k.ID, Quota: quota, PeriodStart: month, Want: 60}, store.QuotaShare{Granted: 60, Used: 60, PeriodStart: month})
+	k.Limits, k.AllowedCIDRs, k.Name = nil, nil, "another"
+	if got := w.setQuota(t, &k, digest, monthly); got != quota {
+		t.Errorf("the quota is %+v where others were changed, want %+v", got, quota)
+	}
+	if got := w.mustGet(t, k.ID); got.Quota != monthly {
+		t.Errorf("the key has the quota %+v, want %+v", got.Quota, monthly)
+	}
+	identity, err := w.Identity(t.Context(), w.user, digest, w.organization)
+	if err != nil || identity.Key.Restrictions.Quota != quota {
+		t.Errorf("the identity's key has %+v, %v, want %+v", identity.Key.Restrictions, err, quota)
+	}
+}
+
+func takeOfAnother(t *testing.T, w *world) {
+	k := w.key()
+	k.Restrictions = restricted()
+	k, digest := w.insert(t, k)
+	take := store.QuotaTake{KeyID: k.ID, Quota: monthly, PeriodStart: month, Want: 60}
+	w.take(t, take, store.QuotaShare{Granted: 60, Used: 60, PeriodStart: month, Quota: monthly})
+	daily := w.setQuota(t, &k, digest, key.Quota{Requests: 200, Period: key.Day})
+	take.Return = 10
+	w.take(t, take, store.QuotaShare{Used: 50, PeriodStart: month, Quota: daily})
+	take.PeriodStart = month.AddDate(0, 1, 0)
+	w.take(t, take, store.QuotaShare{Used: 50, PeriodStart: month, Quota: daily})
+	today := store.QuotaTake{KeyID: k.ID, Quota: daily, PeriodStart: month, Want: 160}
+	w.take(t, today, store.QuotaShare{Granted: 150, Used: 200, PeriodStart: month, Quota: daily})
+	today.PeriodStart = month.AddDate(0, 0, 1)
+	w.take(t, today, store.QuotaShare{Granted: 160, Used: 160, PeriodStart: today.PeriodStart, Quota: daily})
+
+	// What is used stays used also where there is no quota meanwhile.
+	none := w.setQuota(t, &k, digest, key.Quota{})
+	if none != (key.Quota{}) {
+		t.Errorf("a removed quota is %+v", none)
+	}
+	share, err := w.TakeQuota(t.Context(), today)
+	if err != nil || share.Granted != 0 || share.Used != 160 || share.Quota.Requests != 0 || share.Quota.Generation == daily.Generation {
+		t.Errorf("TakeQuota of a quota that was removed = %+v, %v", share, err)
+	}
+	again := w.setQuota(t, &k, digest, key.Quota{Requests: 200, Period: key.Day})
+	today.Return = 5
+	w.take(t, today, store.QuotaShare{Used: 155, PeriodStart: today.PeriodStart, Quota: again})
+	today.Quota, today.Return = again, 0
+	w.take(t, today, store.QuotaShare{Granted: 45, Used: 200, PeriodStart: today.PeriodStart, Quota: again})
 }
 
 func takeOfNothing(t *testing.T, w *world) {

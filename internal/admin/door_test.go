@@ -304,7 +304,7 @@ func (w *world) perform(ctx context.Context, name string, c admin.Caller, on str
 		return w.DeleteOrganization(ctx, c, w.organizations[in])
 
 	case "Members":
-		_, _, err := w.Members(ctx, c, w.organizations[in], 0, 10)
+		_, _, err := w.Members(ctx, c, admin.MemberList{OrganizationID: w.organizations[in], Limit: 10})
 		return err
 	case "Member":
 		organization, user := w.memberFor(c, on)

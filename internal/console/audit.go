@@ -176,10 +176,10 @@ func (c *Console) auditActor(v *visit, o organization, f *auditFilter) (int64, e
 		f.faults["actor"] = "Must be a user id."
 		return 0, nil
 	}
-	var before int64
+	list := admin.MemberList{OrganizationID: o.id, EmailContains: wanted, Limit: membersAtOnce}
 	for more := true; more; {
 		var found []key.Membership
-		if found, more, err = c.Admin.Members(v.r.Context(), v.caller, o.id, before, membersAtOnce); err != nil {
+		if found, more, err = c.Admin.Members(v.r.Context(), v.caller, list); err != nil {
 			return 0, err
 		}
 		for _, m := range found {
@@ -187,7 +187,7 @@ func (c *Console) auditActor(v *visit, o organization, f *auditFilter) (int64, e
 				delete(f.faults, "actor")
 				return m.UserID, nil
 			}
-			before = m.UserID
+			list.Before = m.UserID
 		}
 	}
 	return 0, nil

@@ -26,6 +26,7 @@ const (
 	SelectSessionByDigest
 	SelectDevice
 	SelectLink
+	SelectForm
 	SelectAuditTime
 	SelectAuditExtent
 	SelectInitialised
@@ -54,8 +55,8 @@ const (
 	// answers with OrganizationColumns in falling order of organization_id.
 	ListOrganizations
 
-	// ListMembers takes $1 the organization, $2 the user id to stay below and $3 the number of rows, and answers with
-	// MemberColumns in falling order of user_id. CountOwners takes $1 the organization.
+	// ListMembers takes $1 the organization, $2 the user id to stay below, $3 the number of rows and $4 part of the e-mail address
+	// without its case or "", and answers with MemberColumns in falling order of user_id. CountOwners takes $1 the organization.
 	ListMembers
 	CountOwners
 
@@ -93,6 +94,7 @@ const (
 	InsertSession
 	InsertLink
 	InsertDevice
+	InsertForm
 	InsertAudit
 	// SelectQuota takes $1 the key, and answers with what is kept of its quota, NULL where nothing is. KeepQuota takes $1 the key,
 	// $2 the beginning of the period and $3 what is used.
@@ -131,6 +133,7 @@ const (
 	DeleteEndedLinks
 	DeleteDevices
 	DeleteOldDevices
+	DeleteOldForms
 	DeleteAudit
 	AddUsage
 	DeleteUsage
@@ -230,6 +233,8 @@ var statements = [Count]struct {
 
 	SelectLink: {text: `SELECT user_id, created_at, expires_at FROM sign_in_links WHERE digest = $1`},
 
+	SelectForm: {text: `SELECT target_id FROM used_forms WHERE digest = $1`},
+
 	SelectAuditTime: {text: `
 		SELECT occurred_at FROM audit_log WHERE audit_id >= $1 ORDER BY audit_id LIMIT 1`},
 
@@ -271,6 +276,9 @@ var statements = [Count]struct {
 	InsertDevice: {writes: true, text: `
 		INSERT INTO devices (digest, user_id, last_used_at) VALUES ($1, $2, $3)
 		ON CONFLICT (digest) DO UPDATE SET user_id = $2, last_used_at = $3`},
+
+	InsertForm: {writes: true, taken: store.DigestTaken, text: `
+		INSERT INTO used_forms (digest, target_id, used_at) VALUES ($1, $2, $3)`},
 
 	InsertAudit: {writes: true, text: `
 		INSERT INTO audit_log (` + AuditColumns + `)
@@ -368,6 +376,8 @@ var statements = [Count]struct {
 	DeleteEndedLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE expires_at < $1`},
 
 	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
+
+	DeleteOldForms: {writes: true, text: `DELETE FROM used_forms WHERE used_at < $1`},
 
 	DeleteAudit: {writes: true, text: `DELETE FROM audit_log WHERE audit_id <= $1`},
 

@@ -16,20 +16,23 @@ func (w *world) reads(ctx context.Context, t *testing.T) map[string]func() error
 	s := w.insertSignIns(t, w.user)
 	w.record(t, w.entry())
 	calls := map[string]func() error{
-		"RecordByDigest":  func() error { _, err := w.RecordByDigest(ctx, digest); return err },
-		"Key":             func() error { _, err := w.Key(ctx, k.ID); return err },
-		"Keys":            func() error { _, err := w.Keys(ctx, store.KeyQuery{UserID: w.user, Limit: 10}); return err },
-		"Identity":        func() error { _, err := w.Identity(ctx, w.user, digest, w.organization); return err },
-		"User":            func() error { _, err := w.User(ctx, w.user); return err },
-		"UserByEmail":     func() error { _, err := w.UserByEmail(ctx, "ada@example.com"); return err },
-		"UserByIdentity":  func() error { _, err := w.UserByIdentity(ctx, s.issuer, s.subject); return err },
-		"Password":        func() error { _, err := w.Password(ctx, w.user); return err },
-		"Memberships":     func() error { _, err := w.Memberships(ctx, w.user); return err },
-		"Standing":        func() error { _, err := w.Standing(ctx, w.user, w.organization); return err },
-		"Organization":    func() error { _, err := w.Organization(ctx, w.organization); return err },
-		"Organizations":   func() error { _, err := w.Organizations(ctx, store.OrganizationQuery{Limit: 10}); return err },
-		"Member":          func() error { _, err := w.Member(ctx, w.organization, w.user); return err },
-		"Members":         func() error { _, err := w.Members(ctx, w.organization, 0, 10); return err },
+		"RecordByDigest": func() error { _, err := w.RecordByDigest(ctx, digest); return err },
+		"Key":            func() error { _, err := w.Key(ctx, k.ID); return err },
+		"Keys":           func() error { _, err := w.Keys(ctx, store.KeyQuery{UserID: w.user, Limit: 10}); return err },
+		"Identity":       func() error { _, err := w.Identity(ctx, w.user, digest, w.organization); return err },
+		"User":           func() error { _, err := w.User(ctx, w.user); return err },
+		"UserByEmail":    func() error { _, err := w.UserByEmail(ctx, "ada@example.com"); return err },
+		"UserByIdentity": func() error { _, err := w.UserByIdentity(ctx, s.issuer, s.subject); return err },
+		"Password":       func() error { _, err := w.Password(ctx, w.user); return err },
+		"Memberships":    func() error { _, err := w.Memberships(ctx, w.user); return err },
+		"Standing":       func() error { _, err := w.Standing(ctx, w.user, w.organization); return err },
+		"Organization":   func() error { _, err := w.Organization(ctx, w.organization); return err },
+		"Organizations":  func() error { _, err := w.Organizations(ctx, store.OrganizationQuery{Limit: 10}); return err },
+		"Member":         func() error { _, err := w.Member(ctx, w.organization, w.user); return err },
+		"Members": func() error {
+			_, err := w.Members(ctx, store.MemberQuery{OrganizationID: w.organization, Limit: 10})
+			return err
+		},
 		"Owners":          func() error { _, err := w.Owners(ctx, w.organization); return err },
 		"Session":         func() error { _, err := w.Session(ctx, s.session); return err },
 		"SessionByDigest": func() error { _, err := w.SessionByDigest(ctx, s.secret); return err },

@@ -117,6 +117,7 @@ func (c *Console) Pages() []Page {
 		c.nodePages(),
 		c.accountPages(),
 		c.passwordPages(),
+		c.resumePages(),
 		c.oidcPages(),
 		c.signInPages(), // last, because they match others
 	)

@@ -1,12 +1,17 @@
 package console
 
 import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,6 +153,45 @@ func TestOnce(t *testing.T) {
 	}
 	if len(made.made) != maxForms || len(made.order) != maxForms {
 		t.Errorf("%d and %d remembered", len(made.made), len(made.order))
+	}
+}
+
+// What a cookie says is a form that may be kept, or none.
+func TestUnpack(t *testing.T) {
+	packed := func(text string) string {
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, flate.BestCompression)
+		if err == nil {
+			_, err = w.Write([]byte(text))
+		}
+		if err = errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b.Bytes())
+	}
+	good := keptForm{"/keys/new", 7, url.Values{"a": {"1", "\n&="}, "b": {""}}}
+	for _, tt := range []struct {
+		name, cookie string
+		want         keptForm
+	}{
+		{"what was packed", good.packed(), good},
+		{"the same, made here", packed("7\n/keys/new\na=1&a=%0A%26%3D&b="), good},
+		{"nothing", "", keptForm{}},
+		{"no base64", "?", keptForm{}},
+		{"not compressed", "aGVsbG8", keptForm{}},
+		{"cut off", good.packed()[:10], keptForm{}},
+		{"no user", packed("\n/keys/new\na=1"), keptForm{}},
+		{"nobody", packed("0\n/keys/new\na=1"), keptForm{}},
+		{"another site", packed("7\n//evil.example\na=1"), keptForm{}},
+		{"the API", packed("7\n/v1/api-keys\na=1"), keptForm{}},
+		{"a password", packed("7\n/account/password\nnew_password=x"), keptForm{}},
+		{"no form", packed("7\n/keys/new\n%"), keptForm{}},
+		{"one line", packed("7"), keptForm{}},
+		{"more than any form", packed("7\n/keys/new\na=" + strings.Repeat("x", 100*maxForm)), keptForm{}},
+	} {
+		if got := unpack(tt.cookie); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -262,7 +262,7 @@ var deeds = map[audit.Action]string{
 	"organization.list": "Organizations listed", "organization.read": "Organization looked at", "organization.usage": "Usage looked at",
 	"member.create": "Member invited", "member.update": "Role changed", "member.delete": "Member removed", "member.list": "Members listed", "member.read": "Member looked at",
 	"user.create": "User created", "user.delete": "User forgotten", "user.link": "Sign-in link made", "user.password": "Password set",
-	"user.identity": "Identity connected", "user.read": "Own account looked at",
+	"user.identity": "Identities changed", "user.read": "Own account looked at",
 	"session.create": "Signed in", "session.delete": "Session ended", "session.list": "Sessions listed",
 	"audit.read": "Audit log read", "node.list": "Nodes looked at",
 }

@@ -153,6 +153,9 @@ type Reader interface {
 	UserByEmail(ctx context.Context, email string) (key.User, error)
 	UserByIdentity(ctx context.Context, issuer, subject string) (key.User, error)
 
+	// Identities returns the identities that are bound to a user, in the order of issuer and subject.
+	Identities(ctx context.Context, userID int64) ([]key.Connection, error)
+
 	// Password returns the user's password as SetPassword was given it, "" for none, or ErrNotFound.
 	Password(ctx context.Context, userID int64) (string, error)
 
@@ -227,8 +230,10 @@ type Tx interface {
 	SetPassword(ctx context.Context, userID int64, hashed string, now time.Time) error
 	SetSignedIn(ctx context.Context, userID int64, at time.Time) error
 
-	// InsertIdentity binds an identity of an OpenID Connect provider's to a user.
+	// InsertIdentity binds an identity of an OpenID Connect provider's to a user. DeleteIdentity unbinds it; ErrNotFound where it is
+	// not bound to that user.
 	InsertIdentity(ctx context.Context, issuer, subject string, userID int64, now time.Time) error
+	DeleteIdentity(ctx context.Context, issuer, subject string, userID int64) error
 
 	// UpdateOrganization writes name, external id, metadata and UpdatedAt; ErrNotFound where there is no such one.
 	UpdateOrganization(ctx context.Context, o key.Organization) error

@@ -79,6 +79,8 @@ func text(s sqlstore.Statement) string {
 		return `SELECT ` + sqlstore.SessionColumns + ` FROM sessions
 			WHERE (user_id, session_id) >= ($1, 0) AND (user_id, session_id) < ($1, $2)
 			ORDER BY user_id DESC, session_id DESC LIMIT $3`
+	case sqlstore.ListIdentities:
+		return `SELECT issuer, subject, created_at FROM identities WHERE user_id = $1`
 	case sqlstore.ListAudit:
 		return listAudit(`audit_id >= $4 AND audit_id < $5`, `audit_id DESC`)
 	case sqlstore.ListAuditOfOrganization:

@@ -343,6 +343,8 @@ func TestPlans(t *testing.T) {
 				sqlstore.DeleteOldLinks:                 "COVERING INDEX sign_in_links_by_user (user_id=?)",
 				sqlstore.DeleteOldDevices:               "COVERING INDEX devices_by_user (user_id=?)",
 				sqlstore.SelectForm:                     "PRIMARY KEY (digest=?)",
+				sqlstore.ListIdentities:                 "identities_by_user (user_id=?)",
+				sqlstore.DeleteIdentity:                 "PRIMARY KEY (issuer=? AND subject=?)",
 				sqlstore.DeleteOldForms:                 "used_forms_by_age (used_at<?)",
 				sqlstore.ListUsage:                      "PRIMARY KEY (organization_id=? AND key_id=? AND first_hour>? AND first_hour<?)",
 				sqlstore.ListUsageOfMember:              "PRIMARY KEY (organization_id=? AND key_id=? AND first_hour>? AND first_hour<?)",

@@ -48,6 +48,9 @@ func text(s sqlstore.Statement) string {
 	case sqlstore.ListSessions:
 		return `SELECT ` + sqlstore.SessionColumns + ` FROM sessions INDEXED BY sessions_by_user
 			WHERE user_id = CAST($1 AS INTEGER) AND session_id < $2 ORDER BY session_id DESC LIMIT $3`
+	case sqlstore.ListIdentities:
+		return `SELECT issuer, subject, created_at FROM identities INDEXED BY identities_by_user
+			WHERE user_id = CAST($1 AS INTEGER)`
 	case sqlstore.ListAudit:
 		return listAudit("", "")
 	case sqlstore.ListAuditOfOrganization:

@@ -64,6 +64,9 @@ const (
 	// falling order of session_id.
 	ListSessions
 
+	// ListIdentities takes $1 the user, and answers with issuer, subject and created_at in any order.
+	ListIdentities
+
 	// The pages of the audit log, each with AuditColumns in falling order of audit_id: $1 the organization, $2 the type and
 	// $3 the id of the target, $4 the lowest id, $5 the id to stay below, $6 and $7 user and key of the actor, $8 the
 	// action, $9 the beginning of the action, $10 the outcome, $11 the number of rows; what is 0 or "" does not restrict.
@@ -119,6 +122,7 @@ const (
 	ListDigests
 	DeleteUser
 	DeleteIdentities
+	DeleteIdentity
 	DeleteTokensOfOrganization // these two have no text here either, for the same reason as lists
 	DeleteKeysOfOrganization
 	DeleteMembersOfOrganization
@@ -342,6 +346,8 @@ var statements = [Count]struct {
 	DeleteUser: {writes: true, text: `DELETE FROM users WHERE user_id = $1`},
 
 	DeleteIdentities: {writes: true, text: `DELETE FROM identities WHERE user_id = $1`},
+
+	DeleteIdentity: {writes: true, text: `DELETE FROM identities WHERE issuer = $1 AND subject = $2 AND user_id = $3`},
 
 	DeleteTokensOfOrganization: {writes: true},
 

@@ -23,6 +23,7 @@ func (w *world) reads(ctx context.Context, t *testing.T) map[string]func() error
 		"User":           func() error { _, err := w.User(ctx, w.user); return err },
 		"UserByEmail":    func() error { _, err := w.UserByEmail(ctx, "ada@example.com"); return err },
 		"UserByIdentity": func() error { _, err := w.UserByIdentity(ctx, s.issuer, s.subject); return err },
+		"Identities":     func() error { _, err := w.Identities(ctx, w.user); return err },
 		"Password":       func() error { _, err := w.Password(ctx, w.user); return err },
 		"Memberships":    func() error { _, err := w.Memberships(ctx, w.user); return err },
 		"Standing":       func() error { _, err := w.Standing(ctx, w.user, w.organization); return err },

@@ -40,7 +40,7 @@ export default async ({open, ask, world, look}) => {
   await atProvider('alice')
   await page.waitForURL('**/keys')
   await page.goto('/account')
-  assert.match(await text(page, '.session'), /identity provider/)
+  assert.match(await text(page, '[aria-labelledby=sessions-title] .session'), /identity provider/)
 
   // What was typed in a session that had ended comes back with whoever signs in there again.
   await page.goto('/keys/new')
@@ -57,5 +57,11 @@ export default async ({open, ask, world, look}) => {
   await page.getByRole('heading', {name: 'Your key'}).waitFor()
   await page.getByRole('link', {name: 'I have kept it'}).click()
   await page.getByRole('heading', {name: 'Half written'}).waitFor()
+
+  // Disconnected, it is no way in.
+  await page.goto('/account')
+  await page.getByRole('button', {name: /^Disconnect 127/}).click()
+  await page.getByText('You cannot sign in this way any more.').waitFor()
+  assert.equal(await page.getByRole('button', {name: /^Disconnect/}).count(), 0)
   assert.deepEqual((await page.context().cookies(world.url)).filter(c => c.name.includes('oidc')), [])
 }

@@ -14,7 +14,8 @@ export default async ({open, world, look}) => {
   await page.getByRole('heading', {name: 'Choose a password'}).waitFor()
   assert.equal(await page.evaluate(() => document.activeElement.id), 'new_password')
   assert.deepEqual((await page.context().cookies()).map(c => [c.name, c.httpOnly, c.secure, c.sameSite]).sort(), [
-    ['__Host-apikeyd', true, true, 'Lax'], ['__Host-apikeyd-device', true, true, 'Lax']])
+    ['__Host-apikeyd', true, true, 'Lax'], ['__Host-apikeyd-device', true, true, 'Lax'],
+    ['__Host-apikeyd-user', true, true, 'Lax']])
   await look(page, 'password-first')
 
   await page.getByLabel('New password', {exact: true}).fill('short')

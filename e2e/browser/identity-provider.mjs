@@ -1,7 +1,7 @@
 // Signing in at an identity provider: connected first, then enough; and what is said where it does not work.
 
 import assert from 'node:assert/strict'
-import {begin, signOut, text} from './steps.mjs'
+import {begin, loseSession, signOut, text} from './steps.mjs'
 
 export default async ({open, ask, world, look}) => {
   const page = await open()
@@ -40,6 +40,28 @@ export default async ({open, ask, world, look}) => {
   await atProvider('alice')
   await page.waitForURL('**/keys')
   await page.goto('/account')
-  assert.match(await text(page, '.session'), /identity provider/)
+  assert.match(await text(page, '[aria-labelledby=sessions-title] .session'), /identity provider/)
+
+  // What was typed in a session that had ended comes back with whoever signs in there again.
+  await page.goto('/keys/new')
+  await page.getByLabel('Name').fill('Half written')
+  await loseSession(page)
+  await page.getByRole('button', {name: 'Create the key'}).click()
+  await page.getByText('What you typed is kept: sign in, and send it').waitFor()
+  await look(page, 'sign-in-kept-provider')
+  await toProvider.click()
+  await atProvider('alice')
+  await page.getByText('Half written').waitFor()
+  await page.reload()
+  await page.getByRole('button', {name: 'Send it now'}).click()
+  await page.getByRole('heading', {name: 'Your key'}).waitFor()
+  await page.getByRole('link', {name: 'I have kept it'}).click()
+  await page.getByRole('heading', {name: 'Half written'}).waitFor()
+
+  // Disconnected, it is no way in.
+  await page.goto('/account')
+  await page.getByRole('button', {name: /^Disconnect 127/}).click()
+  await page.getByText('You cannot sign in this way any more.').waitFor()
+  assert.equal(await page.getByRole('button', {name: /^Disconnect/}).count(), 0)
   assert.deepEqual((await page.context().cookies(world.url)).filter(c => c.name.includes('oidc')), [])
 }

@@ -1,6 +1,6 @@
 // A lost password, and a link by mail.
 
-import {begin, signOut} from './steps.mjs'
+import {begin, loseSession, signOut} from './steps.mjs'
 
 export default async ({open, ask, look}) => {
   const page = await open()
@@ -16,6 +16,21 @@ export default async ({open, ask, look}) => {
 
   const link = await ask('open the mail')
   await begin(page, link)
+
+  // What was typed in a session that had ended comes back with a link, too.
+  await page.goto('/keys/new')
+  await page.getByLabel('Name').fill('Half written')
+  await loseSession(page)
+  await page.getByRole('button', {name: 'Create the key'}).click()
+  await page.getByLabel('E-mail address').fill('admin@localhost')
+  await page.getByRole('button', {name: 'Mail me a link'}).click()
+  await page.getByText('a mail with a link is on its way').waitFor()
+  await page.goto(await ask('open the mail'))
+  await page.getByRole('button', {name: 'Sign in'}).click()
+  await page.getByText('Half written').waitFor()
+  await look(page, 'resume-link')
+  await page.getByRole('button', {name: 'Leave it'}).click()
+  await page.getByRole('heading', {name: 'Choose a new password'}).waitFor()
   await signOut(page)
   await page.goto(link)
   await page.getByRole('button', {name: 'Sign in'}).click()

@@ -52,6 +52,13 @@ export default async ({open, world, look}) => {
   assert.equal(await page.locator('tbody tr').count(), 2)
   assert.ok((await text(page, 'table')).includes(world.email))
   await look(page, 'members')
+  await page.getByLabel('Search by e-mail address').pressSequentially('ALERT')
+  await page.waitForURL('**q=ALERT**')
+  await page.locator('tbody tr').nth(1).waitFor({state: 'detached'})
+  assert.ok((await text(page, 'table')).includes(world.email))
+  await page.getByLabel('Search by e-mail address').fill('nobody')
+  await page.getByText('Nobody here has such an address').waitFor()
+  await look(page, 'members-none')
   await page.goBack()
   assert.equal(await page.getByText(link).count(), 0)
 

@@ -31,5 +31,8 @@ export async function signOut(page) {
   await page.getByRole('button', {name: 'Sign out'}).click()
 }
 
+// loseSession has the browser forget its session.
+export const loseSession = page => page.context().clearCookies({name: '__Host-apikeyd'})
+
 // text returns what a reader sees of an element.
 export const text = (page, selector) => page.locator(selector).innerText()

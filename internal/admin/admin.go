@@ -5,7 +5,7 @@
 // caller who loses a right at the same moment either acts before that or not at all.
 //
 // The package knows no transport: HTTP, the console and the command line come in by the same methods. Its errors are
-// *key.Error, whose detail and faults are for the caller.
+// *key.Error, whose detail and faults are for the caller, and *DoneError where the Caller comes with a form.
 package admin
 
 import (
@@ -33,6 +33,10 @@ type Caller struct {
 	KeyID int64
 	// SessionID is the session that the request was made in; 0: it was not.
 	SessionID int64
+
+	// Form is the id of a form that is to be carried out once, however often it is sent; "": there is none. A call that comes with one
+	// that was carried out before gets a *DoneError.
+	Form string
 
 	IP        string // where the request came from, for the audit log and for keys with an allow-list; "": not known
 	RequestID string // for the audit log; "": a command on the server

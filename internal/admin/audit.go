@@ -52,7 +52,7 @@ func (s *Service) change(ctx context.Context, c Caller, a action, target audit.T
 	var r record
 	err := s.update(ctx, func(tx store.Tx) error {
 		r = s.entry(c, a, target)
-		if err := do(tx, &r); err != nil {
+		if err := s.once(ctx, tx, c, &r, do); err != nil {
 			return err
 		}
 		if r.Outcome != 0 {

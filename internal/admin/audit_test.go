@@ -106,6 +106,12 @@ func TestWhatTheAuditLogSaysOfEachChange(t *testing.T) {
 
 		{"connect an identity", func() (int64, error) { return owner.UserID, h.BindIdentity(t.Context(), owner, alice) },
 			[]string{`user.identity user T - - {"issuer":"https://issuer.example","subject":"alice"}`}},
+		{"disconnect it", func() (int64, error) {
+			h.change(func(tx store.Tx) error {
+				return tx.InsertIdentity(t.Context(), alice.Issuer, "another", owner.UserID, noon) // so that it is not the last
+			})
+			return owner.UserID, h.UnbindIdentity(t.Context(), owner, alice.Issuer, alice.Subject)
+		}, []string{`user.identity user T - {"issuer":"https://issuer.example","subject":"alice"} -`}},
 		{"set a password", func() (int64, error) { return owner.UserID, h.SetPassword(t.Context(), owner, "", right) },
 			[]string{`user.password user T - - {"sessions_ended":0}`}},
 		{"make a link", func() (int64, error) { h.link("owner"); return owner.UserID, nil },

@@ -70,6 +70,8 @@ var (
 	setPassword  = action{name: "user.password", purpose: "to set a password", session: true}
 	bindIdentity = action{name: "user.identity", purpose: "to connect an identity", session: true}
 
+	listIdentities = action{name: "user.read", purpose: "to list identities", session: true}
+
 	listNodes = action{name: "node.list", purpose: "to see the nodes", needs: manage, who: operator}
 
 	readAudit   = action{name: "audit.read", purpose: "to read the audit log", needs: key.ScopesOf(key.Read), who: operator}

@@ -167,6 +167,12 @@ var policy = []useCase{
 	{name: "SetPassword", action: "user.password", needs: "", leaves: "user.password", cells: `
 		their own       session                                   ok     ok     ok     ok     ok     ok     ok
 		their own       token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403`},
+	{name: "Identities", action: "user.read", needs: "", cells: `
+		their own       session                                   ok     ok     ok     ok     ok     ok     ok
+		their own       token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403`},
+	{name: "UnbindIdentity", action: "user.identity", needs: "", cells: `
+		nowhere         session                                   404    404    404    404    404    404    404
+		nowhere         token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403`},
 	{name: "BindIdentity", action: "user.identity", needs: "", leaves: "user.identity", cells: `
 		their own       session                                   ok     ok     ok     ok     ok     ok     ok
 		their own       token READ CREATE UPDATE DELETE MANAGE ALL  403  403    403    403    403    403    403`},
@@ -304,7 +310,7 @@ func (w *world) perform(ctx context.Context, name string, c admin.Caller, on str
 		return w.DeleteOrganization(ctx, c, w.organizations[in])
 
 	case "Members":
-		_, _, err := w.Members(ctx, c, w.organizations[in], 0, 10)
+		_, _, err := w.Members(ctx, c, admin.MemberList{OrganizationID: w.organizations[in], Limit: 10})
 		return err
 	case "Member":
 		organization, user := w.memberFor(c, on)
@@ -341,6 +347,11 @@ func (w *world) perform(ctx context.Context, name string, c admin.Caller, on str
 		return err
 	case "SetPassword":
 		return w.SetPassword(ctx, c, "", "correct horse battery staple")
+	case "Identities":
+		_, err := w.Identities(ctx, c)
+		return err
+	case "UnbindIdentity":
+		return w.UnbindIdentity(ctx, c, "https://issuer.example", "nobody's")
 	case "BindIdentity":
 		return w.BindIdentity(ctx, c, admin.Identity{Issuer: "https://issuer.example", Subject: "new"})
 

@@ -117,11 +117,14 @@ func (s *Service) mailLink(ctx context.Context, r linkRequest) error {
 	return err
 }
 
-// Sweep deletes sessions and links that have ended, and usage and audit entries that are older than they are to be kept.
+// Sweep deletes sessions and links that have ended, and forms, usage and audit entries that are older than they are to be kept.
 func (s *Service) Sweep(ctx context.Context) error {
 	now := s.now()
 	err := s.update(ctx, func(tx store.Tx) error {
-		_, err := tx.DeleteEnded(ctx, now.Add(-s.idle), now)
+		if _, err := tx.DeleteEnded(ctx, now.Add(-s.idle), now); err != nil {
+			return err
+		}
+		_, err := tx.ForgetForms(ctx, now.Add(-formsKept))
 		return err
 	})
 	if err == nil {

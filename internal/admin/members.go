@@ -27,14 +27,19 @@ const (
 // maxNamed is how many keys a refusal names.
 const maxNamed = 1000
 
+// MemberList says which members to list; it is what the store is asked for.
+type MemberList = store.MemberQuery
+
 // Members returns a page of an organization's members, the newest users first, and whether there are more behind it.
-func (s *Service) Members(ctx context.Context, c Caller, organizationID, before int64, limit int) (page []key.Membership, more bool, err error) {
+func (s *Service) Members(ctx context.Context, c Caller, q MemberList) (page []key.Membership, more bool, err error) {
+	limit := q.Limit
+	q.Limit++
 	err = s.look(ctx, c, listMembers, audit.Target{Type: audit.Member}, func(r view, e *record) error {
-		e.OrganizationID = organizationID
-		if _, err := s.authorize(ctx, r, c, listMembers, in(organizationID)); err != nil {
+		e.OrganizationID = q.OrganizationID
+		if _, err := s.authorize(ctx, r, c, listMembers, in(q.OrganizationID)); err != nil {
 			return err
 		}
-		page, err = r.Members(ctx, organizationID, before, limit+1)
+		page, err = r.Members(ctx, q)
 		return err
 	})
 	page, more = cut(page, limit)

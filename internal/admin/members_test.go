@@ -445,7 +445,7 @@ func TestMembersAreListed(t *testing.T) {
 	for before, more := int64(0), true; more; {
 		var page []key.Membership
 		var err error
-		if page, more, err = h.Members(t.Context(), viewer, h.home, before, 2); err != nil {
+		if page, more, err = h.Members(t.Context(), viewer, admin.MemberList{OrganizationID: h.home, Before: before, Limit: 2}); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range page {

@@ -25,7 +25,7 @@ func TestAnOrganizationIsMade(t *testing.T) {
 	if err != nil || found.Role != key.Owner || !found.Same(&want.Organization) || !found.CreatedAt.Equal(noon) {
 		t.Errorf("found %+v, %v", found, err)
 	}
-	members, err := h.store.Members(t.Context(), made.ID, 0, 10)
+	members, err := h.store.Members(t.Context(), store.MemberQuery{OrganizationID: made.ID, Limit: 10})
 	if err != nil || len(members) != 1 || members[0].UserID != everywhere.UserID || members[0].Role != key.Owner {
 		t.Errorf("its members are %+v, %v", members, err)
 	}

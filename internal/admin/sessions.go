@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -250,6 +251,42 @@ func (s *Service) bind(ctx context.Context, tx store.Tx, userID int64, id Identi
 		return &key.Error{Code: key.Conflict, Detail: "this identity is connected with a user already", Err: err}
 	}
 	return err
+}
+
+// Identities returns the identities that are bound to the user whose session it is.
+func (s *Service) Identities(ctx context.Context, c Caller) (found []key.Connection, err error) {
+	err = s.look(ctx, c, listIdentities, audit.Target{Type: audit.User, ID: c.UserID}, func(r view, _ *record) error {
+		if _, err := s.authorize(ctx, r, c, listIdentities, object{}); err != nil {
+			return err
+		}
+		found, err = r.Identities(ctx, c.UserID)
+		return err
+	})
+	return found, err
+}
+
+// UnbindIdentity unbinds an identity from the user whose session it is. The last one stays where there is no password: nobody is to be
+// left with one-time links alone, which they may have no way to get.
+func (s *Service) UnbindIdentity(ctx context.Context, c Caller, issuer, subject string) error {
+	return s.change(ctx, c, bindIdentity, audit.Target{Type: audit.User, ID: c.UserID}, func(tx store.Tx, r *record) error {
+		if _, err := s.authorize(ctx, tx, c, bindIdentity, object{}); err != nil {
+			return err
+		}
+		bound, err := tx.Identities(ctx, c.UserID)
+		if err != nil {
+			return fmt.Errorf("identities of user %d: %w", c.UserID, err)
+		}
+		if !slices.ContainsFunc(bound, func(b key.Connection) bool { return b.Issuer == issuer && b.Subject == subject }) {
+			return notFound(nil)
+		}
+		if kept, err := tx.Password(ctx, c.UserID); err != nil {
+			return err
+		} else if kept == "" && len(bound) == 1 {
+			return &key.Error{Code: key.Conflict, Detail: "you have no password, and no other identity to sign in with; choose a password first"}
+		}
+		r.Before = fields{"issuer": issuer, "subject": subject}.text()
+		return tx.DeleteIdentity(ctx, issuer, subject, c.UserID)
+	})
 }
 
 // begin begins a session of a user, after allow has said that it may.

@@ -295,6 +295,33 @@ func TestAnIdentityIsConnectedSoonAfterSigningIn(t *testing.T) {
 	expect(t, "connect at once", h.BindIdentity(t.Context(), h.session("member"), alice), "ok")
 }
 
+func TestAnIdentityIsDisconnected(t *testing.T) {
+	h := newHouse(t)
+	c, other := h.session("member"), h.session("viewer")
+	second := admin.Identity{Issuer: "https://another.example", Subject: "alice"}
+	for _, id := range []admin.Identity{alice, second} {
+		expect(t, "connect", h.BindIdentity(t.Context(), c, id), "ok")
+	}
+	want := []key.Connection{{Issuer: second.Issuer, Subject: "alice", CreatedAt: noon}, {Issuer: alice.Issuer, Subject: "alice", CreatedAt: noon}}
+	if found, err := h.Identities(t.Context(), c); err != nil || !slices.Equal(found, want) {
+		t.Errorf("Identities() = %v, %v, want %v", found, err, want)
+	}
+	if found, err := h.Identities(t.Context(), other); err != nil || len(found) != 0 {
+		t.Errorf("somebody else's are %v, %v", found, err)
+	}
+	unbind := func(c admin.Caller, id admin.Identity) error {
+		return h.UnbindIdentity(t.Context(), c, id.Issuer, id.Subject)
+	}
+	expect(t, "somebody else's", unbind(other, alice), key.NotFound)
+	expect(t, "one of two", unbind(c, alice), "ok")
+	expect(t, "one that is gone", unbind(c, alice), key.NotFound)
+	expect(t, "sign in with it", errorOf(h.SignInWithIdentity(t.Context(), admin.Caller{}, alice, admin.Browser{})), key.Unauthenticated)
+	expect(t, "the last one without a password", unbind(c, second), key.Conflict)
+	expect(t, "sign in with the last", errorOf(h.SignInWithIdentity(t.Context(), admin.Caller{}, second, admin.Browser{})), "ok")
+	expect(t, "choose a password", h.SetPassword(t.Context(), c, "", right), "ok")
+	expect(t, "the last one", unbind(c, second), "ok")
+}
+
 func TestAnIdentityIsConnectedInASession(t *testing.T) {
 	h := newHouse(t)
 	entries := h.logged(func() {

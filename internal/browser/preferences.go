@@ -2,15 +2,15 @@ package browser
 
 import "net/http"
 
-// Preference is the name of a cookie that keeps what a reader of pages prefers, or has done. It is no credential, and what it holds may have
-// been made up.
+// Preference is the name of a cookie that keeps what a reader of pages prefers, or has looked at. It is no credential, and what it
+// holds may have been made up.
 type Preference string
 
 const (
 	// Theme is how pages look: "light", "dark", or as the system does where there is none.
 	Theme Preference = "__Host-apikeyd-theme"
-	// Sent are forms that were carried out, by a part of the digest of each: none of them is to be carried out again.
-	Sent Preference = "__Host-apikeyd-sent"
+	// User is the id of the user who has signed in last.
+	User Preference = "__Host-apikeyd-user"
 	// Organization is the id of the organization that was looked at last.
 	Organization Preference = "__Host-apikeyd-organization"
 )

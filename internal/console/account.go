@@ -1,7 +1,9 @@
 package console
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -14,6 +16,8 @@ const pageAccount = "account"
 const (
 	accountPath  = "/account"
 	sessionsPath = "/account/sessions"
+
+	disconnectPath = "/account/identities/disconnect"
 )
 
 // accountPages are those of one's own account.
@@ -22,6 +26,8 @@ func (c *Console) accountPages() []Page {
 		c.page(http.MethodGet, accountPath, c.signedIn(c.account)),
 		c.page(http.MethodPost, sessionsPath+"/end-others", c.signedIn(c.endOtherSessions)),
 		c.page(http.MethodPost, sessionsPath+"/{session_id}/end", c.signedIn(c.endSession)),
+		c.page(http.MethodPost, disconnectPath, c.signedIn(c.disconnect)),
+		c.page(http.MethodGet, disconnectPath, goTo(accountPath)),
 	}
 }
 
@@ -30,12 +36,16 @@ const (
 	noteSession   note = "session"
 	noteSessions  note = "sessions"
 	noteConnected note = "connected"
+
+	noteDisconnected note = "disconnected"
 )
 
 var accountNotes = map[note]string{
 	noteSession:   "The session has ended.",
 	noteSessions:  "All your other sessions have ended.",
 	noteConnected: "You can now sign in this way, too.",
+
+	noteDisconnected: "You cannot sign in this way any more. Sessions that were begun with it go on: end them below.",
 }
 
 // accountPage is what the page of one's own account says.
@@ -48,6 +58,8 @@ type accountPage struct {
 
 	HasPassword bool
 	Provider    string // with whom an identity can be connected; "": nobody
+	Identities  []identityRow
+	Disconnect  string // address to disconnect one at
 
 	Sessions []sessionRow
 	Others   bool  // there are more than the one that the reader is in
@@ -60,6 +72,12 @@ type sessionRow struct {
 	Browser string
 	By      string // how it was begun
 	Current bool
+}
+
+// identityRow is an identity that the reader signs in with.
+type identityRow struct {
+	key.Connection
+	Host string // of the provider, which people know it by
 }
 
 // sessionsShown is how many sessions one page shows.
@@ -85,9 +103,42 @@ func (c *Console) showAccount(v *visit, status int, p accountPage) error {
 	if c.Provider != nil {
 		p.Provider = c.ProviderName
 	}
+	p.Disconnect = disconnectPath
+	connections, err := c.Admin.Identities(v.r.Context(), v.caller)
+	if err != nil {
+		return err
+	}
+	for _, one := range connections {
+		p.Identities = append(p.Identities, identityRow{one, hostOf(one.Issuer)})
+	}
 	me := v.me
 	p.Email, p.InstanceAdmin, p.Organizations, p.HasPassword = me.User.Email, me.User.InstanceAdmin, me.Memberships, me.HasPassword
 	return c.show(v, status, pageAccount, frame{Title: "Your account", Section: sectionAccount, Main: p})
+}
+
+// hostOf returns the host that an issuer's address names, or all of it where it names none.
+func hostOf(issuer string) string {
+	if u, err := url.Parse(issuer); err == nil && u.Hostname() != "" {
+		return u.Hostname()
+	}
+	return issuer
+}
+
+// disconnect takes away an identity that the caller signs in with.
+func (c *Console) disconnect(v *visit) error {
+	if err := v.form(); err != nil {
+		return err
+	}
+	err := c.Admin.UnbindIdentity(v.r.Context(), v.caller, v.r.PostForm.Get("issuer"), v.r.PostForm.Get("subject"))
+	switch rule, _ := errors.AsType[*key.Error](err); {
+	case err == nil, isCode(err, key.NotFound): // it is gone already
+		v.goTo(accountPath, noteDisconnected)
+		return nil
+	case rule != nil && rule.Code == key.Conflict:
+		return c.showAccount(v, http.StatusConflict, accountPage{Problem: sentence(rule.Detail)})
+	default:
+		return err
+	}
 }
 
 // methods says how a session was begun.

@@ -97,6 +97,13 @@ func TestRightsOfAccounts(t *testing.T) {
 			}
 		}
 	}
+	// The list is searched by e-mail address.
+	for query, want := range map[string]int{"": 5, "?q=VIEWER@": 1, "?q=+acme.example+": 4, "?q=%25": 0, "?q=%ff": 0, "?q=acme&before=1": 0} {
+		p := c.people["viewer"].get(c.home + "/members" + query)
+		if n := strings.Count(p.text, `<th scope="row"`); p.status != ok || n != want || want == 0 && !strings.Contains(p.text, "Nobody here has such an address") {
+			t.Errorf("%q: %d with %d members, want %d", query, p.status, n, want)
+		}
+	}
 	// What is sent all the same is refused.
 	viewer, admin := c.people["viewer"], c.people["admin"]
 	viewer.post(c.home, "organization_name", "x").want(t, no, c.home)

@@ -176,10 +176,10 @@ func (c *Console) auditActor(v *visit, o organization, f *auditFilter) (int64, e
 		f.faults["actor"] = "Must be a user id."
 		return 0, nil
 	}
-	var before int64
+	list := admin.MemberList{OrganizationID: o.id, EmailContains: wanted, Limit: membersAtOnce}
 	for more := true; more; {
 		var found []key.Membership
-		if found, more, err = c.Admin.Members(v.r.Context(), v.caller, o.id, before, membersAtOnce); err != nil {
+		if found, more, err = c.Admin.Members(v.r.Context(), v.caller, list); err != nil {
 			return 0, err
 		}
 		for _, m := range found {
@@ -187,7 +187,7 @@ func (c *Console) auditActor(v *visit, o organization, f *auditFilter) (int64, e
 				delete(f.faults, "actor")
 				return m.UserID, nil
 			}
-			before = m.UserID
+			list.Before = m.UserID
 		}
 	}
 	return 0, nil
@@ -262,7 +262,7 @@ var deeds = map[audit.Action]string{
 	"organization.list": "Organizations listed", "organization.read": "Organization looked at", "organization.usage": "Usage looked at",
 	"member.create": "Member invited", "member.update": "Role changed", "member.delete": "Member removed", "member.list": "Members listed", "member.read": "Member looked at",
 	"user.create": "User created", "user.delete": "User forgotten", "user.link": "Sign-in link made", "user.password": "Password set",
-	"user.identity": "Identity connected", "user.read": "Own account looked at",
+	"user.identity": "Identities changed", "user.read": "Own account looked at",
 	"session.create": "Signed in", "session.delete": "Session ended", "session.list": "Sessions listed",
 	"audit.read": "Audit log read", "node.list": "Nodes looked at",
 }

@@ -55,7 +55,6 @@ type Console struct {
 	templates           templates
 	tokens              *forms[shownToken]
 	invited             *forms[invitation]
-	opened              *forms[int64] // ids of organizations
 }
 
 // New returns a Console.
@@ -69,7 +68,6 @@ func New(o Options) *Console {
 		templates: parseTemplates(o.Now),
 		tokens:    newForms[shownToken](),
 		invited:   newForms[invitation](),
-		opened:    newForms[int64](),
 	}
 }
 
@@ -119,6 +117,7 @@ func (c *Console) Pages() []Page {
 		c.nodePages(),
 		c.accountPages(),
 		c.passwordPages(),
+		c.resumePages(),
 		c.oidcPages(),
 		c.signInPages(), // last, because they match others
 	)

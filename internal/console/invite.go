@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/secret"
 )
@@ -71,10 +72,14 @@ func (c *Console) invite(v *visit) error {
 		p.RoleError = wrongRole
 		return c.showInvite(v, http.StatusUnprocessableEntity, o, "", p)
 	}
-	made, err := c.invited.once(v, func() (invitation, error) {
-		i, err := c.Admin.InviteMember(v.whole(), v.caller, o.id, p.Email.Value, role)
+	made, err := c.invited.once(v, func(caller admin.Caller) (invitation, error) {
+		i, err := c.Admin.InviteMember(v.whole(), caller, o.id, p.Email.Value, role)
 		return invitation{i.Email, i.Role, i.Link}, err
 	})
+	if _, ok := doneBefore(err); ok {
+		v.goTo(sectionMembers.path(o.id), noteInvitedBefore)
+		return nil
+	}
 	switch rule, _ := errors.AsType[*key.Error](err); {
 	case err == nil:
 		return c.showInvited(v, o, made)

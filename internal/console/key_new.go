@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/key"
 )
 
@@ -81,7 +82,7 @@ func (c *Console) createKey(v *visit) error {
 		return c.showNewKey(v, http.StatusOK, chosen, p)
 	}
 	draft := p.Form.draft(chosen.id, c.Now())
-	made, err := c.tokens.once(v, func() (shownToken, error) {
+	made, err := c.tokens.once(v, func(caller admin.Caller) (shownToken, error) {
 		if len(p.Form.faults) > 0 { // and whatever else is wrong
 			more, err := c.Admin.CheckDraft(v.r.Context(), v.caller, draft)
 			p.Form.faults = append(p.Form.faults, more...)
@@ -90,9 +91,13 @@ func (c *Console) createKey(v *visit) error {
 			}
 			return shownToken{}, err
 		}
-		k, token, err := c.Admin.CreateKey(v.whole(), v.caller, draft)
+		k, token, err := c.Admin.CreateKey(v.whole(), caller, draft)
 		return shown(&k, token), err
 	})
+	if id, ok := doneBefore(err); ok {
+		v.goTo(keyURL(id), noteCreatedBefore)
+		return nil
+	}
 	switch rule, _ := errors.AsType[*key.Error](err); {
 	case err == nil:
 		return c.showToken(v, made)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/key"
 )
 
@@ -53,12 +54,16 @@ func (c *Console) rotateKey(v *visit) error {
 		return c.showRotateKey(v, http.StatusUnprocessableEntity, &k, o, "Choose how long the old one stays good.", v.r.PostForm.Get(onceField))
 	}
 	grace := time.Duration(given) * time.Second
-	made, err := c.tokens.once(v, func() (shownToken, error) {
-		k, token, err := c.Admin.RotateKey(v.whole(), v.caller, k.ID, grace)
+	made, err := c.tokens.once(v, func(caller admin.Caller) (shownToken, error) {
+		k, token, err := c.Admin.RotateKey(v.whole(), caller, k.ID, grace)
 		s := shown(&k, token)
 		s.rotated, s.grace = true, grace
 		return s, err
 	})
+	if id, ok := doneBefore(err); ok {
+		v.goTo(keyURL(id), noteRotatedBefore)
+		return nil
+	}
 	if rule, ok := errors.AsType[*key.Error](err); ok && rule.Code == key.Forbidden {
 		return c.showRotateKey(v, http.StatusForbidden, &k, o, sentence(rule.Detail), v.r.PostForm.Get(onceField))
 	}

@@ -42,6 +42,9 @@ const (
 	noteEnabled  note = "key-enabled"
 	noteDisabled note = "key-disabled"
 	noteDeleted  note = "key-deleted"
+
+	noteCreatedBefore note = "key-created-before"
+	noteRotatedBefore note = "key-rotated-before"
 )
 
 var keyNotes = map[note]string{
@@ -49,6 +52,9 @@ var keyNotes = map[note]string{
 	noteEnabled:  "The key is enabled.",
 	noteDisabled: "The key is disabled: from now on it is refused, wherever it is checked.",
 	noteDeleted:  "The key is deleted: from now on it is refused, wherever it is checked.",
+
+	noteCreatedBefore: "This was sent twice and done once: here is the key that it has made. Its secret was shown in the first answer. If you do not have it, rotate the key.",
+	noteRotatedBefore: "This was sent twice and done once: the key has its new secret, which was shown in the first answer. If you do not have it, rotate the key again.",
 }
 
 // keysPage is what the list of keys says.
@@ -331,7 +337,7 @@ func (c *Console) emailOf(v *visit, organization, user int64) (string, error) {
 	}
 	if organization != 0 {
 		// The member with this id, if there is one. To ask for that one alone would be in the audit log where there is none.
-		found, _, err := c.Admin.Members(v.r.Context(), v.caller, organization, user+1, 1)
+		found, _, err := c.Admin.Members(v.r.Context(), v.caller, admin.MemberList{OrganizationID: organization, Before: user + 1, Limit: 1})
 		if err != nil {
 			return "", err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/apptest"
 	"github.com/apikeyd/apikeyd/internal/config"
+	"github.com/apikeyd/apikeyd/internal/store/postgres/postgrestest"
 )
 
 var (
@@ -147,31 +148,89 @@ func TestCreateKeyOnce(t *testing.T) {
 		t.Errorf("one form has made %d keys", keys-1)
 	}
 
+	// In another session it is done as well, and the token is not shown.
 	other := newVisitor(t, s.ManagementURL)
 	other.post("/sign-in", "email", "admin@example.com", "password", goodPassword).want(t, http.StatusOK, "/keys")
-	if token := other.do(http.MethodPost, "/keys/new", keyForm(s, "form", id)).first(t, shownToken); token == shown[0] {
+	at := fmt.Sprintf("/keys/%d?note=key-created-before", s.First.KeyID+1)
+	p := other.do(http.MethodPost, "/keys/new", keyForm(s, "form", id))
+	p.want(t, http.StatusOK, at, "sent twice and done once", "Backend")
+	if strings.Contains(p.text, shown[0]) {
 		t.Error("a token is shown in another session")
 	}
+
+	// Somebody else's form with the same id is another one.
+	invited, err := s.Client().InviteMember(t.Context(), s.First.OrganizationID, api.NewMember{Email: "bob@example.com", Role: api.RoleMember})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob := signedIn(t, s.ManagementURL, strings.TrimPrefix(invited.SignInURL, s.ManagementURL))
+	bob.do(http.MethodPost, "/keys/new", keyForm(s, "form", id)).want(t, http.StatusCreated, "/keys/new", "Your key")
 }
 
-// A node that knows nothing of a form, such as another one, learns from the browser that it was carried out.
-func TestFormIsUsedElsewhere(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "apikeyd.db")
-	same := &apptest.Options{Config: func(c *config.Config) { c.Database = config.Database{Path: file} }}
+// Forms are carried out once by all nodes together, those that are started later as well. One of them shows what came of it; the others
+// lead to that.
+func TestFormsOnTwoNodes(t *testing.T) {
+	database, err := config.ParseDatabase(postgrestest.Start(t).NewDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := &apptest.Options{Config: func(c *config.Config) { c.Database = database }}
 	s := apptest.Start(t, same)
 	v := signedIn(t, s.ManagementURL, linkOf(s))
-	var forms []url.Values
-	for range 12 {
-		forms = append(forms, keyForm(s, "form", v.get("/keys/new").first(t, formID)))
-		v.do(http.MethodPost, "/keys/new", forms[len(forms)-1]).want(t, http.StatusCreated, "/keys/new")
+	nodes := []*visitor{v, {t, apptest.Start(t, same).ManagementURL, v.jar}}
+	organization := fmt.Sprintf("/organizations/%d", s.First.OrganizationID)
+	const rounds = 12
+	for i := range rounds {
+		email := fmt.Sprintf("m%d@example.com", i)
+		for _, f := range []struct {
+			path         string
+			form         url.Values
+			first, later string // where the answers are found
+			shows        string // the first one
+		}{
+			{"/keys/new", keyForm(s), "/keys/new", fmt.Sprintf("/keys/%d?note=key-created-before", int(s.First.KeyID)+1+i), "It is shown once"},
+			{fmt.Sprintf("/keys/%d/rotate", s.First.KeyID), url.Values{"grace_seconds": {"0"}}, fmt.Sprintf("/keys/%d/rotate", s.First.KeyID),
+				fmt.Sprintf("/keys/%d?note=key-rotated-before", s.First.KeyID), "The new key"},
+			{organization + "/members/invite", url.Values{"email": {email}, "role": {"viewer"}}, organization + "/members/invite",
+				organization + "/members?note=invited-before", "/sign-in/"},
+			{"/organizations/new", url.Values{"organization_name": {email}}, fmt.Sprintf("/organizations/%d?note=organization-opened", int(s.First.OrganizationID)+1+i),
+				fmt.Sprintf("/organizations/%d?note=organization-opened", int(s.First.OrganizationID)+1+i), email},
+		} {
+			f.form.Set("form", v.get(f.path).first(t, formID))
+			answers := make([]page, len(nodes))
+			var wg sync.WaitGroup
+			for n, node := range nodes {
+				wg.Go(func() { answers[n] = node.do(http.MethodPost, f.path, f.form) })
+			}
+			wg.Wait()
+			shown := 0
+			for _, answer := range answers {
+				if answer.path == f.first && strings.Contains(answer.text, f.shows) {
+					shown++
+				} else {
+					answer.want(t, http.StatusOK, f.later)
+				}
+			}
+			if shown != 1 && f.first != f.later {
+				t.Errorf("%s: %d answers show what came of it", f.path, shown)
+			}
+			if i == rounds-1 {
+				late := visitor{t, apptest.Start(t, same).ManagementURL, v.jar}
+				late.do(http.MethodPost, f.path, f.form).want(t, http.StatusOK, f.later)
+			}
+		}
 	}
-	s.Stop()
-	v.base = apptest.Start(t, same).ManagementURL
-	for _, form := range forms[len(forms)-10:] {
-		v.do(http.MethodPost, "/keys/new", form).want(t, http.StatusConflict, "/keys/new", "This was sent already")
+	if keys := v.get(fmt.Sprintf("/keys?organization=%d", s.First.OrganizationID)).text; strings.Count(keys, `<th scope="row"`) != 1+rounds {
+		t.Errorf("%d forms have made these keys:\n%s", rounds, keys)
 	}
-	if keys := v.keyCount(t); keys != 13 {
-		t.Errorf("%d forms have made %d keys", len(forms), keys-1)
+	if text := v.get(organization + "/members").text; strings.Count(text, `<th scope="row"`) != 1+rounds {
+		t.Errorf("%d forms have made these members:\n%s", rounds, text)
+	}
+	if text := v.get("/organizations").text; strings.Count(text, `<th scope="row"`) != 1+rounds {
+		t.Errorf("%d forms have made these organizations:\n%s", rounds, text)
+	}
+	if log := v.get(organization + "/audit-log?action=key.rotate").text; strings.Count(log, `<th scope="row"`) != rounds {
+		t.Errorf("%d forms have rotated:\n%s", rounds, log)
 	}
 }
 

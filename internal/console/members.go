@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/key"
 )
 
@@ -35,6 +36,7 @@ const (
 	noteRoleChanged   note = "role-changed"
 	noteMemberRemoved note = "member-removed"
 	noteLeft          note = "left"
+	noteInvitedBefore note = "invited-before"
 )
 
 var memberNotes = map[note]string{
@@ -43,11 +45,15 @@ var memberNotes = map[note]string{
 	noteRoleChanged:   "The role is changed. It holds from the next request on.",
 	noteMemberRemoved: "They are no member any more, from the next request on.",
 	noteLeft:          "You have left the organization.",
+	noteInvitedBefore: "This was sent twice and done once: they are a member. Where they need a link to sign in with, it was in the first answer, or in a mail.",
 }
 
 // membersPage is what the list of members says.
 type membersPage struct {
 	Organization string
+	Action       string // where the search is sent
+	Search       field
+	Filtered     bool // not all members are meant
 	Members      []memberRow
 	First, Next  string // addresses of other pages; "": there are none
 	Invite       string // address of the page to invite somebody; "": the reader may not
@@ -70,12 +76,16 @@ func (c *Console) members(v *visit) error {
 	if err != nil {
 		return err
 	}
-	before, _ := strconv.ParseInt(v.r.URL.Query().Get("before"), 10, 64) // anything else is the first page
-	found, more, err := c.Admin.Members(v.r.Context(), v.caller, o.id, before, membersShown)
+	q := v.r.URL.Query()
+	wanted := admin.MemberList{OrganizationID: o.id, EmailContains: text(q.Get("q")), Limit: membersShown}
+	wanted.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64) // anything else is the first page
+	found, more, err := c.Admin.Members(v.r.Context(), v.caller, wanted)
 	if err != nil {
 		return err
 	}
-	p := membersPage{Organization: o.name, Changes: o.manages}
+	list := sectionMembers.path(o.id)
+	p := membersPage{Organization: o.name, Changes: o.manages, Action: list, Filtered: wanted.EmailContains != "",
+		Search: field{Name: "q", Label: "Search by e-mail address", Type: "search", Value: wanted.EmailContains, Class: "search"}}
 	for _, m := range found {
 		row := memberRow{Membership: m, Self: m.UserID == v.me.User.ID}
 		if row.Self || v.mayChange(o, m.Role) {
@@ -83,12 +93,11 @@ func (c *Console) members(v *visit) error {
 		}
 		p.Members = append(p.Members, row)
 	}
-	list := sectionMembers.path(o.id)
-	if before != 0 {
-		p.First = list
+	if wanted.Before != 0 {
+		p.First = searchAddress(list, wanted.EmailContains, 0)
 	}
 	if more {
-		p.Next = list + "?before=" + strconv.FormatInt(found[len(found)-1].UserID, 10)
+		p.Next = searchAddress(list, wanted.EmailContains, found[len(found)-1].UserID)
 	}
 	if o.manages {
 		p.Invite = list + "/invite"

@@ -118,7 +118,7 @@ func (c *Console) completeOIDC(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.begin(started, keysPath)
+	v.beginAgain(started, keysPath)
 	return nil
 }
 

@@ -66,7 +66,17 @@ func TestIdentityProvider(t *testing.T) {
 
 	other := newVisitor(t, base)
 	other.get(other.atProvider(provider, "alice")).want(t, http.StatusOK, "/keys", "admin@example.com")
-	other.get("/account").want(t, http.StatusOK, "/account", "an identity provider")
+	p := other.get("/account")
+	p.want(t, http.StatusOK, "/account", "an identity provider", `title="`+provider.Issuer()+`"`, "Disconnect")
+	subject := p.first(t, regexp.MustCompile(`name="subject" value="([^"]+)"`))
+	other.post("/account/identities/disconnect", "issuer", provider.Issuer(), "subject", subject).
+		want(t, http.StatusOK, "/account?note=disconnected", "You cannot sign in this way any more")
+	other.post("/account/identities/disconnect", "issuer", provider.Issuer(), "subject", subject).want(t, http.StatusOK, "/account?note=disconnected")
+	if p := other.get("/account"); strings.Contains(p.text, "Disconnect") {
+		t.Errorf("the identity is still there:\n%s", p.text)
+	}
+	callback = other.atProvider(provider, "alice")
+	other.get(callback).want(t, http.StatusForbidden, strings.TrimPrefix(callback, base), "nobody here is connected with that")
 
 	s.Stop()
 	if log := s.Log.String(); strings.Contains(log, "code=") || strings.Contains(log, "state=") {

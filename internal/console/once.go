@@ -2,15 +2,12 @@ package console
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"net/http"
+	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/apikeyd/apikeyd/internal/browser"
+	"github.com/apikeyd/apikeyd/internal/admin"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
@@ -21,13 +18,20 @@ const onceField = "form"
 // newOnce returns the id of a form that is carried out once, however often it is sent.
 func newOnce() string { return rand.Text() }
 
-// once returns the digest of the id that a form came with; zero: it came with none.
-func (v *visit) once() key.Digest {
-	id := v.r.PostForm.Get(onceField)
-	if id == "" {
-		return key.Digest{}
+// once returns the caller with the form that was sent, which use cases carry out once.
+func (v *visit) once() admin.Caller {
+	c := v.caller
+	c.Form = v.r.PostForm.Get(onceField)
+	return c
+}
+
+// doneBefore reports whether a form was carried out before, and returns the id of what it has made or changed.
+func doneBefore(err error) (id int64, ok bool) {
+	done, ok := errors.AsType[*admin.DoneError](err)
+	if !ok {
+		return 0, false
 	}
-	return sha256.Sum256([]byte(id))
+	return done.ID, true
 }
 
 // shownToken is a token that is shown, and what there is to know of its key.
@@ -49,12 +53,11 @@ const (
 	maxForms  = 10_000
 )
 
-// forms carries forms out once each, however often they are sent: pressed twice, or sent again by reloading the page that was its
-// answer. For a minute it remembers what came of a form, too, so that whoever presses a button twice sees it: browsers show the answer to
-// the second form alone. It is safe for concurrent use.
+// forms remembers for a minute what came of forms whose answer shows something once, so that whoever presses a button twice sees it:
+// browsers show the answer to the second form alone. It is safe for concurrent use.
 //
-// It is for one node. The browser itself keeps, for the others and for longer, which forms were carried out; so two things come of one
-// form only where somebody without script presses twice at once and a proxy sends the two requests to different nodes.
+// It does not keep a form from being carried out twice; use cases do that, on all nodes. What it remembers is nowhere but in the memory of
+// the node that has made it, so another node can only say that it was done.
 type forms[T any] struct {
 	mu    sync.Mutex
 	made  map[formID]*making[T]
@@ -63,54 +66,46 @@ type forms[T any] struct {
 
 func newForms[T any]() *forms[T] { return &forms[T]{made: map[formID]*making[T]{}} }
 
-// formID is a form and the session that it was sent in.
+// formID is a form and the session that it was sent in: what is shown once is shown in no other.
 type formID struct {
-	form    key.Digest
+	form    string
 	session int64
 }
 
 // making is something that is being made, or was.
 type making[T any] struct {
-	done  chan struct{} // closed when the others are there
-	made  T             // zero after a while
-	faded bool
-	err   error
+	done chan struct{} // closed when the others are there
+	made T
+	err  error
 }
 
-// once calls make, or returns what it has returned when the same form was sent a moment ago. The error is formUsed where that was
-// longer ago.
-func (f *forms[T]) once(v *visit, make func() (T, error)) (none T, _ error) {
-	id := formID{v.once(), v.session.ID}
-	if id.form == (key.Digest{}) {
-		return make()
+// errUnfinished is the error of those who have waited for a request that came to no end.
+var errUnfinished = errors.New("the form that was sent first came to no end")
+
+// once calls make, or returns what it has returned when the same form was sent a moment ago.
+func (f *forms[T]) once(v *visit, make func(admin.Caller) (T, error)) (none T, _ error) {
+	caller := v.once()
+	if caller.Form == "" {
+		return make(caller)
 	}
+	id := formID{caller.Form, caller.SessionID}
 	m, first := f.begin(id)
-	if first {
-		defer close(m.done)
-		if v.sent(id.form) {
-			m.err = formUsed()
-			f.forget(id)
-			return none, m.err
+	if !first {
+		select {
+		case <-m.done:
+			return m.made, m.err
+		case <-v.r.Context().Done():
+			return none, v.r.Context().Err()
 		}
-		m.made, m.err = make()
+	}
+	defer func() {
 		if m.err != nil {
-			f.forget(id) // the form comes back, and may be sent again
-			return none, m.err
+			f.forget(id, m) // the form comes back, and may be sent again
 		}
-		v.setSent(id.form)
-		made := m.made
-		time.AfterFunc(shownLife, func() { f.fade(m) })
-		return made, nil
-	}
-	select {
-	case <-m.done:
-	case <-v.r.Context().Done():
-		return none, v.r.Context().Err()
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if m.faded {
-		return none, formUsed()
+		close(m.done)
+	}()
+	if m.made, m.err = make(caller); m.err == nil {
+		time.AfterFunc(shownLife, func() { f.forget(id, m) })
 	}
 	return m.made, m.err
 }
@@ -126,47 +121,19 @@ func (f *forms[T]) begin(id formID) (m *making[T], first bool) {
 		delete(f.made, f.order[0])
 		f.order = f.order[1:]
 	}
-	m = &making[T]{done: make(chan struct{})}
+	m = &making[T]{done: make(chan struct{}), err: errUnfinished}
 	f.made[id] = m
 	f.order = append(f.order, id)
 	return m, true
 }
 
-// fade forgets what came of a form, and keeps that it was sent.
-func (f *forms[T]) fade(m *making[T]) {
+// forget forgets what came of a form, unless that is something else by now.
+func (f *forms[T]) forget(id formID, m *making[T]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var none T
-	m.made, m.faded = none, true
-}
-
-// forget forgets a form.
-func (f *forms[T]) forget(id formID) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	if f.made[id] != m {
+		return
+	}
 	delete(f.made, id)
 	f.order = slices.DeleteFunc(f.order, func(other formID) bool { return other == id })
 }
-
-// formUsed is the error of a form that was carried out before.
-func formUsed() error {
-	return &refusal{status: http.StatusConflict, title: "This was sent already", text: "What the form asks for was done when it was sent the first " +
-		"time, and nothing was done again. If it made a key whose token you have not kept, find the key in the list and rotate it."}
-}
-
-// sentKept is how many forms a browser keeps that were carried out.
-const sentKept = 10
-
-// sent reports whether the browser has kept that a form was carried out.
-func (v *visit) sent(form key.Digest) bool {
-	return slices.Contains(strings.Split(browser.Preferred(v.r, browser.Sent), "."), shortForm(form))
-}
-
-// setSent has the browser keep that a form was carried out.
-func (v *visit) setSent(form key.Digest) {
-	kept := append(strings.Split(browser.Preferred(v.r, browser.Sent), "."), shortForm(form))
-	v.set(browser.Prefer(browser.Sent, strings.Trim(strings.Join(kept[max(0, len(kept)-sentKept):], "."), ".")))
-}
-
-// shortForm is enough of a form's digest to know it again among those of one browser.
-func shortForm(form key.Digest) string { return hex.EncodeToString(form[:8]) }

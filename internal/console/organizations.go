@@ -79,26 +79,32 @@ func (c *Console) organizations(v *visit) error {
 	for _, o := range found {
 		p.Organizations = append(p.Organizations, organizationRow{o, organizationURL(o.ID), keysOf(o.ID), sectionMembers.path(o.ID)})
 	}
-	address := func(before int64) string {
-		at := url.Values{}
-		if p.Filtered {
-			at.Set("q", list.NameContains)
-		}
-		if before != 0 {
-			at.Set("before", strconv.FormatInt(before, 10))
-		}
-		return organizationsPath + "?" + at.Encode()
-	}
 	if list.Before != 0 {
-		p.First = address(0)
+		p.First = searchAddress(organizationsPath, list.NameContains, 0)
 	}
 	if more {
-		p.Next = address(found[len(found)-1].ID)
+		p.Next = searchAddress(organizationsPath, list.NameContains, found[len(found)-1].ID)
 	}
 	if v.me.User.InstanceAdmin {
 		p.New, p.AuditLog = newOrganizationPath, wholeAuditPath
 	}
 	return c.show(v, http.StatusOK, pageOrganizations, frame{Title: "Organizations", Section: sectionOrganizations, Main: p})
+}
+
+// searchAddress returns the address of a list that is searched for a text, "" for all of it, from what is below an id on, 0 for its
+// beginning.
+func searchAddress(list, wanted string, before int64) string {
+	at := url.Values{}
+	if wanted != "" {
+		at.Set("q", wanted)
+	}
+	if before != 0 {
+		at.Set("before", strconv.FormatInt(before, 10))
+	}
+	if len(at) == 0 {
+		return list
+	}
+	return list + "?" + at.Encode()
 }
 
 // organizationURL returns the address of an organization's settings.
@@ -169,16 +175,16 @@ func (c *Console) createOrganization(v *visit) error {
 		return err
 	}
 	f := v.readOrganizationForm()
-	id, err := c.opened.once(v, func() (int64, error) {
-		o, err := c.Admin.CreateOrganization(v.whole(), v.caller, key.OrganizationDraft{Name: f.name, ExternalID: f.externalID})
-		return o.ID, err
-	})
+	o, err := c.Admin.CreateOrganization(v.whole(), v.once(), key.OrganizationDraft{Name: f.name, ExternalID: f.externalID})
+	if id, ok := doneBefore(err); ok {
+		o.ID, err = id, nil // which is what the first answer leads to, too
+	}
 	if status, ok := f.blame(err); ok {
 		return c.showNewOrganization(v, status, f, v.r.PostForm.Get(onceField))
 	}
 	if err != nil {
 		return err
 	}
-	v.goTo(organizationURL(id), noteOrganizationOpened)
+	v.goTo(organizationURL(o.ID), noteOrganizationOpened)
 	return nil
 }

@@ -1,12 +1,17 @@
 package console
 
 import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,39 +99,52 @@ func mustJSON(t *testing.T, value any) string {
 	return string(text)
 }
 
-// A form makes one token, which is remembered for a while, and the form for longer.
+// What a form has made is remembered for a while, for the session that it was sent in.
 func TestOnce(t *testing.T) {
 	made := newForms[shownToken]()
 	visitWith := func(id string, session int64) *visit {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.PostForm = url.Values{onceField: {id}}
-		return &visit{r: r, w: httptest.NewRecorder(), session: key.Session{ID: session}}
+		return &visit{r: r, w: httptest.NewRecorder(), caller: admin.Caller{SessionID: session}}
 	}
 	calls := 0
-	make := func() (shownToken, error) { calls++; return shownToken{token: token.New("ak")}, nil }
+	make := func(c admin.Caller) (shownToken, error) {
+		calls++
+		return shownToken{name: c.Form, token: token.New("ak")}, nil
+	}
 	first, err := made.once(visitWith("a", 1), make)
-	if again, err2 := made.once(visitWith("a", 1), make); err != nil || err2 != nil || again != first || calls != 1 {
+	if again, err2 := made.once(visitWith("a", 1), make); err != nil || err2 != nil || again != first || first.name != "a" || calls != 1 {
 		t.Errorf("made %d times: %v, %v", calls, err, err2)
 	}
-	made.fade(made.made[made.order[0]])
-	_, err = made.once(visitWith("a", 1), make)
-	if refused, ok := errors.AsType[*refusal](err); !ok || refused.status != http.StatusConflict || calls != 1 {
-		t.Errorf("made %d times: %v", calls, err)
+	if other, err := made.once(visitWith("a", 2), make); err != nil || other == first || calls != 2 {
+		t.Errorf("what was made in one session is shown in another: %v", err)
 	}
 	broken := errors.New("not now")
-	if _, err := made.once(visitWith("b", 1), func() (shownToken, error) { return shownToken{}, broken }); !errors.Is(err, broken) {
+	if _, err := made.once(visitWith("b", 1), func(admin.Caller) (shownToken, error) { return shownToken{}, broken }); !errors.Is(err, broken) {
 		t.Error(err)
 	}
-	if _, err := made.once(visitWith("b", 1), make); err != nil || calls != 2 {
+	if _, err := made.once(visitWith("b", 1), make); err != nil || calls != 3 {
 		t.Errorf("a form that failed is not taken again: %v", err)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = made.once(visitWith("c", 1), func(admin.Caller) (shownToken, error) { panic("in the middle") })
+	}()
+	if _, err := made.once(visitWith("c", 1), make); err != nil || calls != 4 {
+		t.Errorf("a form that came to no end is not taken again: %v", err)
 	}
 	for range 2 { // forms without an id
 		if _, err := made.once(visitWith("", 1), make); err != nil {
 			t.Error(err)
 		}
 	}
-	if calls != 4 || len(made.made) != 2 || len(made.order) != 2 {
+	if calls != 6 || len(made.made) != 4 || len(made.order) != 4 {
 		t.Errorf("%d calls, %d and %d remembered", calls, len(made.made), len(made.order))
+	}
+	made.forget(formID{"a", 1}, new(making[shownToken]))
+	made.forget(formID{"a", 1}, made.made[formID{"a", 1}])
+	if len(made.made) != 3 || len(made.order) != 3 {
+		t.Errorf("%d and %d remembered", len(made.made), len(made.order))
 	}
 	for i := range maxForms {
 		if _, err := made.once(visitWith("many", int64(i)), make); err != nil {
@@ -135,6 +153,45 @@ func TestOnce(t *testing.T) {
 	}
 	if len(made.made) != maxForms || len(made.order) != maxForms {
 		t.Errorf("%d and %d remembered", len(made.made), len(made.order))
+	}
+}
+
+// What a cookie says is a form that may be kept, or none.
+func TestUnpack(t *testing.T) {
+	packed := func(text string) string {
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, flate.BestCompression)
+		if err == nil {
+			_, err = w.Write([]byte(text))
+		}
+		if err = errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b.Bytes())
+	}
+	good := keptForm{"/keys/new", 7, url.Values{"a": {"1", "\n&="}, "b": {""}}}
+	for _, tt := range []struct {
+		name, cookie string
+		want         keptForm
+	}{
+		{"what was packed", good.packed(), good},
+		{"the same, made here", packed("7\n/keys/new\na=1&a=%0A%26%3D&b="), good},
+		{"nothing", "", keptForm{}},
+		{"no base64", "?", keptForm{}},
+		{"not compressed", "aGVsbG8", keptForm{}},
+		{"cut off", good.packed()[:10], keptForm{}},
+		{"no user", packed("\n/keys/new\na=1"), keptForm{}},
+		{"nobody", packed("0\n/keys/new\na=1"), keptForm{}},
+		{"another site", packed("7\n//evil.example\na=1"), keptForm{}},
+		{"the API", packed("7\n/v1/api-keys\na=1"), keptForm{}},
+		{"a password", packed("7\n/account/password\nnew_password=x"), keptForm{}},
+		{"no form", packed("7\n/keys/new\n%"), keptForm{}},
+		{"one line", packed("7"), keptForm{}},
+		{"more than any form", packed("7\n/keys/new\na=" + strings.Repeat("x", 100*maxForm)), keptForm{}},
+	} {
+		if got := unpack(tt.cookie); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
 	}
 }
 

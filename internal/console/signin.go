@@ -110,7 +110,7 @@ func (c *Console) signIn(v *visit) error {
 	}
 	started, err := c.Admin.SignIn(v.r.Context(), v.caller, p.Email, password, v.browser())
 	switch rule, _ := errors.AsType[*key.Error](err); {
-	case err == nil && p.Kept.Path != "":
+	case err == nil && p.Kept.Path != "" && p.Kept.User == started.UserID:
 		return c.resume(v, started, p.Kept)
 	case err == nil:
 		v.begin(started, onward(p.To))
@@ -162,7 +162,7 @@ func (c *Console) mailLink(v *visit) error {
 	if err := v.form(); err != nil {
 		return err
 	}
-	p := signInPage{Email: v.typed("email")}
+	p := signInPage{Email: v.typed("email"), Kept: v.kept()}
 	err := c.Admin.RequestLink(v.r.Context(), v.caller, strings.TrimSpace(p.Email))
 	switch rule, _ := errors.AsType[*key.Error](err); {
 	case err == nil:
@@ -214,7 +214,7 @@ func (c *Console) useLink(v *visit) error {
 	status := http.StatusGone
 	switch rule, _ := errors.AsType[*key.Error](err); {
 	case err == nil:
-		v.begin(started, passwordPath) // so that they get in the next time, too
+		v.beginAgain(started, passwordPath) // so that they get in the next time, too
 		return nil
 	case rule != nil && rule.Code == key.RateLimited: // a link that is good works nevertheless, so this one is not
 		v.retryAfter(rule.Wait)

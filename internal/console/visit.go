@@ -96,6 +96,9 @@ func (c *Console) signedIn(serve handler) handler {
 		if err := c.identify(v); err != nil {
 			return err
 		}
+		if v.r.Method == http.MethodPost {
+			v.dropKept() // this may be it, and otherwise somebody has gone on
+		}
 		return serve(v)
 	}
 }
@@ -107,6 +110,9 @@ func (c *Console) identify(v *visit) error {
 		return err
 	}
 	v.me = &me
+	if id := strconv.FormatInt(me.User.ID, 10); browser.Preferred(v.r, browser.User) != id {
+		v.set(browser.Prefer(browser.User, id))
+	}
 	return nil
 }
 
@@ -117,6 +123,7 @@ func (c *Console) askToSignIn(v *visit) error {
 		v.set(browser.SignedOut()...)
 	}
 	if kept := v.keep(); kept.Path != "" {
+		v.keepInBrowser(kept)
 		return c.showSignIn(v, http.StatusUnauthorized, signInPage{Kept: kept})
 	}
 	to := SignInPath

@@ -75,6 +75,8 @@ var elsewhere = map[string]string{
 	"MakeLink":           "the command line of the server",
 	"Cluster":            "a page of the console, and the command line of the server",
 	"EndOtherSessions":   "a page of the console",
+	"Identities":         "a page of the console",
+	"UnbindIdentity":     "the same",
 }
 
 // allBut returns every scope but some.

@@ -46,7 +46,7 @@ func readMemberList(in *input) (memberList, error) {
 }
 
 func (h members) list(ctx context.Context, c admin.Caller, list memberList) (answer, error) {
-	found, more, err := h.admin.Members(ctx, c, list.organizationID, list.before, list.limit)
+	found, more, err := h.admin.Members(ctx, c, admin.MemberList{OrganizationID: list.organizationID, Before: list.before, Limit: list.limit})
 	return listAnswer(list.page, found, more, err, wireMember, func(m *key.Membership) int64 { return m.UserID })
 }
 

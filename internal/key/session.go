@@ -54,3 +54,9 @@ type Link struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
+
+// Connection is an identity of an OpenID Connect provider's that a user signs in with.
+type Connection struct {
+	Issuer, Subject string
+	CreatedAt       time.Time
+}

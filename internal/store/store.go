@@ -93,6 +93,14 @@ type OrganizationQuery struct {
 	Limit        int   // at most this many; MUST be positive
 }
 
+// MemberQuery says which members of an organization to list. Zero fields do not restrict.
+type MemberQuery struct {
+	OrganizationID int64  // MUST be given
+	EmailContains  string // without regard to case
+	Before         int64  // users with an id below this; 0: from the newest
+	Limit          int    // at most this many; MUST be positive
+}
+
 // AuditQuery says which entries of the audit log to list. Zero fields do not restrict.
 type AuditQuery struct {
 	OrganizationID int64
@@ -149,6 +157,9 @@ type Reader interface {
 	UserByEmail(ctx context.Context, email string) (key.User, error)
 	UserByIdentity(ctx context.Context, issuer, subject string) (key.User, error)
 
+	// Identities returns the identities that are bound to a user, in the order of issuer and subject.
+	Identities(ctx context.Context, userID int64) ([]key.Connection, error)
+
 	// Password returns the user's password as SetPassword was given it, "" for none, or ErrNotFound.
 	Password(ctx context.Context, userID int64) (string, error)
 
@@ -166,10 +177,10 @@ type Reader interface {
 	// organizations that user is a member of; without, the rule of Keys holds.
 	Organizations(ctx context.Context, q OrganizationQuery) ([]key.Organization, error)
 
-	// Member returns a user's place in an organization, or ErrNotFound. Members returns at most limit of them, those with a
-	// user id below before (0: all), the highest first. Both give the Email, and not the OrganizationName.
+	// Member returns a user's place in an organization, or ErrNotFound. Members returns those that q describes, the highest user id
+	// first; without EmailContains the rule of Keys holds. Both give the Email, and not the OrganizationName.
 	Member(ctx context.Context, organizationID, userID int64) (key.Membership, error)
-	Members(ctx context.Context, organizationID, before int64, limit int) ([]key.Membership, error)
+	Members(ctx context.Context, q MemberQuery) ([]key.Membership, error)
 
 	// Owners returns how many owners an organization has.
 	Owners(ctx context.Context, organizationID int64) (int, error)
@@ -223,8 +234,10 @@ type Tx interface {
 	SetPassword(ctx context.Context, userID int64, hashed string, now time.Time) error
 	SetSignedIn(ctx context.Context, userID int64, at time.Time) error
 
-	// InsertIdentity binds an identity of an OpenID Connect provider's to a user.
+	// InsertIdentity binds an identity of an OpenID Connect provider's to a user. DeleteIdentity unbinds it; ErrNotFound where it is
+	// not bound to that user.
 	InsertIdentity(ctx context.Context, issuer, subject string, userID int64, now time.Time) error
+	DeleteIdentity(ctx context.Context, issuer, subject string, userID int64) error
 
 	// UpdateOrganization writes name, external id, metadata and UpdatedAt; ErrNotFound where there is no such one.
 	UpdateOrganization(ctx context.Context, o key.Organization) error
@@ -258,6 +271,13 @@ type Tx interface {
 
 	// DeleteEnded deletes sessions that were last used before unused, and links that end before now. It returns how many.
 	DeleteEnded(ctx context.Context, unused, now time.Time) (int64, error)
+
+	// UseForm remembers that a form was carried out, and what it was about; it MUST return a ConflictError with DigestTaken where that
+	// one was already. UsedForm returns what one was about, or ErrNotFound where it was not carried out. ForgetForms forgets those of
+	// before a time, and returns how many.
+	UseForm(ctx context.Context, digest key.Digest, target int64, now time.Time) error
+	UsedForm(ctx context.Context, digest key.Digest) (target int64, err error)
+	ForgetForms(ctx context.Context, before time.Time) (int64, error)
 
 	// Record adds an entry to the audit log. It is kept if the transaction is, and the store gives its id, its place in the
 	// chain (Entry.Chain) and no other time than that.

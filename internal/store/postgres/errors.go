@@ -37,6 +37,7 @@ var constraints = map[string]store.Constraint{
 	"tokens_digest":             store.DigestTaken,
 	"sessions_digest":           store.DigestTaken,
 	"sign_in_links_digest":      store.DigestTaken,
+	"used_forms_digest":         store.DigestTaken,
 }
 
 // faults are the classes of codes that say that the database was not able to, and not that the statement was wrong:

@@ -114,6 +114,7 @@ func holdPlans(t *testing.T, dsn, circumstances string) {
 			sqlstore.ListSessions:            {"Backward using sessions_by_user", "ROW(user_id, session_id) >= ROW($1, ", "ROW(user_id, session_id) < ROW($1, $2)"},
 			sqlstore.ListDigests:             {"tokens_by_key", "(key_id = $1)"},
 			sqlstore.DeleteTokens:            {"tokens_by_key", "(key_id = $1)"},
+			sqlstore.SelectForm:              {"using used_forms_digest", "(digest = $1)"},
 			sqlstore.ListUsage:               {"usage_counts_once", "((organization_id = $1) AND (key_id = $2) AND (first_hour >= $3) AND (first_hour < $4))"},
 			sqlstore.ListUsageOfMember:       {"using api_keys_by_member", "((organization_id = $1) AND (key_id = api_keys.key_id) AND (first_hour >= $3) AND (first_hour < $4))"},
 			sqlstore.ListAgedUsage:           {"using usage_counts_by_age", "ROW(hours, first_hour) >= ROW($1, ", "ROW(hours, first_hour) < ROW($1, $2)"},

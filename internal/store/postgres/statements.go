@@ -77,6 +77,7 @@ func text(s sqlstore.Statement) string {
 	case sqlstore.ListMembers:
 		return `SELECT ` + sqlstore.MemberColumns + ` FROM members m
 			WHERE (organization_id, user_id) >= ($1, 0) AND (organization_id, user_id) < ($1, $2)
+				AND ($4::text = '' OR strpos((SELECT u.email_folded FROM users u WHERE u.user_id = m.user_id), $4::text) > 0)
 			ORDER BY organization_id DESC, user_id DESC LIMIT $3`
 	case sqlstore.CountOwners:
 		return `SELECT count(*) FROM members WHERE organization_id = $1 AND role = ` + strconv.Itoa(int(key.Owner))
@@ -84,6 +85,8 @@ func text(s sqlstore.Statement) string {
 		return `SELECT ` + sqlstore.SessionColumns + ` FROM sessions
 			WHERE (user_id, session_id) >= ($1, 0) AND (user_id, session_id) < ($1, $2)
 			ORDER BY user_id DESC, session_id DESC LIMIT $3`
+	case sqlstore.ListIdentities:
+		return `SELECT issuer, subject, created_at FROM identities WHERE user_id = $1`
 	case sqlstore.ListAudit:
 		return listAudit(`audit_id >= $4 AND audit_id < $5`, `audit_id DESC`)
 	case sqlstore.ListAuditOfOrganization:

@@ -40,12 +40,17 @@ func text(s sqlstore.Statement) string {
 			ORDER BY organization_id DESC LIMIT $3`
 	case sqlstore.ListMembers:
 		return `SELECT ` + sqlstore.MemberColumns + ` FROM members m
-			WHERE organization_id = CAST($1 AS INTEGER) AND user_id < $2 ORDER BY user_id DESC LIMIT $3`
+			WHERE organization_id = CAST($1 AS INTEGER) AND user_id < $2
+				AND ($4 = '' OR instr((SELECT u.email_folded FROM users u WHERE u.user_id = m.user_id), $4) > 0)
+			ORDER BY user_id DESC LIMIT $3`
 	case sqlstore.CountOwners:
 		return `SELECT count(*) FROM members WHERE organization_id = CAST($1 AS INTEGER) AND role = ` + owner
 	case sqlstore.ListSessions:
 		return `SELECT ` + sqlstore.SessionColumns + ` FROM sessions INDEXED BY sessions_by_user
 			WHERE user_id = CAST($1 AS INTEGER) AND session_id < $2 ORDER BY session_id DESC LIMIT $3`
+	case sqlstore.ListIdentities:
+		return `SELECT issuer, subject, created_at FROM identities INDEXED BY identities_by_user
+			WHERE user_id = CAST($1 AS INTEGER)`
 	case sqlstore.ListAudit:
 		return listAudit("", "")
 	case sqlstore.ListAuditOfOrganization:

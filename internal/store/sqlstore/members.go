@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
 )
 
 // Memberships returns the organizations that a user is a member of.
@@ -38,9 +39,9 @@ func (r Reader) Member(ctx context.Context, organizationID, userID int64) (m key
 	return m, err
 }
 
-// Members returns the members of an organization.
-func (r Reader) Members(ctx context.Context, organizationID, beforeID int64, limit int) ([]key.Membership, error) {
-	return page(ctx, r.run, ListMembers, limit, scanMember, organizationID, before(beforeID), limit)
+// Members returns the members of an organization that q describes.
+func (r Reader) Members(ctx context.Context, q store.MemberQuery) ([]key.Membership, error) {
+	return page(ctx, r.run, ListMembers, q.Limit, scanMember, q.OrganizationID, before(q.Before), q.Limit, folded(q.EmailContains))
 }
 
 // Owners returns how many owners an organization has.

@@ -27,6 +27,7 @@ const (
 	SelectSessionByDigest
 	SelectDevice
 	SelectLink
+	SelectForm
 	SelectAuditTime
 	SelectAuditExtent
 	SelectInitialised
@@ -55,14 +56,17 @@ const (
 	// answers with OrganizationColumns in falling order of organization_id.
 	ListOrganizations
 
-	// ListMembers takes $1 the organization, $2 the user id to stay below and $3 the number of rows, and answers with
-	// MemberColumns in falling order of user_id. CountOwners takes $1 the organization.
+	// ListMembers takes $1 the organization, $2 the user id to stay below, $3 the number of rows and $4 part of the e-mail address
+	// without its case or "", and answers with MemberColumns in falling order of user_id. CountOwners takes $1 the organization.
 	ListMembers
 	CountOwners
 
 	// ListSessions takes $1 the user, $2 the id to stay below and $3 the number of rows, and answers with SessionColumns in
 	// falling order of session_id.
 	ListSessions
+
+	// ListIdentities takes $1 the user, and answers with issuer, subject and created_at in any order.
+	ListIdentities
 
 	// The pages of the audit log, each with AuditColumns in falling order of audit_id: $1 the organization, $2 the type and
 	// $3 the id of the target, $4 the lowest id, $5 the id to stay below, $6 and $7 user and key of the actor, $8 the
@@ -94,6 +98,7 @@ const (
 	InsertSession
 	InsertLink
 	InsertDevice
+	InsertForm
 	InsertAudit
 	// SelectQuota takes $1 the key, and answers with what it is restricted to and what is kept of its quota, NULL where nothing is.
 	// KeepQuota takes $1 the key, $2 the beginning of the period and $3 what is used. RaiseQuota takes $1 the key.
@@ -119,6 +124,7 @@ const (
 	ListDigests
 	DeleteUser
 	DeleteIdentities
+	DeleteIdentity
 	DeleteTokensOfOrganization // these two have no text here either, for the same reason as lists
 	DeleteKeysOfOrganization
 	DeleteMembersOfOrganization
@@ -133,6 +139,7 @@ const (
 	DeleteEndedLinks
 	DeleteDevices
 	DeleteOldDevices
+	DeleteOldForms
 	DeleteAudit
 	AddUsage
 	DeleteUsage
@@ -244,6 +251,8 @@ var statements = [Count]struct {
 
 	SelectLink: {text: `SELECT user_id, created_at, expires_at FROM sign_in_links WHERE digest = $1`},
 
+	SelectForm: {text: `SELECT target_id FROM used_forms WHERE digest = $1`},
+
 	SelectAuditTime: {text: `
 		SELECT occurred_at FROM audit_log WHERE audit_id >= $1 ORDER BY audit_id LIMIT 1`},
 
@@ -285,6 +294,9 @@ var statements = [Count]struct {
 	InsertDevice: {writes: true, text: `
 		INSERT INTO devices (digest, user_id, last_used_at) VALUES ($1, $2, $3)
 		ON CONFLICT (digest) DO UPDATE SET user_id = $2, last_used_at = $3`},
+
+	InsertForm: {writes: true, taken: store.DigestTaken, text: `
+		INSERT INTO used_forms (digest, target_id, used_at) VALUES ($1, $2, $3)`},
 
 	InsertAudit: {writes: true, text: `
 		INSERT INTO audit_log (` + AuditColumns + `)
@@ -354,6 +366,8 @@ var statements = [Count]struct {
 
 	DeleteIdentities: {writes: true, text: `DELETE FROM identities WHERE user_id = $1`},
 
+	DeleteIdentity: {writes: true, text: `DELETE FROM identities WHERE issuer = $1 AND subject = $2 AND user_id = $3`},
+
 	DeleteTokensOfOrganization: {writes: true},
 
 	DeleteKeysOfOrganization: {writes: true},
@@ -387,6 +401,8 @@ var statements = [Count]struct {
 	DeleteEndedLinks: {writes: true, text: `DELETE FROM sign_in_links WHERE expires_at < $1`},
 
 	DeleteDevices: {writes: true, text: `DELETE FROM devices WHERE user_id = $1`},
+
+	DeleteOldForms: {writes: true, text: `DELETE FROM used_forms WHERE used_at < $1`},
 
 	DeleteAudit: {writes: true, text: `DELETE FROM audit_log WHERE audit_id <= $1`},
 

@@ -44,6 +44,7 @@ var Tables = []Table{
 		"created_at int, last_used_at int, expires_at int")},
 	{Name: "sign_in_links", Key: 1, Columns: columns("digest bytes, user_id int, created_at int, expires_at int")},
 	{Name: "devices", Key: 1, Columns: columns("digest bytes, user_id int, last_used_at int")},
+	{Name: "used_forms", Key: 1, Columns: columns("digest bytes, target_id int, used_at int")},
 	{Name: "identities", Key: 2, Columns: columns("issuer text, subject text, user_id int, created_at int")},
 	{Name: "audit_log", Key: 1, Columns: columns("audit_id int, occurred_at int, actor_user_id int, actor_key_id int, actor_session_id int, " +
 		"action text, target_type text, target_id int, organization_id int, ip text, request_id text, outcome int, code text, before text, " +

@@ -1,8 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,8 +87,27 @@ func (t *Tx) SetSignedIn(ctx context.Context, userID int64, at time.Time) error 
 	return t.change(ctx, UpdateSignedIn, userID, micros(at))
 }
 
+// Identities returns the identities that are bound to a user.
+func (r Reader) Identities(ctx context.Context, userID int64) ([]key.Connection, error) {
+	connections, err := all(ctx, r.run, ListIdentities, func(row Row) (c key.Connection, err error) {
+		var created moment
+		err = row.Scan(&c.Issuer, &c.Subject, &created)
+		c.CreatedAt = created.Time()
+		return c, err
+	}, userID)
+	slices.SortFunc(connections, func(a, b key.Connection) int {
+		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Subject, b.Subject))
+	})
+	return connections, err
+}
+
 // InsertIdentity binds an identity to a user.
 func (t *Tx) InsertIdentity(ctx context.Context, issuer, subject string, userID int64, now time.Time) error {
 	_, err := t.run.Exec(ctx, InsertIdentity, issuer, subject, userID, micros(now))
 	return err
+}
+
+// DeleteIdentity unbinds an identity from a user.
+func (t *Tx) DeleteIdentity(ctx context.Context, issuer, subject string, userID int64) error {
+	return t.change(ctx, DeleteIdentity, issuer, subject, userID)
 }

@@ -116,7 +116,7 @@ func membersInPages(t *testing.T, w *world) {
 	for _, size := range []int{1, 4, 5, 15, 100} {
 		var got []key.Membership
 		for before := int64(0); ; before = got[len(got)-1].UserID {
-			page, err := w.Members(t.Context(), o.ID, before, size)
+			page, err := w.Members(t.Context(), store.MemberQuery{OrganizationID: o.ID, Before: before, Limit: size})
 			if err != nil || len(page) > size {
 				t.Fatalf("Members() = %d of %d, %v", len(page), size, err)
 			}
@@ -131,14 +131,24 @@ func membersInPages(t *testing.T, w *world) {
 	}
 	// A page stays in place while members in front of it come and go.
 	w.update(t, func(tx store.Tx) error { return tx.DeleteMember(t.Context(), o.ID, want[3].UserID) })
-	if got, err := w.Members(t.Context(), o.ID, want[3].UserID, 2); err != nil || !slices.Equal(got, want[4:6]) {
+	if got, err := w.Members(t.Context(), store.MemberQuery{OrganizationID: o.ID, Before: want[3].UserID, Limit: 2}); err != nil || !slices.Equal(got, want[4:6]) {
 		t.Errorf("Members() below one that is gone = %+v, %v, want %+v", got, err, want[4:6])
 	}
-	if got, err := w.Members(t.Context(), 1<<40, 0, 10); err != nil || len(got) != 0 {
+	if got, err := w.Members(t.Context(), store.MemberQuery{OrganizationID: 1 << 40, Limit: 10}); err != nil || len(got) != 0 {
 		t.Errorf("Members() of no organization = %+v, %v", got, err)
 	}
+	for contains, n := range map[string]int{"": 14, "M1@": 1, "m1": 7, "@EXAMPLE.": 14, "m7": 0, "%": 0, "_": 0, "\\": 0} { // m7 is elsewhere
+		got, err := w.Members(t.Context(), store.MemberQuery{OrganizationID: o.ID, EmailContains: contains, Limit: 100})
+		if err != nil || len(got) != n {
+			t.Errorf("Members() with %q = %+v, %v, want %d", contains, got, err, n)
+		}
+	}
+	found, err := w.Members(t.Context(), store.MemberQuery{OrganizationID: o.ID, EmailContains: "m1", Before: want[4].UserID, Limit: 2})
+	if err != nil || !slices.Equal(found, want[5:7]) {
+		t.Errorf("Members() with m1 below one = %+v, %v, want %+v", found, err, want[5:7])
+	}
 	for _, limit := range []int{0, -1} {
-		if got, err := w.Members(t.Context(), o.ID, 0, limit); err == nil {
+		if got, err := w.Members(t.Context(), store.MemberQuery{OrganizationID: o.ID, Limit: limit}); err == nil {
 			t.Errorf("Members() with limit %d = %+v, want an error", limit, got)
 		}
 	}

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Sessions", sessionTests},
 		{"Links", linkTests},
 		{"Devices", deviceTests},
+		{"Forms", formTests},
 		{"Audit", auditTests},
 		{"Usage", usageTests},
 		{"Update", updateTests},

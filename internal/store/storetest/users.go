@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ var userTests = []test{
 	{"UserByEmail does not regard case", userByEmail},
 	{"an identity finds its user", userByIdentity},
 	{"an identity is bound once, to a user who is there", identityTaken},
+	{"Identities lists a user's, and DeleteIdentity deletes one", deleteIdentity},
 	{"a password comes back as it was given", password},
 	{"SetSignedIn moves SignedInAt and nothing else", setSignedIn},
 	{"DeleteUser deletes a user with everything they sign in with", deleteUser},
@@ -107,6 +109,45 @@ func userByIdentity(t *testing.T, w *world) {
 			t.Errorf("UserByIdentity(%q, %q) = %+v, %v, want %+v", c.issuer, c.subject, u, err, whole)
 		}
 	}
+}
+
+func deleteIdentity(t *testing.T, w *world) {
+	const issuer = "https://id.example.com"
+	var want []key.Connection
+	w.update(t, func(tx store.Tx) error {
+		want = want[:0]
+		for i, subject := range []string{"A", "a", "b", "é"} {
+			at := start.Add(time.Duration(i) * time.Millisecond)
+			want = append(want, key.Connection{Issuer: issuer, Subject: subject, CreatedAt: at})
+			if err := tx.InsertIdentity(t.Context(), issuer, subject, w.user, at); err != nil {
+				return err
+			}
+		}
+		return tx.InsertIdentity(t.Context(), issuer, "other", w.otherUser, start)
+	})
+	wantList := func() {
+		t.Helper()
+		if got, err := w.Identities(t.Context(), w.user); err != nil || !slices.Equal(got, want) {
+			t.Errorf("Identities() = %+v, %v, want %+v", got, err, want)
+		}
+	}
+	wantList()
+	if got, err := w.Identities(t.Context(), 1<<40); err != nil || len(got) != 0 {
+		t.Errorf("Identities() of nobody = %+v, %v", got, err)
+	}
+	for _, c := range []struct {
+		issuer, subject string
+		user            int64
+		want            error
+	}{
+		{issuer, "a", w.otherUser, store.ErrNotFound}, {issuer, "other", w.user, store.ErrNotFound}, {issuer + "/", "a", w.user, store.ErrNotFound},
+		{issuer, "a", w.user, nil}, {issuer, "a", w.user, store.ErrNotFound},
+	} {
+		_, err := w.Update(t.Context(), func(tx store.Tx) error { return tx.DeleteIdentity(t.Context(), c.issuer, c.subject, c.user) })
+		wantIs(t, fmt.Sprintf("DeleteIdentity(%q, %q)", c.issuer, c.subject), err, c.want)
+	}
+	want = slices.Delete(want, 1, 2)
+	wantList()
 }
 
 func identityTaken(t *testing.T, w *world) {

@@ -369,6 +369,7 @@ func (f *fronted) judge() {
 		f.t.Errorf("the API got %s %s", got.method, got.target)
 	}
 
+	f.passes("GET /x?scope=DELETE&limited=403\n"+f.reader, nil) // which is for the API
 	none := f.refused("GET /x", nil, 401)
 	if c := none.Header.Get("WWW-Authenticate"); c != `Bearer realm="api"` {
 		f.t.Errorf("challenge %q", c)

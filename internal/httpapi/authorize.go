@@ -39,6 +39,8 @@ func (h authorization) serve(x *exchange) error {
 	}
 	x.sendIdentity(&j)
 	if j.Allowed() {
+		// It is about this one request: a proxy that kept it would let a deleted key in, and count nothing.
+		x.Header()["Cache-Control"] = noStore
 		x.WriteHeader(http.StatusOK)
 		return nil
 	}
@@ -116,6 +118,9 @@ func contradict(r *gateway.Request, methods, targets *statement, scopes []key.Sc
 // because of a limit.
 func readOptions(query string) (scope key.Scope, limited api.Code, err error) {
 	limited = api.CodeRateLimited
+	if query == "" {
+		return 0, limited, nil
+	}
 	for option := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(option, "=")
 		asked, isScope := key.ParseScope(value)

@@ -100,6 +100,7 @@ func TestAuthorize(t *testing.T) {
 		{"a query of the client's, which asks for nothing", "GET", "?x=y&limited=403", []string{bearer, "X-Forwarded-Uri: /x?x=y&limited=403"}, 200, ""},
 		{"a scope that both put there", "GET", "?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x?scope=MANAGE"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
 		{"a scope, and another query of the client's", "GET", "?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x?scope=READ"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
+		{"no option", "GET", "?", []string{bearer, "X-Forwarded-Uri: /x?y=z"}, 200, ""},
 		{"rules, and no path", "GET", "", []string{all}, 403, ""},
 
 		{"a contradiction about the path", "GET", "", []string{bearer, "X-Forwarded-Uri: /health", "X-Original-URI: /accounts/7"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
@@ -130,6 +131,12 @@ func TestAuthorize(t *testing.T) {
 				t.Errorf("body %q", r.body)
 			} else if c.status != 200 && !strings.Contains(r.body, `"detail"`) {
 				t.Errorf("body %q is no problem document", r.body)
+			}
+			if kept := r.header.Get("Cache-Control"); kept != "no-store" {
+				t.Errorf("a proxy may keep the answer: Cache-Control %q", kept)
+			}
+			if _, scope, ok := strings.Cut(c.challenge, `scope="`); ok && !strings.Contains(r.body, "the scope "+strings.TrimSuffix(scope, `"`)+",") {
+				t.Errorf("%s does not say which scope the key lacks", r.body)
 			}
 			want := [5]string{}
 			known := c.status == 200 && !strings.Contains(c.name, "public") || strings.Contains(c.challenge, "scope")

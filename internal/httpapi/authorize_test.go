@@ -96,6 +96,10 @@ func TestAuthorize(t *testing.T) {
 		{"an escaped letter", "GET", "/%61ccounts/7", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
 		{"a scope in the address", "GET", "?scope=UPDATE", []string{bearer, "X-Forwarded-Uri: /health"}, 403, fmt.Sprintf(scopeChallenge, "UPDATE")},
 		{"a scope that the client puts there", "DELETE", "/x?scope=READ", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "DELETE")},
+		{"a scope behind our path", "GET", "/x?scope=MANAGE", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
+		{"so, which the key has", "POST", "/x?a=b&scope=MANAGE", []string{all}, 200, ""},
+		{"so, and a rule", "GET", "/accounts/7?scope=READ", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
+		{"so, with a path of its own", "GET", "/?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
 		{"so, beside our path", "GET", "?scope=READ", []string{bearer, "X-Forwarded-Method: DELETE", "X-Forwarded-Uri: /x?scope=READ"}, 403, fmt.Sprintf(scopeChallenge, "DELETE")},
 		{"a query of the client's, which asks for nothing", "GET", "?x=y&limited=403", []string{bearer, "X-Forwarded-Uri: /x?x=y&limited=403"}, 200, ""},
 		{"a scope that both put there", "GET", "?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x?scope=MANAGE"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
@@ -238,6 +242,7 @@ func TestAuthorizeTellsOfLimits(t *testing.T) {
 		{key.CheckValid, key.Allowance{Name: "default", Requests: 100, Remaining: 50, Reset: 30 * time.Second}, "", 200, `"default";r=50;t=30`, ""},
 		{key.CheckRateLimited, key.Allowance{Name: "default", Requests: 100, Reset: time.Minute, Retry: 1500 * time.Millisecond}, "", 429, `"default";r=0;t=60`, "2"},
 		{key.CheckRateLimited, key.Allowance{Name: "default", Requests: 100, Reset: time.Minute, Retry: 1}, "?limited=403", 403, `"default";r=0;t=60`, "1"},
+		{key.CheckRateLimited, key.Allowance{Name: "default", Requests: 100, Reset: time.Minute, Retry: 1}, "/x?limited=403", 403, `"default";r=0;t=60`, "1"},
 		{key.CheckQuotaExceeded, key.Allowance{Name: "quota", Requests: 5, Reset: -1, Retry: -1}, "", 429, `"quota";r=0`, ""},
 	} {
 		l.outcome, l.allowance = c.outcome, c.allowance
@@ -254,14 +259,15 @@ func TestAuthorizeTellsOfLimits(t *testing.T) {
 			r.problem(api.CodeRateLimited)
 		}
 	}
-	if l.taken != 4 {
+	k.send(service.URL, "GET", "/v1/authorize?limited=403", "", []string{"X-API-Key: " + k.token, "X-Forwarded-Uri: /x?limited=403"}).ok(403)
+	if l.taken != 6 {
 		t.Errorf("counted %d times", l.taken)
 	}
 	l.outcome = key.CheckValid
 	k.send(service.URL, "GET", "/v1/authorize", "", []string{"X-API-Key: " + k.token, "X-Forwarded-Uri: /x", "X-Original-URI: /y"}).ok(200)
 	k.send(service.URL, "GET", "/v1/authorize", "", []string{"X-API-Key: " + k.token, "X-Forwarded-Uri: /x", "X-Original-URI: /y/../x"}).ok(403)
-	if l.taken != 5 {
-		t.Errorf("two requests, of which one was refused, are counted as %d", l.taken-4)
+	if l.taken != 7 {
+		t.Errorf("two requests, of which one was refused, are counted as %d", l.taken-6)
 	}
 }
 

@@ -466,6 +466,7 @@ func (f *fronted) confuse() {
 	f.refused("GET /v1/authorize?scope=READ", nil)
 	f.refused("GET /_apikeyd\n"+f.writer, nil)
 	f.refused("GET /x\n"+f.reader+"\n"+f.writer, nil, 401)
+	f.refused("GET /x\n"+strings.Replace(f.reader, "Authorization: Bearer", "X-API-Key:", 1)+"\n"+f.writer, nil, 401)
 	f.refused("GET /x\nAuthorization: Basic YTpi", nil, 401)
 	f.refused("GET /x\nX-Apikey-Id: 1\nX-Apikey-Scope: READ", nil, 401)
 	f.refused("GET /x\nConnection: close, Authorization, X-Apikey-Id", nil, 401)

@@ -369,6 +369,7 @@ func (f *fronted) judge() {
 		f.t.Errorf("the API got %s %s", got.method, got.target)
 	}
 
+	f.passes("GET /x?scope=DELETE&limited=403\n"+f.reader, nil) // which is for the API
 	none := f.refused("GET /x", nil, 401)
 	if c := none.Header.Get("WWW-Authenticate"); c != `Bearer realm="api"` {
 		f.t.Errorf("challenge %q", c)
@@ -465,6 +466,7 @@ func (f *fronted) confuse() {
 	f.refused("GET /v1/authorize?scope=READ", nil)
 	f.refused("GET /_apikeyd\n"+f.writer, nil)
 	f.refused("GET /x\n"+f.reader+"\n"+f.writer, nil, 401)
+	f.refused("GET /x\n"+strings.Replace(f.reader, "Authorization: Bearer", "X-API-Key:", 1)+"\n"+f.writer, nil, 401)
 	f.refused("GET /x\nAuthorization: Basic YTpi", nil, 401)
 	f.refused("GET /x\nX-Apikey-Id: 1\nX-Apikey-Scope: READ", nil, 401)
 	f.refused("GET /x\nConnection: close, Authorization, X-Apikey-Id", nil, 401)

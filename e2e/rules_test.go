@@ -118,19 +118,21 @@ func TestRulesTest(t *testing.T) {
 		args string
 		code int
 		want string
+		says string // on standard error
 	}{
-		{"GET /health/?x", 0, "request  GET /health\nrule     1 of 3, at apikeyd.toml:2: path \"/health\", every method\nneeds    nothing: it is public\n"},
-		{"PATCH /admin/7", 0, "request  PATCH /admin/7\nrule     2 of 3, at apikeyd.toml:6: path \"/admin/**\", every method\nneeds    a key with the scope MANAGE\n"},
-		{"POST /search", 0, "request  POST /search\nrule     3 of 3, at apikeyd.toml:10: path \"/search\", methods [\"POST\"]\nneeds    a key with the scope READ\n"},
-		{"POST /x", 0, "request  POST /x\nrule     none of 3: the method says what is needed\nneeds    a key with the scope CREATE\n"},
-		{"BREW /x", 1, "request  BREW /x\nrule     none of 3: the method says what is needed\nneeds    what no key has\n"},
-		{"GET /x%2Fy", 1, ""},
-		{"GET /Admin/x", 1, ""},
-		{"get /admin/x", 1, "request  get /admin/x\nrule     none of 3: the method says what is needed\nneeds    what no key has\n"},
-		{"GET", 2, ""},
+		{"GET /health/?x", 0, "request  GET /health\nrule     1 of 3, at apikeyd.toml:2: path \"/health\", every method\nneeds    nothing: it is public\n", ""},
+		{"PATCH /admin/7", 0, "request  PATCH /admin/7\nrule     2 of 3, at apikeyd.toml:6: path \"/admin/**\", every method\nneeds    a key with the scope MANAGE\n", ""},
+		{"POST /search", 0, "request  POST /search\nrule     3 of 3, at apikeyd.toml:10: path \"/search\", methods [\"POST\"]\nneeds    a key with the scope READ\n", ""},
+		{"POST /x", 0, "request  POST /x\nrule     none of 3: the method says what is needed\nneeds    a key with the scope CREATE\n", ""},
+		{"BREW /x", 1, "request  BREW /x\nrule     none of 3: the method says what is needed\nneeds    what no key has\n", "no scope covers this method"},
+		{"GET /x%2Fy", 1, "", "the path holds an escaped slash"},
+		{"GET /Admin/x", 1, "", "in other upper and lower case"},
+		{"get /admin/x", 1, "request  get /admin/x\nrule     none of 3: the method says what is needed\nneeds    what no key has\n", "written in upper case, as GET"},
+		{"GET", 2, "", "PATH is missing"},
+		{"GET /x /y", 2, "", "METHOD and PATH are enough"},
 	} {
 		p := launch(t, folder, []string{"APIKEYD_CONFIG=apikeyd.toml"}, binary, append([]string{"rules", "test"}, strings.Fields(c.args)...)...)
-		if code := p.wait(); code != c.code || p.stdout.String() != c.want {
+		if code := p.wait(); code != c.code || p.stdout.String() != c.want || !strings.Contains(p.stderr.String(), c.says) {
 			t.Errorf("%s: exit code %d, %q; want %d, %q; %s", c.args, code, p.stdout, c.code, c.want, fmt.Sprint(p.stderr))
 		}
 	}

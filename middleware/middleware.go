@@ -64,7 +64,8 @@ func Require(checker Checker, options ...Option) func(http.Handler) http.Handler
 func (s *settings) check(checker Checker, r *http.Request) (api.Verification, *Refusal) {
 	scope, ok := s.scopeOf(r.Method)
 	if !ok {
-		return api.Verification{}, &Refusal{Status: http.StatusForbidden, Detail: "no scope covers the request's method"}
+		return api.Verification{}, &Refusal{Status: http.StatusForbidden, Detail: "no scope covers the request's method; " +
+			"scopes cover GET, HEAD, OPTIONS, POST, PUT, PATCH and DELETE, written in upper case"}
 	}
 	token, refusal := credential(r.Header)
 	if refusal != nil {

@@ -46,6 +46,9 @@ func TestOutcomes(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || doc.Code != tt.problem || doc.Status != tt.status || doc.Detail == "" {
 			t.Errorf("%s: %+v, %v", tt.code, doc, err)
 		}
+		if tt.challenge == narrow && !strings.Contains(doc.Detail, "the scope CREATE,") {
+			t.Errorf("%q does not say which scope the key lacks", doc.Detail)
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func refused(answer api.Verification, scope api.Scope) *Refusal {
 		r.Detail = "the key is unknown, deleted, disabled or expired"
 	case api.VerifyInsufficientScope:
 		r.Status, r.challenge = http.StatusForbidden, challengeNoScope+`, scope="`+string(scope)+`"`
-		r.Detail = "the key lacks the scope that the request needs"
+		r.Detail = "the key lacks the scope " + string(scope) + ", which the request needs"
 	case api.VerifyIPNotAllowed:
 		r.Status, r.Detail = http.StatusForbidden, "the key may not be used from this address"
 	case api.VerifyRateLimited:

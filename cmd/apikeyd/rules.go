@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,15 @@ refused whatever key it comes with, and 2 where the file cannot be used.`,
 
   # an escaped slash: refused, because the API may take it for one or not
   apikeyd rules test DELETE /accounts%2F7`,
-		Args: cobra.ExactArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			switch names := []string{"METHOD", "PATH"}; {
+			case len(args) < len(names):
+				return fmt.Errorf("%s is missing", names[len(args)])
+			case len(args) > len(names):
+				return fmt.Errorf("METHOD and PATH are enough; %q is one too many", args[len(names)])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return p.testRules(cmd, args[0], args[1]) },
 	}
 	config.AddFlags(cmd.Flags(), "config")
@@ -66,6 +75,9 @@ func (p *program) testRules(cmd *cobra.Command, method, target string) error {
 	fmt.Fprintf(w, "request\t%s %s\nrule\t%s\nneeds\t%s\n", method, path, describeRule(c.Rules, number), describeNeed(need))
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if upper := strings.ToUpper(method); need == (rules.Need{}) && method != upper {
+		return fmt.Errorf("refused: no rule is about the method %q, nor is a scope; methods are written in upper case, as %s", method, upper)
 	}
 	if need == (rules.Need{}) {
 		return errors.New("refused: no scope covers this method, and no rule names one for it")

@@ -38,7 +38,7 @@ followed; what is left out or cannot be read is told on standard error.
 
 Each find is a line PATH:LINE:COLUMN: HINT, with the column in bytes, and in the history with the first commit that has it. The
 token itself is never printed. With --verify the verification listener is asked about each, and the line says what it answers, as
-"keys verify" does: NOT_FOUND, DISABLED and EXPIRED are good for nothing now, everything else is alive. To end a token that was found, rotate its key, or give it to "keys report".
+"keys verify" does: NOT_FOUND, DISABLED and EXPIRED are good for nothing now, everything else is alive. Where it cannot say, finds are printed without an answer. To end a token that was found, rotate its key, or give it to "keys report".
 
 Exit codes: 0 nothing was found and all was read; 1 it failed, or nothing was found and something could not be read; 2 wrong usage; 3
 something was found.`,
@@ -84,7 +84,7 @@ something was found.`,
 type scanning struct {
 	*program
 	json     bool
-	verifier *client.Verifier // nil: nobody is asked
+	verifier *client.Verifier // nil: nobody is asked, or not any more
 	outcomes outcomes
 
 	mu     sync.Mutex // of what is told on standard error
@@ -172,7 +172,10 @@ func (s *scanning) flush(ctx context.Context) error {
 	}
 	if s.verifier != nil {
 		if err := s.outcomes.ask(ctx, s.verifier, s.waiting); err != nil {
-			return err
+			if ctx.Err() != nil {
+				return err
+			}
+			s.unverified(err)
 		}
 	}
 	for _, f := range s.waiting {
@@ -186,6 +189,15 @@ func (s *scanning) flush(ctx context.Context) error {
 	}
 	s.waiting = s.waiting[:0]
 	return nil
+}
+
+// unverified goes on without asking: what was found is there, whoever is away.
+func (s *scanning) unverified(err error) {
+	s.verifier = nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cli.PrintError(s.stderr, err)
+	s.tell("what was found is listed without saying whether it is good")
 }
 
 // foundJSON is a find as JSON.

@@ -137,8 +137,15 @@ func TestScanVerify(t *testing.T) {
 		t.Errorf("after the report: %s", stdout)
 	}
 	s.Stop()
-	if stdout, stderr, code := runScan(t, good.Token, "-", "--verify", "--verify-server", s.VerificationURL); code != 1 || stdout != "" || stderr == "" {
+	// A find is one whether anybody can say more of it or not.
+	stdout, stderr, code = runScan(t, good.Token, "-", "--verify", "--verify-server", s.VerificationURL)
+	if code != 3 || stdout != "-:1:1: "+good.KeyHint+"\n" || !strings.Contains(stderr, "cannot reach") || strings.Count(stderr, "\n") != 2 {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+	}
+	many := strings.Repeat(good.Token+"\n", api.MaxBatch+1)
+	stdout, stderr, code = runScan(t, many, "-", "-o", "json", "--verify", "--verify-server", s.VerificationURL)
+	if all := []foundJSON{}; json.Unmarshal([]byte(stdout), &all) != nil || len(all) != api.MaxBatch+1 || code != 3 || strings.Count(stderr, "cannot reach") != 1 {
+		t.Errorf("exit code %d, %d finds, %s", code, len(all), stderr)
 	}
 }
 

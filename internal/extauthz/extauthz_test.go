@@ -192,6 +192,9 @@ func judged(t *testing.T, out *auth.CheckResponse, c *gatewaytest.Case) {
 		problem.Detail == "" || problem.RequestID == "" {
 		t.Errorf("body %s, %v", denied.GetBody(), err)
 	}
+	if _, scope, ok := strings.Cut(c.Challenge, `scope="`); ok && !strings.Contains(problem.Detail, "the scope "+strings.TrimSuffix(scope, `"`)+",") {
+		t.Errorf("%q does not say which scope the key lacks", problem.Detail)
+	}
 }
 
 func TestCheckFailsClosed(t *testing.T) {

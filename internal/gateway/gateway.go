@@ -104,8 +104,12 @@ func (g *Gateway) judge(ctx context.Context, set *rules.Set, r, said *Request, u
 	if err != nil {
 		return Judgement{Verdict: Undecided, Detail: "the key cannot be checked just now; nothing was done, try again", Err: err}
 	}
-	return Judgement{Verdict: ofOutcome[d.Outcome].verdict, Detail: ofOutcome[d.Outcome].detail, Need: need.Scope,
+	j = Judgement{Verdict: ofOutcome[d.Outcome].verdict, Detail: ofOutcome[d.Outcome].detail, Need: need.Scope,
 		Outcome: d.Outcome, Checked: true, Allowance: d.Allowance, record: d.Record}
+	if j.Verdict == InsufficientScope {
+		j.Detail = "the key lacks the scope " + need.Scope.String() + ", which the request needs"
+	}
+	return j
 }
 
 // needOf returns what a request needs, or the judgement where that is all there is to say.
@@ -130,7 +134,8 @@ func needOf(set *rules.Set, method, target string, scope key.Scope) (need rules.
 	case need.Public:
 		return need, Judgement{Verdict: Public}
 	case need.Scope == 0:
-		return need, Judgement{Verdict: UnknownMethod, Detail: "no scope covers the request's method"}
+		return need, Judgement{Verdict: UnknownMethod, Detail: "no scope covers the request's method; " +
+			"scopes cover GET, HEAD, OPTIONS, POST, PUT, PATCH and DELETE, written in upper case"}
 	}
 	return need, j
 }
@@ -143,7 +148,7 @@ var ofOutcome = [key.OutcomeCount]struct {
 	key.CheckNotFound:          {BadKey, "the key is unknown, deleted, disabled or expired"},
 	key.CheckDisabled:          {BadKey, "the key is unknown, deleted, disabled or expired"},
 	key.CheckExpired:           {BadKey, "the key is unknown, deleted, disabled or expired"},
-	key.CheckInsufficientScope: {InsufficientScope, "the key lacks the scope that the request needs"},
+	key.CheckInsufficientScope: {InsufficientScope, ""}, // judge says which
 	key.CheckIPNotAllowed:      {WrongAddress, "the key may not be used from this address"},
 	key.CheckRateLimited:       {Limited, "the key has made as many requests as it may; try again later"},
 	key.CheckQuotaExceeded:     {Limited, "the quota of the key is used up"},

@@ -39,6 +39,8 @@ func (h authorization) serve(x *exchange) error {
 	}
 	x.sendIdentity(&j)
 	if j.Allowed() {
+		// It is about this one request: a proxy that kept it would let a deleted key in, and count nothing.
+		x.Header()["Cache-Control"] = noStore
 		x.WriteHeader(http.StatusOK)
 		return nil
 	}
@@ -65,8 +67,8 @@ func cutAuthorize(r *http.Request) (rest string, ok bool) {
 // itself. So what is said first is the request, and where something else is said as well, that must be allowed, too.
 //
 // The same goes for the address that the proxy asks at. Where a path follows ours, a proxy such as Envoy has put the client's own
-// target there. Where a query follows and the client's target has the same, a proxy such as Caddy has left the client's there, or an
-// operator has written what a client now writes too: it may then ask for more, and not for less.
+// target there, or an operator has written it. Where a query follows and the client's target has the same, a proxy such as Caddy has
+// left the client's there, or an operator has written what a client now writes too. It may then ask for more, and not for less.
 func readAuthorization(r *http.Request, into *gateway.Request) (limited api.Code, err error) {
 	var methods, targets statement
 	methods.add(r.Header["X-Forwarded-Method"])
@@ -85,9 +87,9 @@ func readAuthorization(r *http.Request, into *gateway.Request) (limited api.Code
 
 	limited = api.CodeRateLimited
 	var asked []key.Scope
-	if query, ok := strings.CutPrefix(rest, "?"); ok {
-		if targets.haveQuery(query) {
-			asked = scopesIn(query)
+	if _, query, _ := strings.Cut(rest, "?"); query != "" {
+		if follows || targets.haveQuery(query) {
+			asked, limited = optionsWithin(query)
 		} else if into.Scope, limited, err = readOptions(query); err != nil {
 			return limited, err
 		}
@@ -132,16 +134,19 @@ func readOptions(query string) (scope key.Scope, limited api.Code, err error) {
 	return scope, limited, nil
 }
 
-// scopesIn returns the scopes that are asked for in a query that may be somebody else's.
-func scopesIn(query string) (asked []key.Scope) {
+// optionsWithin returns what is asked for in a query that may be somebody else's. Which code refuses may be said by anybody.
+func optionsWithin(query string) (asked []key.Scope, limited api.Code) {
+	limited = api.CodeRateLimited
 	for option := range strings.SplitSeq(query, "&") {
-		if name, ok := strings.CutPrefix(option, "scope="); ok {
-			if scope, isScope := key.ParseScope(name); isScope {
-				asked = append(asked, scope)
-			}
+		name, value, _ := strings.Cut(option, "=")
+		if scope, isScope := key.ParseScope(value); isScope && name == "scope" {
+			asked = append(asked, scope)
+		}
+		if name == "limited" && value == "403" {
+			limited = api.CodeForbidden
 		}
 	}
-	return asked
+	return asked, limited
 }
 
 // statement is what a proxy says about one thing, in one place or in several.

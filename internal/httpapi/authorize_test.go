@@ -96,10 +96,15 @@ func TestAuthorize(t *testing.T) {
 		{"an escaped letter", "GET", "/%61ccounts/7", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
 		{"a scope in the address", "GET", "?scope=UPDATE", []string{bearer, "X-Forwarded-Uri: /health"}, 403, fmt.Sprintf(scopeChallenge, "UPDATE")},
 		{"a scope that the client puts there", "DELETE", "/x?scope=READ", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "DELETE")},
+		{"a scope behind our path", "GET", "/x?scope=MANAGE", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
+		{"so, which the key has", "POST", "/x?a=b&scope=MANAGE", []string{all}, 200, ""},
+		{"so, and a rule", "GET", "/accounts/7?scope=READ", []string{bearer}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
+		{"so, with a path of its own", "GET", "/?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
 		{"so, beside our path", "GET", "?scope=READ", []string{bearer, "X-Forwarded-Method: DELETE", "X-Forwarded-Uri: /x?scope=READ"}, 403, fmt.Sprintf(scopeChallenge, "DELETE")},
 		{"a query of the client's, which asks for nothing", "GET", "?x=y&limited=403", []string{bearer, "X-Forwarded-Uri: /x?x=y&limited=403"}, 200, ""},
 		{"a scope that both put there", "GET", "?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x?scope=MANAGE"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
 		{"a scope, and another query of the client's", "GET", "?scope=MANAGE", []string{bearer, "X-Forwarded-Uri: /x?scope=READ"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
+		{"no option", "GET", "?", []string{bearer, "X-Forwarded-Uri: /x?y=z"}, 200, ""},
 		{"rules, and no path", "GET", "", []string{all}, 403, ""},
 
 		{"a contradiction about the path", "GET", "", []string{bearer, "X-Forwarded-Uri: /health", "X-Original-URI: /accounts/7"}, 403, fmt.Sprintf(scopeChallenge, "MANAGE")},
@@ -130,6 +135,12 @@ func TestAuthorize(t *testing.T) {
 				t.Errorf("body %q", r.body)
 			} else if c.status != 200 && !strings.Contains(r.body, `"detail"`) {
 				t.Errorf("body %q is no problem document", r.body)
+			}
+			if kept := r.header.Get("Cache-Control"); kept != "no-store" {
+				t.Errorf("a proxy may keep the answer: Cache-Control %q", kept)
+			}
+			if _, scope, ok := strings.Cut(c.challenge, `scope="`); ok && !strings.Contains(r.body, "the scope "+strings.TrimSuffix(scope, `"`)+",") {
+				t.Errorf("%s does not say which scope the key lacks", r.body)
 			}
 			want := [5]string{}
 			known := c.status == 200 && !strings.Contains(c.name, "public") || strings.Contains(c.challenge, "scope")
@@ -231,6 +242,7 @@ func TestAuthorizeTellsOfLimits(t *testing.T) {
 		{key.CheckValid, key.Allowance{Name: "default", Requests: 100, Remaining: 50, Reset: 30 * time.Second}, "", 200, `"default";r=50;t=30`, ""},
 		{key.CheckRateLimited, key.Allowance{Name: "default", Requests: 100, Reset: time.Minute, Retry: 1500 * time.Millisecond}, "", 429, `"default";r=0;t=60`, "2"},
 		{key.CheckRateLimited, key.Allowance{Name: "default", Requests: 100, Reset: time.Minute, Retry: 1}, "?limited=403", 403, `"default";r=0;t=60`, "1"},
+		{key.CheckRateLimited, key.Allowance{Name: "default", Requests: 100, Reset: time.Minute, Retry: 1}, "/x?limited=403", 403, `"default";r=0;t=60`, "1"},
 		{key.CheckQuotaExceeded, key.Allowance{Name: "quota", Requests: 5, Reset: -1, Retry: -1}, "", 429, `"quota";r=0`, ""},
 	} {
 		l.outcome, l.allowance = c.outcome, c.allowance
@@ -247,14 +259,15 @@ func TestAuthorizeTellsOfLimits(t *testing.T) {
 			r.problem(api.CodeRateLimited)
 		}
 	}
-	if l.taken != 4 {
+	k.send(service.URL, "GET", "/v1/authorize?limited=403", "", []string{"X-API-Key: " + k.token, "X-Forwarded-Uri: /x?limited=403"}).ok(403)
+	if l.taken != 6 {
 		t.Errorf("counted %d times", l.taken)
 	}
 	l.outcome = key.CheckValid
 	k.send(service.URL, "GET", "/v1/authorize", "", []string{"X-API-Key: " + k.token, "X-Forwarded-Uri: /x", "X-Original-URI: /y"}).ok(200)
 	k.send(service.URL, "GET", "/v1/authorize", "", []string{"X-API-Key: " + k.token, "X-Forwarded-Uri: /x", "X-Original-URI: /y/../x"}).ok(403)
-	if l.taken != 5 {
-		t.Errorf("two requests, of which one was refused, are counted as %d", l.taken-4)
+	if l.taken != 7 {
+		t.Errorf("two requests, of which one was refused, are counted as %d", l.taken-6)
 	}
 }
 

@@ -3,6 +3,7 @@ package console_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -72,4 +73,23 @@ func TestLimitIsMarked(t *testing.T) {
 	if n := strings.Count(p.text, "aria-invalid"); n != 1 {
 		t.Errorf("%d fields are marked", n)
 	}
+}
+
+// What somebody has begun in one tab is not done by who has signed in in another.
+func TestFormOfSomebodyElse(t *testing.T) {
+	c := newCompany(t)
+	v := c.people["owner"]
+	as := regexp.MustCompile(`name="as" value="(\d+)"`)
+	forms := []string{"/keys/new", c.home, c.home + "/delete", c.home + "/members/invite", c.memberPath("viewer"), c.memberPath("viewer") + "/remove", "/account/password"}
+	for _, path := range forms {
+		if got, want := v.get(path).first(t, as), fmt.Sprint(c.ids["owner"]); got != want {
+			t.Errorf("%s is of user %s, want %s", path, got, want)
+		}
+	}
+	v.jar.cookies = c.people["operator"].jar.cookies // who has signed in in another tab
+	for _, path := range forms {
+		v.post(path, "as", fmt.Sprint(c.ids["owner"]), "name", "Acme <b>", "role", "admin", "email", "new@acme.example").want(t, http.StatusConflict, path,
+			"You are somebody else by now", "admin@example.com")
+	}
+	v.post(c.memberPath("viewer"), "as", fmt.Sprint(c.ids["operator"]), "role", "member").want(t, http.StatusOK, c.home+"/members?note=role-changed")
 }

@@ -175,7 +175,12 @@ func here(r *http.Request) string {
 	if r.Method != http.MethodGet {
 		return "/"
 	}
-	return local(r.URL.RequestURI())
+	u := *r.URL
+	if q := u.Query(); q.Has(noteParameter) { // what has been done is said once
+		q.Del(noteParameter)
+		u.RawQuery = q.Encode()
+	}
+	return local(u.RequestURI())
 }
 
 // local returns a path within the console, or "/" for what is none: nobody is sent to another host, and nobody to a one-time

@@ -93,3 +93,16 @@ func TestFormOfSomebodyElse(t *testing.T) {
 	}
 	v.post(c.memberPath("viewer"), "as", fmt.Sprint(c.ids["operator"]), "role", "member").want(t, http.StatusOK, c.home+"/members?note=role-changed")
 }
+
+// Somebody who is a member of nothing learns why there is nothing to do, and whom to ask.
+func TestNoOrganization(t *testing.T) {
+	c := newCompany(t)
+	v := c.people["viewer"]
+	v.get("/keys").want(t, http.StatusOK, "/keys", "Create the first key")
+	v.post(c.memberPath("viewer")+"/remove").want(t, http.StatusOK, "/account?note=left")
+	p := v.get("/keys")
+	p.want(t, http.StatusOK, "/keys", "you are a member of none")
+	if strings.Contains(p.text, "Create the first key") || strings.Contains(p.text, "curl") {
+		t.Error("a key is offered")
+	}
+}

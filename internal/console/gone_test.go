@@ -106,3 +106,18 @@ func TestNoOrganization(t *testing.T) {
 		t.Error("a key is offered")
 	}
 }
+
+// A name is typed as it is seen: white space within it is one blank on a page, whatever it is.
+func TestNameAsItIsSeen(t *testing.T) {
+	s := apptest.Start(t, nil)
+	v := signedIn(t, s.ManagementURL, linkOf(s))
+	made, err := s.Client().CreateOrganization(t.Context(), api.NewOrganization{OrganizationName: "Two  blanks\u00a0and one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/organizations/%d/delete", made.OrganizationID)
+	for _, typed := range []string{"", "Two blanks", "Twoblanks and one"} {
+		v.post(path, "name", typed).want(t, http.StatusUnprocessableEntity, path, "This is not its name.")
+	}
+	v.post(path, "name", " Two blanks and one").want(t, http.StatusOK, "/organizations?note=organization-deleted")
+}

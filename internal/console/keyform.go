@@ -111,6 +111,11 @@ func at(texts []string, i int) string {
 // text is what somebody has typed into a field of one line.
 func text(typed string) string { return strings.TrimSpace(strings.ToValidUTF8(typed, "\uFFFD")) }
 
+// sameName reports whether somebody has typed a name. Pages show any white space as one blank, so that is as good.
+func sameName(typed, name string) bool {
+	return strings.Join(strings.Fields(typed), " ") == strings.Join(strings.Fields(name), " ")
+}
+
 // blame notes what is wrong with a field.
 func (f *keyForm) blame(pointer, detail string) {
 	f.faults = append(f.faults, key.Fault{Pointer: pointer, Detail: detail})

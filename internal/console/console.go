@@ -132,7 +132,7 @@ func (c *Console) Nowhere() http.Handler {
 				return err
 			}
 		}
-		return &refusal{status: http.StatusNotFound, title: titleOf(http.StatusNotFound), text: "No page has this address."}
+		return &refusal{status: http.StatusNotFound, title: "There is no such page", text: "No page has this address."}
 	}).Handler
 }
 

@@ -69,7 +69,7 @@ func TestLimitIsMarked(t *testing.T) {
 	s := apptest.Start(t, nil)
 	v := signedIn(t, s.ManagementURL, linkOf(s))
 	p := v.do(http.MethodPost, "/keys/new", keyForm(s, "limit_requests", "5|many", "limit_count", "1|1", "limit_unit", "minute|minute", "limit_name", "|"))
-	p.want(t, http.StatusUnprocessableEntity, "/keys/new", "Nothing was done", `value="many"`, `aria-invalid="true" aria-describedby="limit-2-error"`, `id="limit-2-error"`)
+	p.want(t, http.StatusUnprocessableEntity, "/keys/new", "<h1>Create a key</h1>\n<p class=\"problem\" role=\"alert\">Nothing was done", `value="many"`, `aria-invalid="true" aria-describedby="limit-2-error"`, `id="limit-2-error"`)
 	if n := strings.Count(p.text, "aria-invalid"); n != 1 {
 		t.Errorf("%d fields are marked", n)
 	}

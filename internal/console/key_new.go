@@ -15,7 +15,6 @@ const newKeyPath = "/keys/new"
 
 // newKeyPage is what the page to create a key says.
 type newKeyPage struct {
-	Problem      string // what is wrong with no field; "": nothing
 	Action       string
 	Organization field // to be chosen where there are several
 	Only         string

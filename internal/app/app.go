@@ -143,10 +143,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		Checker: checker, RequestIDs: telemetry.NewRequestIDs(), Requests: o.Requests, Log: a.log, Metrics: metrics,
 		Admin: a.admin, Now: o.Now, Guard: guard, Client: client, SignInURL: a.SignInURL,
 		Gateway: a.gateway,
-		Pages:   a.pages(guard, client, o.Now),
 		OpenAPI: apidoc.OpenAPI(), Docs: apidoc.Page(),
 		Ready: a.ready, LogChecks: c.LogChecks, Subscriptions: a.hub,
 	}
+	api.Pages, api.Nowhere = a.pages(guard, client, o.Now)
 	if a.provider != nil {
 		api.Identities = identities{a.provider}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -129,8 +130,8 @@ func identityError(err error) error {
 	}
 }
 
-// pages returns what browsers are shown.
-func (a *App) pages(guard *browser.Guard, client browser.Client, now func() time.Time) []httpapi.Page {
+// pages returns what browsers are shown, and what where there is nothing.
+func (a *App) pages(guard *browser.Guard, client browser.Client, now func() time.Time) (pages []httpapi.Page, nowhere http.Handler) {
 	o := console.Options{
 		Admin: a.admin, Guard: guard, Client: client, Log: a.log, Now: now, Mail: a.mailer != nil,
 		ManagementURL: a.ManagementURL, VerificationURL: a.VerificationURL, SignInURL: a.SignInURL,
@@ -139,11 +140,11 @@ func (a *App) pages(guard *browser.Guard, client browser.Client, now func() time
 	if a.provider != nil {
 		o.Provider, o.ProviderName = identities{a.provider}, providerName(a.config.OIDC.Issuer)
 	}
-	var pages []httpapi.Page
-	for _, p := range console.New(o).Pages() {
+	c := console.New(o)
+	for _, p := range c.Pages() {
 		pages = append(pages, httpapi.Page(p))
 	}
-	return pages
+	return pages, c.Nowhere()
 }
 
 // providerName is what people know an identity provider by: its host.

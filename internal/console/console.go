@@ -123,6 +123,18 @@ func (c *Console) Pages() []Page {
 	)
 }
 
+// Nowhere returns the page at addresses where there is no other.
+func (c *Console) Nowhere() http.Handler {
+	return c.page(http.MethodGet, "", func(v *visit) error {
+		if v.session.ID != 0 {
+			if err := c.identify(v); err != nil {
+				return err
+			}
+		}
+		return &refusal{status: http.StatusNotFound, title: "There is no such page", text: "No page has this address."}
+	}).Handler
+}
+
 // start is the first page.
 func (c *Console) start(v *visit) error {
 	if v.session.ID == 0 {

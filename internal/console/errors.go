@@ -28,7 +28,7 @@ func (r *refusal) Error() string { return r.title + ": " + r.text }
 type errorPage struct {
 	Text      string
 	RequestID string // "": the server has not failed
-	Back      string // address of where to go on
+	Back      link   // where to go on
 }
 
 // fail shows an error. It is the only place where one that is no fault of a field is shown, and where one is logged.
@@ -39,7 +39,10 @@ func (c *Console) fail(v *visit, err error) {
 		}
 	}
 	r := c.describe(v, err)
-	page := errorPage{Text: r.text, Back: "/"}
+	page := errorPage{Text: r.text, Back: link{Name: "Go to the start", URL: "/"}}
+	if v.me != nil {
+		page.Back = link{Name: "Go to the keys", URL: keysPath}
+	}
 	if r.status >= http.StatusInternalServerError && v.r.Context().Err() == nil {
 		page.RequestID = v.caller.RequestID
 		c.Log.LogAttrs(v.r.Context(), slog.LevelError, "page failed", slog.String("request_id", v.caller.RequestID), slog.Any("error", err))
@@ -59,6 +62,9 @@ func (c *Console) describe(v *visit, err error) *refusal {
 		return r
 	case errors.Is(err, browser.ErrCrossSite):
 		return c.crossSite(v)
+	case isCode(err, key.NotFound):
+		return &refusal{status: http.StatusNotFound, title: titleOf(http.StatusNotFound), text: "It was deleted, or it belongs to an organization " +
+			"that is not, or no longer, yours to see."}
 	case errors.As(err, &rule):
 		status := api.Code(rule.Code).Status()
 		return &refusal{status: status, title: titleOf(status), text: sentence(rule.Detail), wait: rule.Wait}

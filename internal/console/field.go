@@ -15,6 +15,7 @@ type field struct {
 	Hint     string
 	Example  string // what it looks like, where there is no room for a hint
 	Error    string // ""; nothing is wrong
+	Blamed   string // id of what says what is wrong with it, where that is not beside it; "": nothing does
 	Required bool   // nothing can be sent without it
 	Optional bool   // the reader is told that it can be left out
 	Focus    bool   // where the reader should begin to type
@@ -36,6 +37,8 @@ func (f field) ID() string {
 func (f field) Described() string {
 	id := f.ID()
 	switch {
+	case f.Blamed != "":
+		return f.Blamed
 	case f.Error != "" && f.Hint != "":
 		return id + "-error " + id + "-hint"
 	case f.Error != "":

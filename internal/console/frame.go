@@ -65,6 +65,7 @@ type layout struct {
 	Themes              []themeChoice
 	Here                string // where to come back to
 	User                string // e-mail address of who has signed in; "": nobody, or it does not matter
+	UserID              int64
 	InAccount           bool
 	Sections            []link
 	Switch              *organizationSwitch // nil: there is nothing to choose from
@@ -117,6 +118,7 @@ func (c *Console) layout(v *visit, f frame) layout {
 	if v.me == nil {
 		return l
 	}
+	l.UserID = v.me.User.ID
 	l.User, l.InAccount = v.me.User.Email, f.Section == sectionAccount
 	chosen := v.chosen(f.Organization)
 	shown := []section{sectionKeys}
@@ -173,7 +175,12 @@ func here(r *http.Request) string {
 	if r.Method != http.MethodGet {
 		return "/"
 	}
-	return local(r.URL.RequestURI())
+	u := *r.URL
+	if q := u.Query(); q.Has(noteParameter) { // what has been done is said once
+		q.Del(noteParameter)
+		u.RawQuery = q.Encode()
+	}
+	return local(u.RequestURI())
 }
 
 // local returns a path within the console, or "/" for what is none: nobody is sent to another host, and nobody to a one-time

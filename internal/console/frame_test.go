@@ -27,6 +27,7 @@ func TestAppearance(t *testing.T) {
 			t.Errorf("%q: %s\n%s", theme, p.path, p.text)
 		}
 	}
+	v.get("/keys?note=password&q=x").want(t, http.StatusOK, "/keys?note=password&q=x", "Your password is set.", `name="to" value="/keys?q=x"`)
 	v.jar.cookies[string(browser.Theme)] = "none"
 	if p := v.get("/keys"); strings.Contains(p.text, "data-theme") {
 		t.Error(p.text)

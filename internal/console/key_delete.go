@@ -41,7 +41,7 @@ func (c *Console) deleteKey(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if typed := v.typed("name"); c.isInUse(&k) && text(typed) != k.Name {
+	if typed := v.typed("name"); c.isInUse(&k) && !sameName(typed, k.Name) {
 		return c.showDeleteKey(v, http.StatusUnprocessableEntity, &k, o, typed, "This is not its name.")
 	}
 	if err := c.Admin.DeleteKey(v.r.Context(), v.caller, k.ID); err != nil {

@@ -16,7 +16,6 @@ const newKeyPath = "/keys/new"
 
 // newKeyPage is what the page to create a key says.
 type newKeyPage struct {
-	Problem      string // what is wrong with no field; "": nothing
 	Action       string
 	Organization field // to be chosen where there are several
 	Only         string
@@ -61,7 +60,7 @@ func (c *Console) showNewKey(v *visit, status int, chosen organization, p newKey
 	if !listed && chosen.id != 0 {
 		p.Organization.Options = append(p.Organization.Options, option{chosen.name, p.Organization.Value})
 	}
-	if len(p.Organization.Options) == 1 {
+	if len(p.Organization.Options) == 1 && p.Organization.Error == "" {
 		p.Only = chosen.name
 	}
 	return c.show(v, status, pageNewKey, frame{Title: "Create a key", Section: sectionKeys, Organization: chosen.id, Main: p})
@@ -74,6 +73,10 @@ func (c *Console) createKey(v *visit) error {
 	}
 	p := newKeyPage{Form: v.readKeyForm(nil), Once: v.r.PostForm.Get(onceField)}
 	chosen, err := c.organizationFor(v, v.typed("organization_id"))
+	if isCode(err, key.NotFound) && len(v.me.Memberships) > 0 { // it has gone, or the reader has left it, since the form was opened
+		p.Form.blame("/organization_id", "the one that was chosen is not there any more, or not yours to see: choose where the key is to be")
+		return c.showNewKey(v, http.StatusUnprocessableEntity, v.chosen(0), p)
+	}
 	if err != nil {
 		return err
 	}

@@ -111,6 +111,11 @@ func at(texts []string, i int) string {
 // text is what somebody has typed into a field of one line.
 func text(typed string) string { return strings.TrimSpace(strings.ToValidUTF8(typed, "\uFFFD")) }
 
+// sameName reports whether somebody has typed a name. Pages show any white space as one blank, so that is as good.
+func sameName(typed, name string) bool {
+	return strings.Join(strings.Fields(typed), " ") == strings.Join(strings.Fields(name), " ")
+}
+
 // blame notes what is wrong with a field.
 func (f *keyForm) blame(pointer, detail string) {
 	f.faults = append(f.faults, key.Fault{Pointer: pointer, Detail: detail})
@@ -215,6 +220,14 @@ func (f *keyForm) fault(pointer string) string {
 
 // What the template shows.
 
+// Problem says at the top of the form that something further down is wrong; "": nothing is.
+func (f keyForm) Problem() string {
+	if len(f.faults) == 0 {
+		return ""
+	}
+	return "Nothing was done: put right what is marked below, and send it again."
+}
+
 // Name is the field for the key's name.
 func (f keyForm) Name() field {
 	return field{Name: "key_name", Label: "Name", Type: "text", Value: f.name, Required: true, Error: f.fault("/key_name"),
@@ -282,6 +295,9 @@ type limitRow struct {
 	Error  string // ""; nothing is wrong
 }
 
+// ErrorID is where it is said what is wrong.
+func (r limitRow) ErrorID() string { return "limit-" + strconv.Itoa(r.Number) + "-error" }
+
 // Limits are the limits, and room for another one.
 func (f keyForm) Limits() (rows []limitRow) {
 	unitNames := make([]option, len(units))
@@ -292,15 +308,22 @@ func (f keyForm) Limits() (rows []limitRow) {
 	for i, l := range f.limits {
 		row := limitRow{Number: i + 1}
 		id := func(name string) string { return name + "-" + strconv.Itoa(row.Number) }
+		pointer := fmt.Sprintf("/limits/%d/", kept)
+		blamed := func(member string) string {
+			if l.requests == "" || f.fault(pointer+member) == "" {
+				return ""
+			}
+			return row.ErrorID()
+		}
 		if l.requests != "" {
-			row.Error = f.fault(fmt.Sprintf("/limits/%d/", kept))
+			row.Error = f.fault(pointer)
 			kept++
 		}
 		row.Fields = []field{
-			{Name: "limit_requests", Key: id("limit_requests"), Label: "Requests", Type: "text", Mode: "numeric", Value: l.requests},
-			{Name: "limit_count", Key: id("limit_count"), Label: "in", Type: "text", Mode: "numeric", Value: l.count, Class: "short"},
+			{Name: "limit_requests", Key: id("limit_requests"), Label: "Requests", Type: "text", Mode: "numeric", Value: l.requests, Blamed: blamed("requests")},
+			{Name: "limit_count", Key: id("limit_count"), Label: "in", Type: "text", Mode: "numeric", Value: l.count, Class: "short", Blamed: blamed("window_seconds")},
 			{Name: "limit_unit", Key: id("limit_unit"), Label: "Unit", Type: "select", Value: l.unit, Options: unitNames},
-			{Name: "limit_name", Key: id("limit_name"), Label: "Called", Type: "text", Value: l.name},
+			{Name: "limit_name", Key: id("limit_name"), Label: "Called", Type: "text", Value: l.name, Blamed: blamed("name")},
 		}
 		rows = append(rows, row)
 	}

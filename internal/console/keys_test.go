@@ -104,8 +104,8 @@ func TestCreateKeyRefused(t *testing.T) {
 		})
 	}
 	v.do(http.MethodPost, "/keys/new", keyForm(s, "more", "limit", "key_name", "")).want(t, http.StatusOK, "/keys/new", `id="limit_requests-2"`)
-	v.do(http.MethodPost, "/keys/new", keyForm(s, "organization_id", "999")).want(t, http.StatusNotFound, "/keys/new")
-	v.do(http.MethodPost, "/keys/new", keyForm(s, "organization_id", "x")).want(t, http.StatusNotFound, "/keys/new")
+	v.do(http.MethodPost, "/keys/new", keyForm(s, "organization_id", "999")).want(t, http.StatusUnprocessableEntity, "/keys/new", "is not there any more")
+	v.do(http.MethodPost, "/keys/new", keyForm(s, "organization_id", "x")).want(t, http.StatusUnprocessableEntity, "/keys/new", "is not there any more")
 	many := strings.Repeat("5|", 10) + "5"
 	v.do(http.MethodPost, "/keys/new", keyForm(s, "limit_requests", many, "limit_count", many, "limit_name", "a|b|c|d|e|f|g|h|i|j|k",
 		"limit_unit", strings.Repeat("day|", 11))).want(t, http.StatusUnprocessableEntity, "/keys/new", "at most 10")

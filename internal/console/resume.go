@@ -61,7 +61,7 @@ func (k keptForm) Values() (all []keptValue) {
 
 // Typed returns what there is to see of it: not what the page has put there itself.
 func (k keptForm) Typed() []keptValue {
-	return slices.DeleteFunc(k.Values(), func(v keptValue) bool { return v.Name == onceField || v.Value == "" })
+	return slices.DeleteFunc(k.Values(), func(v keptValue) bool { return v.Name == onceField || v.Name == asField || v.Value == "" })
 }
 
 // secretFields are those whose content no page repeats. A form that has one is not kept.

@@ -103,7 +103,7 @@ func (c *Console) deleteOrganization(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if typed := v.typed("name"); text(typed) != o.name {
+	if typed := v.typed("name"); !sameName(typed, o.name) {
 		return c.showDeleteOrganization(v, http.StatusUnprocessableEntity, o, typed, "This is not its name.")
 	}
 	if err := c.Admin.DeleteOrganization(v.whole(), v.caller, o.id); err != nil {

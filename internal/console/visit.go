@@ -93,6 +93,9 @@ func (c *Console) signedIn(serve handler) handler {
 		if v.session.ID == 0 {
 			return c.askToSignIn(v)
 		}
+		if v.somebodyElses() {
+			return c.refuseSomebodyElses(v)
+		}
 		if err := c.identify(v); err != nil {
 			return err
 		}
@@ -101,6 +104,27 @@ func (c *Console) signedIn(serve handler) handler {
 		}
 		return serve(v)
 	}
+}
+
+// asField is the hidden field that says whose form it is: the id of who had signed in when it was shown.
+const asField = "as"
+
+// somebodyElses reports whether a form was shown to another user than the one who has signed in since, in another tab maybe.
+func (v *visit) somebodyElses() bool {
+	if v.r.Method != http.MethodPost || v.form() != nil { // whoever serves the page says what is wrong with it
+		return false
+	}
+	as := v.r.PostForm.Get(asField)
+	return as != "" && as != strconv.FormatInt(v.session.UserID, 10)
+}
+
+// refuseSomebodyElses explains why nothing was done.
+func (c *Console) refuseSomebodyElses(v *visit) error {
+	if err := c.identify(v); err != nil {
+		return err
+	}
+	return &refusal{status: http.StatusConflict, title: "You are somebody else by now", text: "When this form was opened, another user had signed in than " +
+		isolated(v.me.User.Email) + ", who has now. Nothing was done. If it is meant all the same, open the form again."}
 }
 
 // identify looks up who has signed in.

@@ -51,6 +51,7 @@ type Options struct {
 	SignInURL func(link secret.Secret) string
 	// Pages are what browsers are shown, by another package; they are logged, counted and guarded against panics here.
 	Pages   []Page
+	Nowhere http.Handler // what browsers are shown where none of them is; nil: an error as programs read it
 	OpenAPI http.Handler // GET /openapi.json; nil: there is none
 	Docs    http.Handler // GET /docs; nil: there is none
 
@@ -87,7 +88,7 @@ func NewManagement(o Options) http.Handler {
 	routes = append(routes, documentation("/docs", o.Docs)...)
 	a := &authenticator{checker: o.Checker, admin: o.Admin, identities: o.Identities, guard: o.Guard}
 	s := newServer(o, "management", routes, a.authenticate)
-	s.client = &o.Client
+	s.client, s.nowhere = &o.Client, o.Nowhere
 	return s
 }
 

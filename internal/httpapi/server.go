@@ -25,6 +25,7 @@ type server struct {
 	verify       *route                // found without a search
 	authorize    *route                // so, too
 	noRoute      *route                // stands for what is not in the table
+	nowhere      http.Handler          // what browsers are shown there; nil: an error as programs read it
 	listener     string                // as the log calls it
 	ids          *telemetry.RequestIDs
 	log          *slog.Logger
@@ -74,6 +75,9 @@ func (s *server) handle(x *exchange) error {
 	} else if s.authorizes(x.r) {
 		x.route = s.authorize
 	} else if found, w, err := s.routes.find(x.r.Method, x.r.URL); err != nil {
+		if s.nowhere != nil && opensPage(x.r) {
+			return foreign(s.nowhere)(x)
+		}
 		return err
 	} else {
 		x.route, x.wildcards = found, w
@@ -95,6 +99,12 @@ func (s *server) handle(x *exchange) error {
 		}
 	}
 	return x.route.serve(x)
+}
+
+// opensPage reports whether a request is that of a browser that somebody has sent to an address.
+func opensPage(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && !strings.HasPrefix(r.URL.Path, "/v1/") &&
+		strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // authorizes reports whether a request is for the route that takes every method.

@@ -5,11 +5,18 @@ const all = (selector, root = document) => root.querySelectorAll(selector)
 // Times in the zone and language of the reader.
 const date = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium', timeStyle: 'short'})
 const precise = new Intl.DateTimeFormat(undefined, {dateStyle: 'full', timeStyle: 'long'})
+// The hours of a chart tell their zone: where clocks are put back, one comes twice.
+const hour = new Intl.DateTimeFormat(undefined, {year: 'numeric', month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit', timeZoneName: 'short'})
 function localize(root) {
   for (const time of all('time[data-time]', root)) {
     const at = new Date(time.dateTime)
     time.title = precise.format(at)
     if (time.dataset.time === 'date') time.textContent = date.format(at)
+    if (time.dataset.time === 'hour') time.textContent = hour.format(at)
+  }
+  for (const bar of all('[data-hour]', root)) {
+    const title = bar.querySelector('title')
+    title.textContent = hour.format(new Date(bar.dataset.hour)) + title.textContent.slice(title.textContent.indexOf(': '))
   }
 }
 
@@ -47,11 +54,27 @@ function offerCopies(root) {
 addEventListener('click', async e => {
   const button = e.target.closest?.('[data-copy]')
   if (!button) return
-  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim())
-  const name = button.textContent
-  button.textContent = 'Copied'
-  setTimeout(() => { button.textContent = name }, 2000)
+  const text = document.getElementById(button.dataset.copy)
+  try {
+    await navigator.clipboard.writeText(text.textContent.trim())
+  } catch { // the browser does not let us: then the reader does it
+    getSelection().selectAllChildren(text)
+    return tell(button, 'Selected: press Ctrl+C')
+  }
+  tell(button, 'Copied')
 })
+
+// tell says for a moment on a button what it has done, and to those who do not see it.
+const said = document.createElement('p')
+said.className = 'unseen'
+said.setAttribute('role', 'status')
+document.getElementById('main').append(said)
+function tell(button, text) {
+  button.dataset.name ??= button.textContent
+  button.textContent = said.textContent = text
+  clearTimeout(button.timer)
+  button.timer = setTimeout(() => { button.textContent = button.dataset.name; said.textContent = '' }, 2000)
+}
 
 // A list follows what is typed into its search.
 for (const form of all('form[data-live]')) {
@@ -89,7 +112,15 @@ for (const form of all('form[data-live]')) {
 }
 
 // The answer to a form that shows something once is not asked for again: to reload it, or to come back, is to look at the key.
-for (const shown of all('[data-instead]')) history.replaceState(null, '', shown.dataset.instead)
+for (const shown of all('[data-instead]')) {
+  history.replaceState(null, '', shown.dataset.instead)
+  addEventListener('pageshow', e => { if (e.persisted) location.replace(shown.dataset.instead) }) // some browsers keep the page itself
+}
+
+// What is downloaded has no address: browsers keep those of downloads.
+for (const link of all('a[download]')) {
+  link.href = URL.createObjectURL(new Blob([atob(link.href.split(',')[1])], {type: 'text/plain'}))
+}
 
 // Who leaves a page with something that is shown once is asked whether they have kept it, once.
 if (document.querySelector('[data-leave]')) {

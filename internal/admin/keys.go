@@ -123,6 +123,7 @@ type KeyList struct {
 	NameContains   string
 	Enabled        *bool
 	Scope          key.Scope
+	State          key.State
 	Before         int64 // the id of the last key on the page before
 	Limit          int   // 1 to 1000
 }
@@ -135,6 +136,8 @@ func (s *Service) Keys(ctx context.Context, c Caller, list KeyList) (page []key.
 		NameContains:   list.NameContains,
 		Enabled:        list.Enabled,
 		Scopes:         key.ScopesOf(list.Scope),
+		State:          list.State,
+		Now:            s.now(),
 		Before:         list.Before,
 		Limit:          list.Limit + 1, // one more tells whether there is another page
 	}

@@ -84,10 +84,10 @@ type keyState struct{ Name, Class string }
 // stateOf returns a key's state.
 func stateOf(k *key.Key, now time.Time) keyState {
 	const soon = 14 * 24 * time.Hour
-	switch {
-	case !k.Enabled:
+	switch state := k.State(now); {
+	case state == key.StateDisabled:
 		return keyState{"disabled", "bad"}
-	case k.Expired(now):
+	case state == key.StateExpired:
 		return keyState{"expired", "bad"}
 	case !k.ExpiresAt.IsZero() && k.ExpiresAt.Sub(now) < soon:
 		return keyState{"expires soon", "warn"}
@@ -150,9 +150,7 @@ func (c *Console) keys(v *visit) error {
 func (c *Console) findKeys(v *visit, f keyFilter, p *keysPage) ([]key.Key, error) {
 	list := admin.KeyList{OrganizationID: f.organization, NameContains: f.name, Before: f.before, Limit: keysShown}
 	list.Scope, _ = key.ParseScope(f.scope)
-	if enabled := f.state == "enabled"; enabled || f.state == "disabled" {
-		list.Enabled = &enabled
-	}
+	list.State, _ = key.ParseState(f.state)
 	order := keyOrders[f.sort]
 	if order != nil {
 		list.Before, list.Limit = 0, keysSorted
@@ -293,7 +291,7 @@ func (f keyFilter) fields(v *visit) []field {
 		{Name: "q", Label: "Search by name", Type: "search", Value: f.name, Class: "search"},
 		{Name: "organization", Label: "Organization", Type: "select", Value: chosen, Options: organizations},
 		{Name: "scope", Label: "Scope", Type: "select", Value: f.scope, Options: scopes},
-		{Name: "state", Label: "State", Type: "select", Value: f.state, Options: []option{{"Any", ""}, {"Enabled", "enabled"}, {"Disabled", "disabled"}}},
+		{Name: "state", Label: "State", Type: "select", Value: f.state, Options: []option{{"Any", ""}, {"Active", "active"}, {"Disabled", "disabled"}, {"Expired", "expired"}}},
 		{Name: "sort", Label: "Order", Type: "select", Value: f.sort, Options: []option{{"Newest first", ""}, {"Oldest first", "oldest"},
 			{"Name", "name"}, {"Last used", "used"}, {"Next to expire", "expires"}}},
 	}

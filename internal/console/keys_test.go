@@ -195,8 +195,8 @@ func TestKeyList(t *testing.T) {
 		t.Errorf("%d keys on the last page:\n%s", n, last.text)
 	}
 	for query, want := range map[string]int{
-		"?q=batch+1": 10, "?scope=MANAGE": 1, "?state=disabled": 0, "?state=enabled&q=batch+5": 5, "?q=%25": 0, "?organization=own&q=first": 1,
-		"?scope=none&q=first": 1, "?before=x&q=first": 1, "?q=%ff": 0,
+		"?q=batch+1": 10, "?scope=MANAGE": 1, "?state=disabled": 0, "?state=active&q=batch+5": 5, "?state=expired": 0, "?q=%25": 0, "?organization=own&q=first": 1,
+		"?scope=none&q=first": 1, "?state=none&q=first": 1, "?q=%00": 0, "?before=x&q=first": 1, "?q=%ff": 0,
 	} {
 		if n := rows(v.get("/keys" + query)); n != want {
 			t.Errorf("%d keys with %s, want %d", n, query, want)

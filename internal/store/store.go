@@ -79,8 +79,10 @@ type KeyQuery struct {
 	NameContains   string // without regard to the case of ASCII letters
 	Enabled        *bool
 	Scopes         key.Scopes // keys that have one of these
-	Before         int64      // keys with an id below this; 0: from the newest
-	Limit          int        // at most this many; MUST be positive
+	State          key.State
+	Now            time.Time // the time that State is of
+	Before         int64     // keys with an id below this; 0: from the newest
+	Limit          int       // at most this many; MUST be positive
 }
 
 // OrganizationQuery says which organizations to list. Zero fields do not restrict.

@@ -312,8 +312,8 @@ func TestPlans(t *testing.T) {
 			want := map[sqlstore.Statement]string{
 				sqlstore.SelectRecord:           "PRIMARY KEY (digest=?)",
 				sqlstore.ListKeys:               "USING INTEGER PRIMARY KEY (rowid<?)",
-				sqlstore.ListKeysOfOrganization: "USING INDEX api_keys_by_organization (organization_id=? AND rowid<?)",
-				sqlstore.ListKeysOfUser:         "USING INDEX api_keys_by_user (user_id=? AND rowid<?)",
+				sqlstore.ListKeysOfOrganization: "USING INDEX api_keys_by_organization (organization_id=? AND key_id<?)",
+				sqlstore.ListKeysOfUser:         "USING INDEX api_keys_by_user (user_id=? AND key_id<?)",
 				sqlstore.ListKeysOfMember:       "USING INDEX api_keys_by_member (organization_id=? AND user_id=? AND rowid<?)",
 				sqlstore.ListMemberships:        "members_by_user (user_id=?)",
 				sqlstore.ListDigests:            "tokens_by_key (key_id=?)",
@@ -353,6 +353,22 @@ func TestPlans(t *testing.T) {
 			if !strings.Contains(plan, want) || scans || strings.Contains(plan, "TEMP B-TREE") {
 				t.Errorf("with statistics %q the plan of %s is\n%swant %q", stats, text(st), plan, want)
 			}
+		}
+	}
+}
+
+// TestFiltersAreCovered holds that where there may be many keys they are found in an index alone, whatever they are filtered by.
+func TestFiltersAreCovered(t *testing.T) {
+	path := newPath(t)
+	open(t, Options{Path: path, Migrate: true})
+	db := plain(t, path)
+	for st, want := range map[sqlstore.Statement]string{
+		sqlstore.ListKeysOfOrganization: "USING COVERING INDEX api_keys_by_organization (organization_id=? AND key_id<?)",
+		sqlstore.ListKeysOfUser:         "USING COVERING INDEX api_keys_by_user (user_id=? AND key_id<?)",
+	} {
+		list := strings.Replace(text(st), sqlstore.KeyColumns, "key_id", 1)
+		if plan := queryPlan(t, db, list); !strings.Contains(plan, want) {
+			t.Errorf("the plan of %s is\n%swant %q", list, plan, want)
 		}
 	}
 }

@@ -93,11 +93,16 @@ func listKeys(index, restriction string) string {
 	SELECT ` + sqlstore.KeyColumns + `
 	FROM api_keys ` + index + `
 	WHERE ` + restriction + ` key_id < $3
-		AND ($4 = '' OR instr(lower(key_name), $4) > 0)
+		AND ($4 = '' OR key_name LIKE ` + holdsName + ` ESCAPE '\')
 		AND ($5 IS NULL OR enabled = $5)
 		AND ($6 = 0 OR scopes & $6 <> 0)
+		AND ($8 = 0 OR $8 = ` + sqlstore.KeyState("$9") + `)
 	ORDER BY key_id DESC LIMIT $7`
 }
+
+// holdsName is the pattern of names that hold $4. It is put together once for each list, and LIKE, which folds the case of ASCII
+// letters alone, takes half as long for a name as instr of lower.
+const holdsName = `'%' || replace(replace(replace($4, '\', '\\'), '%', '\%'), '_', '\_') || '%'`
 
 // prepared holds the statements of one pool or connection, those it needs.
 type prepared [sqlstore.Count]*sql.Stmt

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -41,6 +43,9 @@ func (r Reader) Key(ctx context.Context, id int64) (k key.Key, err error) {
 
 // Keys returns the keys that q describes.
 func (r Reader) Keys(ctx context.Context, q store.KeyQuery) ([]key.Key, error) {
+	if n := utf8.RuneCountInString(q.NameContains); n > key.MaxNameLength || strings.ContainsRune(q.NameContains, 0) {
+		return nil, nil // no name holds that, and not every database takes it
+	}
 	list := ListKeys
 	switch {
 	case q.OrganizationID != 0 && q.UserID != 0:
@@ -55,7 +60,7 @@ func (r Reader) Keys(ctx context.Context, q store.KeyQuery) ([]key.Key, error) {
 		enabled = *q.Enabled
 	}
 	return page(ctx, r.run, list, q.Limit, scanKey, q.OrganizationID, q.UserID, before(q.Before), lower(q.NameContains), enabled,
-		int64(q.Scopes), q.Limit)
+		int64(q.Scopes), q.Limit, int64(q.State), q.Now.UnixMicro())
 }
 
 // lower folds the case of ASCII letters alone, as the contract wants it and as every database can do it.

@@ -1,6 +1,11 @@
 package sqlstore
 
-import "github.com/apikeyd/apikeyd/internal/store"
+import (
+	"fmt"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+)
 
 // Statement is one statement that the store runs. Databases prepare each of them once.
 type Statement uint8
@@ -39,7 +44,7 @@ const (
 
 	// The pages of keys, by what they are restricted to. Each answers with KeyColumns in falling order of key_id, and
 	// takes $1 the organization, $2 the user, $3 the id to stay below, $4 part of the name in lower case or "",
-	// $5 enabled or NULL, $6 a scope or 0, $7 the number of rows.
+	// $5 enabled or NULL, $6 a scope or 0, $7 the number of rows, $8 a state or 0 and $9 the time that it is of.
 	ListKeys
 	ListKeysOfOrganization
 	ListKeysOfUser
@@ -169,6 +174,12 @@ const UsageAdded = `
 func UsageKept(organization, key string) string {
 	return `CASE ` + key + ` WHEN 0 THEN (SELECT o.organization_id FROM organizations o WHERE o.organization_id = ` + organization + `)
 			ELSE (SELECT k.organization_id FROM api_keys k WHERE k.key_id = ` + key + `) END = ` + organization
+}
+
+// KeyState is the state of a key at a time, as it is counted in Go.
+func KeyState(at string) string {
+	return fmt.Sprintf(`CASE WHEN NOT enabled THEN %d WHEN expires_at <= %s THEN %d ELSE %d END`,
+		key.StateDisabled, at, key.StateExpired, key.StateActive)
 }
 
 // How many links and devices of a user are kept; the oldest go.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -51,6 +53,9 @@ func (w *world) mixed(t *testing.T) []key.Key {
 		k.Name = fmt.Sprintf("Key %d", i%5)
 		k.Enabled = i%3 != 0
 		k.Scopes = key.Scopes(1 + i%31)
+		if i%7 > 3 {
+			k.ExpiresAt = start.Add(time.Duration(i%7-5) * time.Microsecond)
+		}
 		if i%2 == 1 {
 			k.OrganizationID = w.otherOrganization
 		}
@@ -67,6 +72,7 @@ func matches(q store.KeyQuery, k key.Key) bool {
 		(q.NameContains == "" || k.Name == q.NameContains) &&
 		(q.Enabled == nil || k.Enabled == *q.Enabled) &&
 		(q.Scopes == 0 || q.Scopes&k.Scopes != 0) &&
+		(q.State == 0 || q.State == k.State(q.Now)) &&
 		(q.Before == 0 || k.ID < q.Before)
 }
 
@@ -105,6 +111,17 @@ func listRestrictions(t *testing.T, w *world) {
 							}
 						}
 					}
+				}
+			}
+		}
+	}
+	for state := key.StateActive; state <= key.StateExpired; state++ {
+		for _, now := range []time.Time{{}, start.Add(-time.Microsecond), start, start.Add(999 * time.Nanosecond), start.Add(time.Hour)} {
+			for _, enabled := range []*bool{nil, &yes, &no} {
+				q := store.KeyQuery{OrganizationID: w.organization, State: state, Now: now, Enabled: enabled, Limit: 1000}
+				got, err := w.Keys(t.Context(), q)
+				if want := expected(q, keys); err != nil || !slices.Equal(ids(got), want) {
+					t.Errorf("Keys(%+v) = %v, %v, want %v", q, ids(got), err, want)
 				}
 			}
 		}
@@ -173,31 +190,35 @@ func listNames(t *testing.T, w *world) {
 	}
 	w.insertMany(t, len(names), func(i int, k *key.Key) { k.Name = names[i] })
 	for part, want := range map[string][]string{
-		"%":         {"100% sure"},
-		"_":         {"a_b"},
-		`\`:         {`back\slash`, `back\\slash`},
-		`\\`:        {`back\\slash`},
-		"PLAIN":     {"plain"},
-		"lai":       {"plain"},
-		"École":     {"ÉCOLE"}, // É is no ASCII letter, so its case counts
-		"É":         {"ÉCOLE"},
-		"éCOLE":     {"école"},
-		"straße":    {"Straße"},
-		"strasse":   nil,
-		"ΊΣ":        {"ΣΊΣΥΦΟΣ"},
-		"k":         {"K", `back\slash`, `back\\slash`}, // not the sign for kelvin
-		"\u212a":    {"\u212a"},
-		"𝕬":         {"𝕬bc"},
-		"'":         {"it's"},
-		`"`:         {`"q"`},
-		"*":         {"star * ?"},
-		"?":         {"star * ?"},
-		"[set]":     {"[set]"},
-		"NULL":      {"null"},
-		"no such":   nil,
-		"%%":        nil,
-		"plain%":    nil,
-		"plain and": nil,
+		"%":                             {"100% sure"},
+		"_":                             {"a_b"},
+		`\`:                             {`back\slash`, `back\\slash`},
+		`\\`:                            {`back\\slash`},
+		"PLAIN":                         {"plain"},
+		"lai":                           {"plain"},
+		"École":                         {"ÉCOLE"}, // É is no ASCII letter, so its case counts
+		"É":                             {"ÉCOLE"},
+		"éCOLE":                         {"école"},
+		"straße":                        {"Straße"},
+		"strasse":                       nil,
+		"ΊΣ":                            {"ΣΊΣΥΦΟΣ"},
+		"k":                             {"K", `back\slash`, `back\\slash`}, // not the sign for kelvin
+		"\u212a":                        {"\u212a"},
+		"𝕬":                             {"𝕬bc"},
+		"'":                             {"it's"},
+		`"`:                             {`"q"`},
+		"*":                             {"star * ?"},
+		"?":                             {"star * ?"},
+		"[set]":                         {"[set]"},
+		"NULL":                          {"null"},
+		"no such":                       nil,
+		"%%":                            nil,
+		"plain%":                        nil,
+		"plain and":                     nil,
+		"plain\x00":                     nil,
+		"\x00":                          nil,
+		`\%`:                            nil,
+		strings.Repeat("plain", 20_000): nil,
 	} {
 		got, err := w.Keys(t.Context(), store.KeyQuery{NameContains: part, Limit: 100})
 		if err != nil {

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
@@ -44,16 +46,9 @@ func text(s sqlstore.Statement) string {
 			FROM members m
 			WHERE (m.user_id, m.organization_id) >= ($1, 0) AND m.user_id <= $1
 			ORDER BY m.user_id, m.organization_id`
-	case sqlstore.ListKeys:
-		return listKeys(`key_id < $3`, `key_id DESC`)
-	case sqlstore.ListKeysOfOrganization:
-		return listKeys(`(organization_id, key_id) >= ($1, 0) AND (organization_id, key_id) < ($1, $3)`,
-			`organization_id DESC, key_id DESC`)
-	case sqlstore.ListKeysOfUser:
-		return listKeys(`(user_id, key_id) >= ($2, 0) AND (user_id, key_id) < ($2, $3)`, `user_id DESC, key_id DESC`)
-	case sqlstore.ListKeysOfMember:
-		return listKeys(`(organization_id, user_id, key_id) >= ($1, $2, 0) AND (organization_id, user_id, key_id) < ($1, $2, $3)`,
-			`organization_id DESC, user_id DESC, key_id DESC`)
+	case sqlstore.ListKeys, sqlstore.ListKeysOfOrganization, sqlstore.ListKeysOfUser, sqlstore.ListKeysOfMember:
+		from := keyLists[s]
+		return listKeys(from.between(`>=`, `0`, `<`, `$3`), from.columns(` DESC`))
 	case sqlstore.ListKeyIDsOfMember:
 		return `SELECT key_id FROM api_keys
 			WHERE (organization_id, user_id, key_id) >= ($1, $2, 0) AND (organization_id, user_id) <= ($1, $2) AND scopes & $3 <> 0
@@ -111,6 +106,9 @@ func text(s sqlstore.Statement) string {
 		const columns = `(organization_id, key_id, first_hour, hours, outcome)`
 		return `DELETE FROM usage_counts WHERE ` + columns + ` >= ($1, $2, $3, $4, $5) AND ` + columns + ` <= ($1, $2, $3, $4, $5)`
 	default:
+		if list, order, ok := s.Ordered(); ok {
+			return orderedKeys(keyLists[list], order)
+		}
 		return s.Text()
 	}
 }
@@ -148,13 +146,58 @@ func lower(column string) string {
 // their ids, until enough of one organization have come by: where one has nearly all of them, that looks cheap. A comparison of rows says
 // the same and hides it. Ids are above 0.
 
-// listKeys returns the statement for a page of keys.
+// keyList is what a list of keys is restricted to: the columns in front of key_id in its index, and what they are.
+type keyList struct{ names, values []string }
+
+var keyLists = map[sqlstore.Statement]keyList{
+	sqlstore.ListKeys:               {},
+	sqlstore.ListKeysOfOrganization: {[]string{"organization_id"}, []string{"$1"}},
+	sqlstore.ListKeysOfUser:         {[]string{"user_id"}, []string{"$2"}},
+	sqlstore.ListKeysOfMember:       {[]string{"organization_id", "user_id"}, []string{"$1", "$2"}},
+}
+
+// columns returns the columns of the index, each with a direction.
+func (l keyList) columns(direction string) string {
+	return strings.Join(append(slices.Clone(l.names), "key_id"), direction+", ") + direction
+}
+
+// between returns the condition that keys are in the list, and their ids compare with two others as they should.
+func (l keyList) between(from, first, to, last string) string {
+	row := func(id string) string { return `(` + strings.Join(append(slices.Clone(l.values), id), ", ") + `)` }
+	columns := `(` + l.columns("") + `) `
+	return columns + from + ` ` + row(first) + ` AND ` + columns + to + ` ` + row(last)
+}
+
+// listKeys returns the statement for a page of keys that is read from an index in its order.
 func listKeys(restriction, order string) string {
 	return `
 	SELECT ` + sqlstore.KeyColumns + `
 	FROM api_keys
 	WHERE ` + restriction + wantedKeys + `
 	ORDER BY ` + order + ` LIMIT $7`
+}
+
+// orderedKeys returns the statement for a page of keys in another order than NewestFirst. By age they are read from an index. Otherwise
+// all are looked at and the first of them kept, and those alone are read as a whole: with OFFSET each for itself, whatever the planner
+// thinks of the join.
+func orderedKeys(list keyList, order key.Order) string {
+	const last = `9223372036854775807`
+	var by, kind string
+	switch order {
+	case key.OldestFirst:
+		return listKeys(list.between(`>`, `$3`, `<=`, last), list.columns(""))
+	case key.ByName:
+		by, kind = lower("key_name"), "text"
+	default:
+		by, kind = sqlstore.Rank(order), "bigint"
+	}
+	return `
+	SELECT ` + sqlstore.KeyColumns + `
+	FROM (SELECT key_id, ` + by + ` FROM api_keys
+			WHERE ` + list.between(`>=`, `0`, `<=`, last) + ` AND (` + by + `, key_id) > ($10::` + kind + `, $3::bigint)` + wantedKeys + `
+			ORDER BY 2, 1 LIMIT $7) found (id, place)
+		CROSS JOIN LATERAL (SELECT * FROM api_keys k WHERE k.key_id = id OFFSET 0) api_keys
+	ORDER BY place, id`
 }
 
 // wantedKeys are the filters of lists of keys. Parameters that stand in no comparison with a column need a type.

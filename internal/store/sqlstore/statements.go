@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -143,8 +144,38 @@ const (
 	InsertGoneOrganization
 	DeleteGone
 
-	Count int = iota
+	// From here on the pages of keys in other orders: see OrderedKeys.
+	orderedKeys
+
+	Count = int(orderedKeys) + (key.Orders-1)*keyLists
 )
+
+// keyLists is how many lists of keys there are in each order: ListKeys to ListKeysOfMember.
+const keyLists = int(ListKeysOfMember-ListKeys) + 1
+
+// OrderedKeys returns the statement for the same pages as list, one of ListKeys to ListKeysOfMember, in an order. It takes $3 the id of
+// the last key on the page before, and, where the order goes by something, $10 what that is there.
+func OrderedKeys(list Statement, o key.Order) Statement {
+	if o == key.NewestFirst {
+		return list
+	}
+	return orderedKeys + Statement(int(o-1)*keyLists) + list - ListKeys
+}
+
+// Ordered takes apart what OrderedKeys has returned; ok: it is a statement for keys in another order than NewestFirst.
+func (s Statement) Ordered() (list Statement, o key.Order, ok bool) {
+	if s < orderedKeys {
+		return 0, 0, false
+	}
+	n := int(s - orderedKeys)
+	return ListKeys + Statement(n%keyLists), key.Order(n/keyLists + 1), true
+}
+
+// Rank is what a key comes in front of others by, in an order that goes by a time.
+func Rank(o key.Order) string {
+	column := map[key.Order]string{key.ByExpiry: "expires_at", key.ByLastUse: "-last_used_at"}[o]
+	return fmt.Sprintf(`COALESCE(%s, %d)`, column, math.MaxInt64)
+}
 
 // KeyColumns are the columns of a key, in the order in which they are read. Nothing is looked up for one without a quota.
 const KeyColumns = `key_id, key_name, scopes, organization_id, user_id, key_hint, enabled, expires_at, last_used_at,

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 var listTests = []test{
 	{"the restrictions of a list hold, each and together", listRestrictions},
 	{"pages put together are the whole list, without gap or repetition", listPages},
+	{"pages in every order are the whole list, without gap or repetition", listOrders},
 	{"a page stays in place while keys come and go in front of it", listStaysInPlace},
 	{"NameContains is a text, not a pattern", listNames},
 	{"a listed key is the whole key", listWholeKeys},
@@ -162,6 +165,92 @@ func listPages(t *testing.T, w *world) {
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("Keys(%+v) in pages of %d = %v, want %v", q, size, got, want)
+			}
+		}
+	}
+}
+
+// inOrder says in Go which of two keys comes first.
+func inOrder(o key.Order, a, b *key.Key) int {
+	late := func(t time.Time) int64 {
+		if t.IsZero() {
+			return math.MaxInt64
+		}
+		return t.UnixMicro()
+	}
+	switch o {
+	case key.NewestFirst:
+		return cmp.Compare(b.ID, a.ID)
+	case key.ByName:
+		return cmp.Or(strings.Compare(asciiLower(a.Name), asciiLower(b.Name)), cmp.Compare(a.ID, b.ID))
+	case key.ByExpiry:
+		return cmp.Or(cmp.Compare(late(a.ExpiresAt), late(b.ExpiresAt)), cmp.Compare(a.ID, b.ID))
+	case key.ByLastUse:
+		return cmp.Or(b.LastUsedAt.Compare(a.LastUsedAt), cmp.Compare(a.ID, b.ID))
+	default:
+		return cmp.Compare(a.ID, b.ID)
+	}
+}
+
+func listOrders(t *testing.T, w *world) {
+	names := []string{"b", "B", "a", "É", "é", "_", "Z", "[", "𝕬", "\uffee", "aa", "A b", "ß", "1"}
+	keys := w.insertMany(t, 90, func(i int, k *key.Key) {
+		k.Name = names[i%len(names)]
+		k.Enabled = i%4 > 0
+		k.Scopes = key.Scopes(1 + i%31)
+		if i%3 > 0 {
+			k.ExpiresAt = start.Add(time.Duration(i%5-2) * time.Microsecond)
+		}
+		if i%4 > 0 {
+			k.LastUsedAt = start.Add(time.Duration(i*7%11) * time.Hour)
+		}
+		if i%6 == 0 {
+			k.OrganizationID = w.otherOrganization
+		}
+		if i%5 == 0 {
+			k.UserID = w.otherUser
+		}
+	})
+	for o := range key.Order(key.Orders) {
+		for _, q := range []store.KeyQuery{
+			{}, {OrganizationID: w.organization}, {UserID: w.user}, {OrganizationID: w.organization, UserID: w.user},
+			{OrganizationID: w.organization, Scopes: key.ScopesOf(key.Create), State: key.StateActive, Now: start}, {OrganizationID: w.organization, NameContains: "A"},
+		} {
+			q.Order = o
+			var want []int64
+			for _, k := range slices.SortedFunc(slices.Values(keys), func(a, b key.Key) int { return inOrder(o, &a, &b) }) {
+				part := q
+				part.NameContains = ""
+				if matches(part, k) && strings.Contains(asciiLower(k.Name), asciiLower(q.NameContains)) {
+					want = append(want, k.ID)
+				}
+			}
+			for _, size := range []int{1, 7, 90, 91} {
+				var got []int64
+				q.Before, q.After, q.Limit = 0, key.Place{}, size
+				for len(got) <= len(want) {
+					page, err := w.Keys(t.Context(), q)
+					if err != nil {
+						t.Fatalf("Keys(%+v): %v", q, err)
+					}
+					got = append(got, ids(page)...)
+					if len(page) < size {
+						break
+					}
+					last := page[len(page)-1]
+					q.Before, q.After = last.ID, last.Place(o)
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("Keys(%+v) in pages of %d = %v, want %v", q, size, got, want)
+				}
+			}
+		}
+		// Places that no key has.
+		for _, place := range []key.Place{{ID: 1 << 62}, {ID: math.MaxInt64, Name: "\U0010ffff", Rank: math.MaxInt64}, {ID: -1, Name: "zz", Rank: -1},
+			{ID: math.MinInt64, Name: "é", Rank: math.MinInt64}, {ID: 1, Name: "nul\x00"}} {
+			_, err := w.Keys(t.Context(), store.KeyQuery{OrganizationID: w.organization, Order: o, After: place, Limit: 10})
+			if err != nil {
+				t.Errorf("order %d after %+v: %v", o, place, err)
 			}
 		}
 	}

@@ -124,7 +124,7 @@ func holdPlans(t *testing.T, dsn, circumstances string) {
 		}[s]
 		sorts := false
 		if list, order, ok := s.Ordered(); ok { // of these all keys of the list are looked at, and no others
-			want, sorts = []string{[]string{"api_keys_pkey", "api_keys_by_organization", "api_keys_by_user", "api_keys_by_member"}[list-sqlstore.ListKeys]},
+			want, sorts = []string{"Scan using " + []string{"api_keys_pkey", "api_keys_by_organization", "api_keys_by_user", "api_keys_by_member"}[list-sqlstore.ListKeys]},
 				order != key.OldestFirst
 		}
 		found := (sorts || !strings.Contains(plan, "Sort")) && (one[s] || !strings.Contains(plan, "Seq Scan"))

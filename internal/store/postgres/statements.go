@@ -178,8 +178,8 @@ func listKeys(restriction, order string) string {
 }
 
 // orderedKeys returns the statement for a page of keys in another order than NewestFirst. By age they are read from an index. Otherwise
-// all are looked at and the first of them kept, and those alone are read as a whole: with OFFSET each for itself, whatever the planner
-// thinks of the join.
+// all are looked at and the first of them kept, and those alone are read as a whole. OFFSET keeps apart what the planner would otherwise
+// mix: it looks at them in the order of their index, so that it has to take that, and reads each for itself.
 func orderedKeys(list keyList, order key.Order) string {
 	const last = `9223372036854775807`
 	var by, kind string
@@ -193,8 +193,9 @@ func orderedKeys(list keyList, order key.Order) string {
 	}
 	return `
 	SELECT ` + sqlstore.KeyColumns + `
-	FROM (SELECT key_id, ` + by + ` FROM api_keys
-			WHERE ` + list.between(`>=`, `0`, `<=`, last) + ` AND (` + by + `, key_id) > ($10::` + kind + `, $3::bigint)` + wantedKeys + `
+	FROM (SELECT key_id, ` + by + `
+			FROM (SELECT * FROM api_keys WHERE ` + list.between(`>=`, `0`, `<=`, last) + ` ORDER BY ` + list.columns("") + ` OFFSET 0) api_keys
+			WHERE (` + by + `, key_id) > ($10::` + kind + `, $3::bigint)` + wantedKeys + `
 			ORDER BY 2, 1 LIMIT $7) found (id, place)
 		CROSS JOIN LATERAL (SELECT * FROM api_keys k WHERE k.key_id = id OFFSET 0) api_keys
 	ORDER BY place, id`

@@ -220,6 +220,7 @@ func TestKeyList(t *testing.T) {
 	if found := names("sort=name&after=1.G"); len(found) != 0 {
 		t.Errorf("behind the last page: %q", found)
 	}
+	v.get("/keys?before=1").want(t, http.StatusOK, "/keys?before=1", "No more keys", "First page")
 	for _, query := range []string{"?organization=999", "?organization=x", "?organization=-1"} {
 		v.get("/keys"+query).want(t, http.StatusNotFound, "/keys"+query)
 	}

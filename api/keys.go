@@ -21,6 +21,16 @@ const (
 	ScopeManage Scope = "MANAGE" // manage accounts: organizations and their members
 )
 
+// State is whether a key is good for anything. It has one at a time, and lists can be held to it.
+type State string
+
+// The states.
+const (
+	StateActive   State = "active"
+	StateDisabled State = "disabled" // whether it is past its expiry or not
+	StateExpired  State = "expired"  // enabled, and past its expiry
+)
+
 // Key is what may be known about a key. The token itself is not part of it: see CreatedKey.
 type Key struct {
 	KeyID          int64           `json:"key_id"`

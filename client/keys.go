@@ -18,6 +18,7 @@ type ListOptions struct {
 	Query          string    // keys whose name holds this
 	Enabled        *bool     // keys that are enabled, or that are not
 	Scope          api.Scope // keys that have this scope
+	State          api.State // keys that are active, disabled or expired
 
 	Limit  int    // keys on a page, 1 to 1000; 0: the server's default, 100
 	Cursor string // where to begin: Page.Next of the page before; "": with the newest key
@@ -31,6 +32,7 @@ func (o ListOptions) listing() listing[api.Key] {
 		p.text("enabled", strconv.FormatBool(*o.Enabled))
 	}
 	p.text("scope", string(o.Scope))
+	p.text("state", string(o.State))
 	return listing[api.Key]{path: keyPath(), query: p.page(PageOptions{o.Limit, o.Cursor}), check: hasID}
 }
 

@@ -65,10 +65,11 @@ func TestKeyRequests(t *testing.T) {
 		}, "GET /v1/api-keys", ""},
 		{"list with filters", ok(200, `[]`), func(ctx context.Context, c *client.Client) error {
 			_, err := c.ListKeys(ctx, client.ListOptions{
-				OrganizationID: 432, Query: "a b&c", Enabled: new(false), Scope: api.ScopeManage, Limit: 5, Cursor: "x=",
+				OrganizationID: 432, Query: "a b&c", Enabled: new(false), Scope: api.ScopeManage, State: api.StateExpired, Limit: 5,
+				Cursor: "x=",
 			})
 			return err
-		}, "GET /v1/api-keys?cursor=x%3D&enabled=false&limit=5&organization_id=432&q=a+b%26c&scope=MANAGE", ""},
+		}, "GET /v1/api-keys?cursor=x%3D&enabled=false&limit=5&organization_id=432&q=a+b%26c&scope=MANAGE&state=expired", ""},
 		{"get", ok(200, keyJSON), func(ctx context.Context, c *client.Client) error {
 			k, err := c.GetKey(ctx, 17)
 			if k.KeyName != "Backend" || string(k.Metadata) != `{"a":1}` {

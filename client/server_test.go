@@ -196,6 +196,9 @@ func TestListsOfTheServer(t *testing.T) {
 		{client.ListOptions{Query: "EY & 0"}, 10},
 		{client.ListOptions{Query: "nowhere"}, 0},
 		{client.ListOptions{Enabled: new(false)}, 4},
+		{client.ListOptions{State: api.StateDisabled}, 4},
+		{client.ListOptions{State: api.StateActive, Enabled: new(false)}, 0},
+		{client.ListOptions{State: api.StateExpired}, 0},
 		{client.ListOptions{Enabled: new(true), Scope: api.ScopeUpdate}, 5}, // 4, and the first key
 		{client.ListOptions{Query: "& 1", Enabled: new(false), Scope: api.ScopeRead}, 0},
 	} {

@@ -29,6 +29,20 @@ export default async ({open, world, look}) => {
   await page.reload()
   assert.equal(await page.getByLabel('State').inputValue(), 'disabled')
 
+  await page.getByLabel('State').selectOption('expired')
+  await page.waitForURL('**state=expired**')
+  await page.getByRole('heading', {name: 'No key is like that'}).waitFor()
+  await page.getByLabel('State').selectOption('active')
+  await page.locator('tbody tr').nth(49).waitFor()
+
+  // A list that is sorted goes on where the page before has ended.
+  await page.goto('/keys?sort=name&q=batch')
+  await page.locator('tbody tr').first().getByText('Batch 00').waitFor()
+  await page.getByRole('link', {name: 'Next page'}).click()
+  await page.locator('tbody tr').first().getByText('Batch 50').waitFor()
+  await page.goBack()
+  await page.locator('tbody tr').first().getByText('Batch 00').waitFor()
+
   await page.goto('/keys?sort=oldest')
   await page.locator('tbody tr').first().getByText('First key').waitFor()
 

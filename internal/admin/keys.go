@@ -123,11 +123,14 @@ type KeyList struct {
 	NameContains   string
 	Enabled        *bool
 	Scope          key.Scope
-	Before         int64 // the id of the last key on the page before
-	Limit          int   // 1 to 1000
+	State          key.State
+	Before         int64     // the id of the last key on the page before
+	Order          key.Order // where it is another than NewestFirst, After counts, and not Before
+	After          key.Place // of the last key on the page before
+	Limit          int       // 1 to 1000
 }
 
-// Keys returns a page of keys, newest first, and whether there are more behind it.
+// Keys returns a page of keys, newest first where no other order is asked for, and whether there are more behind it.
 func (s *Service) Keys(ctx context.Context, c Caller, list KeyList) (page []key.Key, more bool, err error) {
 	q := store.KeyQuery{
 		OrganizationID: list.OrganizationID,
@@ -135,7 +138,11 @@ func (s *Service) Keys(ctx context.Context, c Caller, list KeyList) (page []key.
 		NameContains:   list.NameContains,
 		Enabled:        list.Enabled,
 		Scopes:         key.ScopesOf(list.Scope),
+		State:          list.State,
+		Now:            s.now(),
 		Before:         list.Before,
+		Order:          list.Order,
+		After:          list.After,
 		Limit:          list.Limit + 1, // one more tells whether there is another page
 	}
 	a := listKeys

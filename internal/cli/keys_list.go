@@ -42,6 +42,8 @@ and long names are cut. Elsewhere, and with -o json, nothing is shortened.
 	query := addText(cmd, "query", "TEXT", "", "keys whose name holds this")
 	enabled.addFlags(cmd, "keys that are enabled", "keys that are disabled")
 	f.Var(&scope, "scope", "keys that have this scope")
+	state := addChoice(cmd, "state", "STATE", "keys that are now active, disabled or expired",
+		api.StateActive, api.StateDisabled, api.StateExpired)
 	portion := addPortion(cmd, keyNoun)
 	addServerFlags(cmd)
 	output := addOutput(cmd, formatTable, formatJSON)
@@ -60,7 +62,8 @@ and long names are cut. Elsewhere, and with -o json, nothing is shortened.
 			return err
 		}
 		options := client.ListOptions{
-			OrganizationID: int64(organization), Query: *query, Enabled: wanted, Scope: api.Scope(scope), Limit: portion.pageSize(),
+			OrganizationID: int64(organization), Query: *query, Enabled: wanted, Scope: api.Scope(scope),
+			State: api.State(state.value), Limit: portion.pageSize(),
 		}
 		return printList(s, portion, output.value, keyColumns(s.now()), c.AllKeys(cmd.Context(), options))
 	}

@@ -38,17 +38,15 @@ func (s *session) printKey(format string, k api.Key, token string) error {
 	return f.print(s.Out)
 }
 
-const stateActive = "active"
-
 // state says in a word whether a key is good. Whether it is expired is judged by the clock of this machine.
 func state(k api.Key, now time.Time) string {
 	switch {
 	case !k.Enabled:
-		return "disabled"
+		return string(api.StateDisabled)
 	case k.ExpiresAt != nil && !now.Before(k.ExpiresAt.Time):
-		return "expired"
+		return string(api.StateExpired)
 	default:
-		return stateActive
+		return string(api.StateActive)
 	}
 }
 

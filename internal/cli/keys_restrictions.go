@@ -173,7 +173,7 @@ func rateLimitText(l *api.RateLimit) string {
 // listedState is the state of a key as a list has it, where a key that is good may be so within restrictions.
 func listedState(k api.Key, now time.Time) string {
 	s := state(k, now)
-	if s == stateActive && (len(k.Limits) > 0 || k.Quota != nil || len(k.AllowedCIDRs) > 0) {
+	if s == string(api.StateActive) && (len(k.Limits) > 0 || k.Quota != nil || len(k.AllowedCIDRs) > 0) {
 		return "restricted"
 	}
 	return s

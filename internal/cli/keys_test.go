@@ -323,9 +323,9 @@ Metadata      {"a":1}
 			stderr:  "apikeyd: too much (malformed_request)\n  request 01J9\n", code: 1,
 		},
 		{
-			name: "list none as JSON", args: "list|-o|json|--disabled",
-			answers: map[string]string{"GET " + keys + "?enabled=false&limit=101": "200 []"},
-			asked:   []string{"GET /v1/api-keys?enabled=false&limit=101"},
+			name: "list none as JSON", args: "list|-o|json|--disabled|--state|expired",
+			answers: map[string]string{"GET " + keys + "?enabled=false&limit=101&state=expired": "200 []"},
+			asked:   []string{"GET /v1/api-keys?enabled=false&limit=101&state=expired"},
 			out:     "[]\n",
 		},
 		{
@@ -441,6 +441,7 @@ func TestWrongUsage(t *testing.T) {
 		"list|--limit|many":                 `--limit "many": must be a whole number`,
 		"list|--limit|5|--all":              "--limit and --all exclude each other; give one of them",
 		"list|--enabled|--disabled":         "--enabled and --disabled exclude each other; give one of them",
+		"list|--state|Expired":              `--state "Expired": must be active, disabled or expired`,
 		"list|--scope|READ,CREATE":          `--scope "READ,CREATE": must be one of READ, CREATE, UPDATE, DELETE, MANAGE`,
 		"update|1|--enabled|--disabled":     "--enabled and --disabled exclude each other; give one of them",
 		"update|1|--name|":                  "--name: must not be empty",

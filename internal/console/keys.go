@@ -1,10 +1,8 @@
 package console
 
 import (
-	"cmp"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +67,6 @@ type keysPage struct {
 	Keys             []keyRow
 	ShowOrganization bool
 	First, Next      string // addresses of other pages; "": there are none
-	Unsorted         string // why the order is not the one that was asked for; "": it is
 
 	New     string // address of the page to create a key; "": the reader may create none here
 	Example string // a command line that uses a key
@@ -90,10 +87,10 @@ type keyState struct{ Name, Class string }
 // stateOf returns a key's state.
 func stateOf(k *key.Key, now time.Time) keyState {
 	const soon = 14 * 24 * time.Hour
-	switch {
-	case !k.Enabled:
+	switch state := k.State(now); {
+	case state == key.StateDisabled:
 		return keyState{"disabled", "bad"}
-	case k.Expired(now):
+	case state == key.StateExpired:
 		return keyState{"expired", "bad"}
 	case !k.ExpiresAt.IsZero() && k.ExpiresAt.Sub(now) < soon:
 		return keyState{"expires soon", "warn"}
@@ -116,7 +113,7 @@ type keyFilter struct {
 	state        string
 	sort         string
 	before       int64
-	page         int // where the order is another than that of ids; 0 is the first
+	after        key.Place // where the order is another than that of ids
 }
 
 // keysOf returns the address of an organization's keys; 0: of the reader's own.
@@ -150,75 +147,25 @@ func (c *Console) keys(v *visit) error {
 }
 
 // findKeys returns the keys of a page, and says in p how the list goes on.
-//
-// The newest come first, because that is the order of ids, in which a page costs the same wherever it is. Any other order has to read
-// all keys for each page, so there is one only where they are not too many.
 func (c *Console) findKeys(v *visit, f keyFilter, p *keysPage) ([]key.Key, error) {
-	list := admin.KeyList{OrganizationID: f.organization, NameContains: f.name, Before: f.before, Limit: keysShown}
+	list := admin.KeyList{OrganizationID: f.organization, NameContains: f.name, Before: f.before, Order: keyOrders[f.sort], After: f.after, Limit: keysShown}
 	list.Scope, _ = key.ParseScope(f.scope)
-	if enabled := f.state == "enabled"; enabled || f.state == "disabled" {
-		list.Enabled = &enabled
-	}
-	order := keyOrders[f.sort]
-	if order != nil {
-		list.Before, list.Limit = 0, keysSorted
-	}
+	list.State, _ = key.ParseState(f.state)
 	found, more, err := c.Admin.Keys(v.r.Context(), v.caller, list)
 	if err != nil {
 		return nil, err
 	}
-	first := f.turned(0, 0)
-	switch {
-	case order == nil:
-		if f.before != 0 {
-			p.First = first.address()
-		}
-	case more:
-		p.Unsorted = "There are more than " + count(keysSorted) + " of these, so the newest come first. Narrow the list to sort it otherwise."
-		found = found[:keysShown]
-	default:
-		slices.SortStableFunc(found, order)
-		begin := min(f.page*keysShown, len(found))
-		end := min(begin+keysShown, len(found))
-		if begin > 0 {
-			p.First = first.address()
-		}
-		if end < len(found) {
-			p.Next = f.turned(0, f.page+1).address()
-		}
-		return found[begin:end], nil
+	if f.turned() {
+		p.First = f.behind(nil).address()
 	}
 	if more {
-		f.sort = ""
-		p.Next = f.turned(found[len(found)-1].ID, 0).address()
+		p.Next = f.behind(&found[len(found)-1]).address()
 	}
 	return found, nil
 }
 
-// keysSorted is how many keys are read to be sorted. It is the most that a use case returns at once.
-const keysSorted = 1000
-
-// keyOrders are the orders that there are beside that of ids, the newest first. Where a time is none, the key comes last.
-var keyOrders = map[string]func(a, b key.Key) int{
-	"oldest": func(a, b key.Key) int { return cmp.Compare(a.ID, b.ID) },
-	"name":   func(a, b key.Key) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) },
-	"used":   func(a, b key.Key) int { return b.LastUsedAt.Compare(a.LastUsedAt) },
-	"expires": func(a, b key.Key) int {
-		return cmp.Or(noneLast(a.ExpiresAt, b.ExpiresAt), a.ExpiresAt.Compare(b.ExpiresAt))
-	},
-}
-
-// noneLast puts what has no time behind what has one.
-func noneLast(a, b time.Time) int {
-	switch {
-	case a.IsZero() == b.IsZero():
-		return 0
-	case a.IsZero():
-		return 1
-	default:
-		return -1
-	}
-}
+// keyOrders are the orders that there are; without one, and with any other, the newest come first.
+var keyOrders = map[string]key.Order{"oldest": key.OldestFirst, "name": key.ByName, "used": key.ByLastUse, "expires": key.ByExpiry}
 
 // readFilter reads what the reader wants to see. Without an organization it is that which was looked at last.
 func (c *Console) readFilter(v *visit) (keyFilter, error) {
@@ -226,8 +173,7 @@ func (c *Console) readFilter(v *visit) (keyFilter, error) {
 	text := func(name string) string { return strings.ToValidUTF8(strings.TrimSpace(q.Get(name)), "\uFFFD") }
 	f := keyFilter{name: text("q"), scope: text("scope"), state: text("state"), sort: text("sort")}
 	f.before, _ = strconv.ParseInt(text("before"), 10, 64) // anything else is the first page
-	f.page, _ = strconv.Atoi(text("page"))
-	f.page = min(max(f.page, 0), keysSorted)
+	f.after = readPlace(keyOrders[f.sort], strings.ToValidUTF8(q.Get("after"), "\uFFFD"))
 	switch chosen := text("organization"); chosen {
 	case ownKeys:
 		return f, nil
@@ -250,10 +196,50 @@ func (c *Console) readFilter(v *visit) (keyFilter, error) {
 // clear returns the filter without what narrows it.
 func (f keyFilter) clear() keyFilter { return keyFilter{organization: f.organization} }
 
-// turned returns the filter at another page.
-func (f keyFilter) turned(before int64, page int) keyFilter {
-	f.before, f.page = before, page
+// turned reports whether it is another page than the first.
+func (f keyFilter) turned() bool { return f.before != 0 || f.after != key.Place{} }
+
+// behind returns the filter at the page behind a key; nil: at the first.
+func (f keyFilter) behind(last *key.Key) keyFilter {
+	f.before, f.after = 0, key.Place{}
+	if order := keyOrders[f.sort]; last != nil && order != key.NewestFirst {
+		f.after = last.Place(order)
+	} else if last != nil {
+		f.before = last.ID
+	}
 	return f
+}
+
+// placeText is a place as it stands in an address: the id, and what the order goes by.
+func placeText(order key.Order, p key.Place) string {
+	id := strconv.FormatInt(p.ID, 10)
+	switch order {
+	case key.ByName:
+		return id + "." + p.Name
+	case key.ByExpiry, key.ByLastUse:
+		return id + "." + strconv.FormatInt(p.Rank, 10)
+	default:
+		return id
+	}
+}
+
+// readPlace reads what placeText has written. Anything else is the first page.
+func readPlace(order key.Order, text string) key.Place {
+	id, by, _ := strings.Cut(text, ".")
+	var p key.Place
+	var err error
+	if p.ID, err = strconv.ParseInt(id, 10, 64); err != nil {
+		return key.Place{}
+	}
+	switch order {
+	case key.ByName:
+		p.Name = by
+	case key.ByExpiry, key.ByLastUse:
+		if p.Rank, err = strconv.ParseInt(by, 10, 64); err != nil {
+			return key.Place{}
+		}
+	}
+	return p
 }
 
 // address returns where the filter is in force.
@@ -271,8 +257,8 @@ func (f keyFilter) address() string {
 	if f.before != 0 {
 		q.Set("before", strconv.FormatInt(f.before, 10))
 	}
-	if f.page != 0 {
-		q.Set("page", strconv.Itoa(f.page))
+	if f.after != (key.Place{}) {
+		q.Set("after", placeText(keyOrders[f.sort], f.after))
 	}
 	return keysPath + "?" + q.Encode()
 }
@@ -299,7 +285,7 @@ func (f keyFilter) fields(v *visit) []field {
 		{Name: "q", Label: "Search by name", Type: "search", Value: f.name, Class: "search"},
 		{Name: "organization", Label: "Organization", Type: "select", Value: chosen, Options: organizations},
 		{Name: "scope", Label: "Scope", Type: "select", Value: f.scope, Options: scopes},
-		{Name: "state", Label: "State", Type: "select", Value: f.state, Options: []option{{"Any", ""}, {"Enabled", "enabled"}, {"Disabled", "disabled"}}},
+		{Name: "state", Label: "State", Type: "select", Value: f.state, Options: []option{{"Any", ""}, {"Active", "active"}, {"Disabled", "disabled"}, {"Expired", "expired"}}},
 		{Name: "sort", Label: "Order", Type: "select", Value: f.sort, Options: []option{{"Newest first", ""}, {"Oldest first", "oldest"},
 			{"Name", "name"}, {"Last used", "used"}, {"Next to expire", "expires"}}},
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/internal/apptest"
@@ -254,8 +255,8 @@ func TestKeyList(t *testing.T) {
 		t.Errorf("%d keys on the last page:\n%s", n, last.text)
 	}
 	for query, want := range map[string]int{
-		"?q=batch+1": 10, "?scope=MANAGE": 1, "?state=disabled": 0, "?state=enabled&q=batch+5": 5, "?q=%25": 0, "?organization=own&q=first": 1,
-		"?scope=none&q=first": 1, "?before=x&q=first": 1, "?q=%ff": 0,
+		"?q=batch+1": 10, "?scope=MANAGE": 1, "?state=disabled": 0, "?state=active&q=batch+5": 5, "?state=expired": 0, "?q=%25": 0, "?organization=own&q=first": 1,
+		"?scope=none&q=first": 1, "?state=none&q=first": 1, "?q=%00": 0, "?before=x&q=first": 1, "?q=%ff": 0,
 	} {
 		if n := rows(v.get("/keys" + query)); n != want {
 			t.Errorf("%d keys with %s, want %d", n, query, want)
@@ -268,16 +269,17 @@ func TestKeyList(t *testing.T) {
 		return found
 	}
 	for query, want := range map[string]string{
-		"": "Batch 54", "sort=oldest": "First key", "sort=name": "Batch 00", "sort=name&page=1": "Batch 50", "sort=none": "Batch 54", "sort=name&page=x": "Batch 00",
-		"sort=expires": "Batch 54", "sort=used&q=first": "First key", "sort=oldest&q=batch": "Batch 00",
+		"": "Batch 54", "sort=oldest": "First key", "sort=name": "Batch 00", "sort=name&after=0.batch+49": "Batch 49", "sort=name&after=99.Batch+49": "Batch 50", "sort=none": "Batch 54",
+		"sort=name&after=x": "Batch 00", "sort=expires": "First key", "sort=used": "First key", "sort=oldest&q=batch": "Batch 00",
 	} {
 		if found := names(query); len(found) == 0 || found[0] != want {
 			t.Errorf("%q begins with %q, want %q", query, found, want)
 		}
 	}
-	if found := names("sort=name&page=2"); len(found) != 0 {
+	if found := names("sort=name&after=1.G"); len(found) != 0 {
 		t.Errorf("behind the last page: %q", found)
 	}
+	v.get("/keys?before=1").want(t, http.StatusOK, "/keys?before=1", "No more keys", "First page")
 	for _, query := range []string{"?organization=999", "?organization=x", "?organization=-1"} {
 		v.get("/keys"+query).want(t, http.StatusNotFound, "/keys"+query)
 	}
@@ -407,28 +409,49 @@ func TestDeleteKey(t *testing.T) {
 	v.get(at).want(t, http.StatusNotFound, at)
 }
 
-// Too many keys to be sorted come newest first, and the page says so.
-func TestTooManyKeysToSort(t *testing.T) {
+// A list that is sorted goes on over its pages, also where keys are alike in what it is sorted by, and an address that somebody has made
+// up leads to some page or the first.
+func TestKeyListPages(t *testing.T) {
 	s := apptest.Start(t, nil)
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			for range 50 {
-				if _, err := s.Client().CreateKey(t.Context(), api.NewKey{KeyName: "One of many", KeyScope: []api.Scope{api.ScopeRead},
-					OrganizationID: s.First.OrganizationID}); err != nil {
-					t.Error(err)
-				}
-			}
-		})
+	for i := range 119 {
+		k := api.NewKey{KeyName: []string{"Twin", "twin", "<b>.&%"}[i%3], KeyScope: []api.Scope{api.ScopeRead}, OrganizationID: s.First.OrganizationID}
+		if i%2 == 0 {
+			k.ExpiresAt = &api.Time{Time: time.Date(2999, 1, 1+i/40, 0, 0, 0, 0, time.UTC)}
+		}
+		if _, err := s.Client().CreateKey(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
 	}
-	wg.Wait()
 	v := signedIn(t, s.ManagementURL, linkOf(s))
-	p := v.get("/keys?sort=oldest")
-	p.want(t, http.StatusOK, "/keys?sort=oldest", "There are more than 1,000 of these", `rel="next"`)
-	if n := strings.Count(p.text, `<th scope="row"`); n != 50 || strings.Contains(p.text, "First key") {
-		t.Errorf("%d keys:\n%s", n, p.text)
+	link, next := regexp.MustCompile(`<th scope="row" class="name"><a href="([^"]+)"`), regexp.MustCompile(`href="([^"]+)" rel="next"`)
+	for _, sort := range []string{"", "oldest", "name", "used", "expires"} {
+		seen, pages := map[string]bool{}, 0
+		for at := "/keys?sort=" + sort; at != ""; pages++ {
+			p := v.get(at)
+			p.want(t, http.StatusOK, at)
+			for _, m := range link.FindAllStringSubmatch(p.text, -1) {
+				if seen[m[1]] {
+					t.Fatalf("sorted by %q, %s comes twice", sort, m[1])
+				}
+				seen[m[1]] = true
+			}
+			if first := strings.Contains(p.text, "First page"); first != (pages > 0) {
+				t.Errorf("%s: a way to the first page is %t", at, first)
+			}
+			at = ""
+			if m := next.FindStringSubmatch(p.text); m != nil {
+				at = strings.ReplaceAll(m[1], "&amp;", "&")
+			}
+		}
+		if len(seen) != 120 || pages != 3 {
+			t.Errorf("sorted by %q there are %d keys on %d pages", sort, len(seen), pages)
+		}
+		for _, after := range []string{"x", "1", "1.", ".", "-1.-1", "9223372036854775808", "1.9223372036854775808", "1.x", "1.%00", "1.%ff", "1.%27%22%3Cb%3E",
+			"9223372036854775807.9223372036854775807", "1." + strings.Repeat("z", 5000)} {
+			at := "/keys?sort=" + sort + "&after=" + after
+			if p := v.get(at); p.status != http.StatusOK || strings.Contains(p.text, "<b>") {
+				t.Errorf("%.60s: status %d", at, p.status)
+			}
+		}
 	}
-	next := strings.ReplaceAll(p.first(t, regexp.MustCompile(`href="([^"]+)" rel="next"`)), "&amp;", "&")
-	v.get(next).want(t, http.StatusOK, next, "One of many", "First page")
-	v.get("/keys?sort=oldest&state=disabled").want(t, http.StatusOK, "/keys?sort=oldest&state=disabled", "No key is like that")
 }

@@ -180,3 +180,16 @@ func (in *input) scopeParameter(name string) key.Scope {
 	}
 	return scope
 }
+
+// stateParameter returns zero where the parameter is not there.
+func (in *input) stateParameter(name string) key.State {
+	text, ok := in.parameter(name)
+	if !ok {
+		return 0
+	}
+	state, ok := key.ParseState(text)
+	if !ok {
+		in.faults.invalid("/"+name, "must be one of "+key.StateList)
+	}
+	return state
+}

@@ -21,6 +21,7 @@ func readKeyList(in *input) (keyList, error) {
 	list.NameContains = in.textParameter("q", key.MaxNameLength)
 	list.Enabled = in.boolParameter("enabled")
 	list.Scope = in.scopeParameter("scope")
+	list.State = in.stateParameter("state")
 	return list, nil
 }
 

@@ -57,6 +57,37 @@ type Key struct {
 // Expired reports whether the key is past its expiry.
 func (k *Key) Expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) }
 
+// State is whether a key is good for anything. Databases count on the numbers.
+type State uint8
+
+// The states. A key has one of them at a time.
+const (
+	StateActive   State = iota + 1
+	StateDisabled       // whether it is past its expiry or not
+	StateExpired        // enabled, and past its expiry
+)
+
+// StateList names the states, for messages.
+const StateList = "active, disabled, expired"
+
+// ParseState reads a state.
+func ParseState(text string) (State, bool) {
+	i := slices.Index(strings.Split(StateList, ", "), text)
+	return State(i + 1), i >= 0
+}
+
+// State returns the key's state.
+func (k *Key) State(now time.Time) State {
+	switch {
+	case !k.Enabled:
+		return StateDisabled
+	case k.Expired(now):
+		return StateExpired
+	default:
+		return StateActive
+	}
+}
+
 // QuotaRemaining returns how much of the quota is left in the present period, as far as nodes have said.
 func (k *Key) QuotaRemaining(now time.Time) int64 {
 	if k.QuotaStart.Before(k.Quota.Period.Start(now)) {

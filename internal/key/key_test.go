@@ -249,3 +249,32 @@ func FuzzMerge(f *testing.F) {
 		}
 	})
 }
+
+func TestState(t *testing.T) {
+	for _, tt := range []struct {
+		enabled bool
+		expires time.Time
+		want    State
+		name    string
+	}{
+		{true, time.Time{}, StateActive, "active"},
+		{true, noon.Add(1), StateActive, "active"},
+		{true, noon, StateExpired, "expired"},
+		{true, noon.Add(-1), StateExpired, "expired"},
+		{false, time.Time{}, StateDisabled, "disabled"},
+		{false, noon, StateDisabled, "disabled"},
+	} {
+		k := Key{Enabled: tt.enabled, ExpiresAt: tt.expires}
+		if got := k.State(noon); got != tt.want {
+			t.Errorf("enabled %t, expires %v: state %d, want %d", tt.enabled, tt.expires, got, tt.want)
+		}
+		if got, ok := ParseState(tt.name); !ok || got != tt.want {
+			t.Errorf("ParseState(%q) = %d, %t", tt.name, got, ok)
+		}
+	}
+	for _, name := range []string{"", "Active", "enabled", "active, disabled"} {
+		if got, ok := ParseState(name); ok || got != 0 {
+			t.Errorf("ParseState(%q) = %d, %t", name, got, ok)
+		}
+	}
+}

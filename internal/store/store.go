@@ -79,8 +79,12 @@ type KeyQuery struct {
 	NameContains   string // without regard to the case of ASCII letters
 	Enabled        *bool
 	Scopes         key.Scopes // keys that have one of these
-	Before         int64      // keys with an id below this; 0: from the newest
-	Limit          int        // at most this many; MUST be positive
+	State          key.State
+	Now            time.Time // the time that State is of
+	Before         int64     // keys with an id below this; 0: from the newest
+	Order          key.Order // where it is another than NewestFirst, After counts, and not Before
+	After          key.Place // keys behind this; zero: from the first
+	Limit          int       // at most this many; MUST be positive
 }
 
 // OrganizationQuery says which organizations to list. Zero fields do not restrict.
@@ -138,8 +142,9 @@ type Reader interface {
 	// Key returns the key with this id, or ErrNotFound.
 	Key(ctx context.Context, id int64) (key.Key, error)
 
-	// Keys returns the keys that q describes, newest (highest id) first. The cost MUST NOT grow with the number of
-	// keys in front of or behind the page, as long as neither NameContains, Enabled nor Scopes is given.
+	// Keys returns the keys that q describes, newest (highest id) first where no other Order is given. The cost MUST NOT grow
+	// with the number of keys in front of or behind the page, as long as neither NameContains, Enabled, Scopes nor State is given,
+	// and the order is by age.
 	Keys(ctx context.Context, q KeyQuery) ([]key.Key, error)
 
 	// Identity returns a user, the key with the token, and what the user is to the organization, all as of one moment;

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store/sqlstore"
@@ -50,16 +52,9 @@ func text(s sqlstore.Statement) string {
 			FROM members m
 			WHERE (m.user_id, m.organization_id) >= ($1, 0) AND m.user_id <= $1
 			ORDER BY m.user_id, m.organization_id`
-	case sqlstore.ListKeys:
-		return listKeys(`key_id < $3`, `key_id DESC`)
-	case sqlstore.ListKeysOfOrganization:
-		return listKeys(`(organization_id, key_id) >= ($1, 0) AND (organization_id, key_id) < ($1, $3)`,
-			`organization_id DESC, key_id DESC`)
-	case sqlstore.ListKeysOfUser:
-		return listKeys(`(user_id, key_id) >= ($2, 0) AND (user_id, key_id) < ($2, $3)`, `user_id DESC, key_id DESC`)
-	case sqlstore.ListKeysOfMember:
-		return listKeys(`(organization_id, user_id, key_id) >= ($1, $2, 0) AND (organization_id, user_id, key_id) < ($1, $2, $3)`,
-			`organization_id DESC, user_id DESC, key_id DESC`)
+	case sqlstore.ListKeys, sqlstore.ListKeysOfOrganization, sqlstore.ListKeysOfUser, sqlstore.ListKeysOfMember:
+		from := keyLists[s]
+		return listKeys(from.between(`>=`, `0`, `<`, `$3`), from.columns(` DESC`))
 	case sqlstore.ListKeyIDsOfMember:
 		return `SELECT key_id FROM api_keys
 			WHERE (organization_id, user_id, key_id) >= ($1, $2, 0) AND (organization_id, user_id) <= ($1, $2) AND scopes & $3 <> 0
@@ -120,6 +115,9 @@ func text(s sqlstore.Statement) string {
 		const columns = `(organization_id, key_id, first_hour, hours, outcome)`
 		return `DELETE FROM usage_counts WHERE ` + columns + ` >= ($1, $2, $3, $4, $5) AND ` + columns + ` <= ($1, $2, $3, $4, $5)`
 	default:
+		if list, order, ok := s.Ordered(); ok {
+			return orderedKeys(keyLists[list], order)
+		}
 		return s.Text()
 	}
 }
@@ -146,9 +144,10 @@ func columns(rows [][]any) []any {
 	return arrays
 }
 
-// lower folds the case of ASCII letters alone, whatever the database's locale.
+// lower folds the case of ASCII letters alone, whatever the database's locale. To translate them letter by letter would take fifteen
+// times as long, five seconds for a million names.
 func lower(column string) string {
-	return `translate(` + column + `, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')`
+	return `lower(` + column + ` COLLATE "C")`
 }
 
 // Lists leave the planner one index: none but that gives their rows in the order that they are asked for in. Told that a column has the
@@ -156,18 +155,68 @@ func lower(column string) string {
 // their ids, until enough of one organization have come by: where one has nearly all of them, that looks cheap. A comparison of rows says
 // the same and hides it. Ids are above 0.
 
-// listKeys returns the statement for a page of keys. Parameters that stand in no comparison with a column need a type.
+// keyList is what a list of keys is restricted to: the columns in front of key_id in its index, and what they are.
+type keyList struct{ names, values []string }
+
+var keyLists = map[sqlstore.Statement]keyList{
+	sqlstore.ListKeys:               {},
+	sqlstore.ListKeysOfOrganization: {[]string{"organization_id"}, []string{"$1"}},
+	sqlstore.ListKeysOfUser:         {[]string{"user_id"}, []string{"$2"}},
+	sqlstore.ListKeysOfMember:       {[]string{"organization_id", "user_id"}, []string{"$1", "$2"}},
+}
+
+// columns returns the columns of the index, each with a direction.
+func (l keyList) columns(direction string) string {
+	return strings.Join(append(slices.Clone(l.names), "key_id"), direction+", ") + direction
+}
+
+// between returns the condition that keys are in the list, and their ids compare with two others as they should.
+func (l keyList) between(from, first, to, last string) string {
+	row := func(id string) string { return `(` + strings.Join(append(slices.Clone(l.values), id), ", ") + `)` }
+	columns := `(` + l.columns("") + `) `
+	return columns + from + ` ` + row(first) + ` AND ` + columns + to + ` ` + row(last)
+}
+
+// listKeys returns the statement for a page of keys that is read from an index in its order.
 func listKeys(restriction, order string) string {
 	return `
 	SELECT ` + sqlstore.KeyColumns + `
 	FROM api_keys
-	WHERE ` + restriction + `
+	WHERE ` + restriction + wantedKeys + `
+	ORDER BY ` + order + ` LIMIT $7`
+}
+
+// orderedKeys returns the statement for a page of keys in another order than NewestFirst. By age they are read from an index. Otherwise
+// all are looked at and the first of them kept, and those alone are read as a whole. OFFSET keeps apart what the planner would otherwise
+// mix: it looks at them in the order of their index, so that it has to take that, and reads each for itself.
+func orderedKeys(list keyList, order key.Order) string {
+	const last = `9223372036854775807`
+	var by, kind string
+	switch order {
+	case key.OldestFirst:
+		return listKeys(list.between(`>`, `$3`, `<=`, last), list.columns(""))
+	case key.ByName:
+		by, kind = lower("key_name"), "text"
+	default:
+		by, kind = sqlstore.Rank(order), "bigint"
+	}
+	return `
+	SELECT ` + sqlstore.KeyColumns + `
+	FROM (SELECT key_id, ` + by + `
+			FROM (SELECT * FROM api_keys WHERE ` + list.between(`>=`, `0`, `<=`, last) + ` ORDER BY ` + list.columns("") + ` OFFSET 0) api_keys
+			WHERE (` + by + `, key_id) > ($10::` + kind + `, $3::bigint)` + wantedKeys + `
+			ORDER BY 2, 1 LIMIT $7) found (id, place)
+		CROSS JOIN LATERAL (SELECT * FROM api_keys k WHERE k.key_id = id OFFSET 0) api_keys
+	ORDER BY place, id`
+}
+
+// wantedKeys are the filters of lists of keys. Parameters that stand in no comparison with a column need a type.
+var wantedKeys = `
 		AND ($1::bigint IS NOT NULL) AND ($2::bigint IS NOT NULL)
 		AND ($4::text = '' OR strpos(` + lower("key_name") + `, $4::text) > 0)
 		AND ($5::boolean IS NULL OR enabled = $5::boolean)
 		AND ($6::integer = 0 OR scopes & $6::integer <> 0)
-	ORDER BY ` + order + ` LIMIT $7`
-}
+		AND ($8::integer = 0 OR $8::integer = ` + sqlstore.KeyState("$9::bigint") + `)`
 
 // listAudit returns the statement for a page of the audit log.
 func listAudit(restriction, order string) string {

@@ -15,15 +15,8 @@ func text(s sqlstore.Statement) string {
 	switch s {
 	case sqlstore.ListMemberships:
 		return listMemberships
-	case sqlstore.ListKeys:
-		return listKeys("", "")
-	case sqlstore.ListKeysOfOrganization:
-		return listKeys("INDEXED BY api_keys_by_organization", "organization_id = CAST($1 AS INTEGER) AND")
-	case sqlstore.ListKeysOfUser:
-		return listKeys("INDEXED BY api_keys_by_user", "user_id = CAST($2 AS INTEGER) AND")
-	case sqlstore.ListKeysOfMember:
-		return listKeys("INDEXED BY api_keys_by_member",
-			"organization_id = CAST($1 AS INTEGER) AND user_id = CAST($2 AS INTEGER) AND")
+	case sqlstore.ListKeys, sqlstore.ListKeysOfOrganization, sqlstore.ListKeysOfUser, sqlstore.ListKeysOfMember:
+		return listKeys(s, `key_id < $3`, `key_id DESC`)
 	case sqlstore.ListKeyIDsOfMember:
 		return `SELECT key_id FROM api_keys INDEXED BY api_keys_by_member
 			WHERE organization_id = CAST($1 AS INTEGER) AND user_id = CAST($2 AS INTEGER) AND scopes & $3 <> 0
@@ -75,6 +68,9 @@ func text(s sqlstore.Statement) string {
 		return `SELECT ` + sqlstore.UsageColumns + ` FROM usage_counts
 			WHERE organization_id = CAST($1 AS INTEGER) AND key_id >= $2 AND key_id <= $3 ORDER BY key_id LIMIT $4`
 	default:
+		if list, order, ok := s.Ordered(); ok {
+			return orderedKeys(list, order)
+		}
 		return s.Text()
 	}
 }
@@ -92,17 +88,56 @@ const listMemberships = `
 	WHERE m.user_id = CAST($1 AS INTEGER)
 	ORDER BY m.organization_id`
 
-// listKeys returns the statement for a page of keys.
-func listKeys(index, restriction string) string {
+// keyLists are where lists of keys are read from.
+var keyLists = map[sqlstore.Statement]struct{ index, restriction string }{
+	sqlstore.ListKeys:               {"", ""},
+	sqlstore.ListKeysOfOrganization: {"INDEXED BY api_keys_by_organization", "organization_id = CAST($1 AS INTEGER) AND"},
+	sqlstore.ListKeysOfUser:         {"INDEXED BY api_keys_by_user", "user_id = CAST($2 AS INTEGER) AND"},
+	sqlstore.ListKeysOfMember: {"INDEXED BY api_keys_by_member",
+		"organization_id = CAST($1 AS INTEGER) AND user_id = CAST($2 AS INTEGER) AND"},
+}
+
+// listKeys returns the statement for a page of keys that is read from an index in its order.
+func listKeys(list sqlstore.Statement, restriction, order string) string {
 	return `
 	SELECT ` + sqlstore.KeyColumns + `
-	FROM api_keys ` + index + `
-	WHERE ` + restriction + ` key_id < $3
-		AND ($4 = '' OR instr(lower(key_name), $4) > 0)
+	` + wantedKeys(list, restriction) + `
+	ORDER BY ` + order + ` LIMIT $7`
+}
+
+// wantedKeys are those of a list that the filters leave.
+func wantedKeys(list sqlstore.Statement, restriction string) string {
+	from := keyLists[list]
+	return `FROM api_keys ` + from.index + `
+	WHERE ` + from.restriction + ` ` + restriction + `
+		AND ($4 = '' OR key_name LIKE ` + holdsName + ` ESCAPE '\')
 		AND ($5 IS NULL OR enabled = $5)
 		AND ($6 = 0 OR scopes & $6 <> 0)
-	ORDER BY key_id DESC LIMIT $7`
+		AND ($8 = 0 OR $8 = ` + sqlstore.KeyState("$9") + `)`
 }
+
+// orderedKeys returns the statement for a page of keys in another order than NewestFirst. By age they are read from an index. Otherwise
+// all are looked at and the first of them kept, and those alone are read as a whole.
+func orderedKeys(list sqlstore.Statement, order key.Order) string {
+	var by string
+	switch order {
+	case key.OldestFirst:
+		return listKeys(list, `key_id > $3`, `key_id`)
+	case key.ByName:
+		by = `lower(key_name)`
+	default:
+		by = sqlstore.Rank(order)
+	}
+	return `
+	SELECT ` + sqlstore.KeyColumns + `
+	FROM (SELECT key_id AS id, ` + by + ` AS place ` + wantedKeys(list, `(`+by+`, key_id) > ($10, $3)`) + `
+		ORDER BY place, id LIMIT $7) CROSS JOIN api_keys ON key_id = id
+	ORDER BY place, id`
+}
+
+// holdsName is the pattern of names that hold $4. It is put together once for each list, and LIKE, which folds the case of ASCII
+// letters alone, takes half as long for a name as instr of lower.
+const holdsName = `'%' || replace(replace(replace($4, '\', '\\'), '%', '\%'), '_', '\_') || '%'`
 
 // prepared holds the statements of one pool or connection, those it needs.
 type prepared [sqlstore.Count]*sql.Stmt

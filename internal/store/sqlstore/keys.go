@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -66,6 +69,9 @@ func (r Reader) Key(ctx context.Context, id int64) (k key.Key, err error) {
 
 // Keys returns the keys that q describes.
 func (r Reader) Keys(ctx context.Context, q store.KeyQuery) ([]key.Key, error) {
+	if n := utf8.RuneCountInString(q.NameContains); n > key.MaxNameLength || strings.ContainsRune(q.NameContains, 0) {
+		return nil, nil // no name holds that, and not every database takes it
+	}
 	list := ListKeys
 	switch {
 	case q.OrganizationID != 0 && q.UserID != 0:
@@ -79,8 +85,23 @@ func (r Reader) Keys(ctx context.Context, q store.KeyQuery) ([]key.Key, error) {
 	if q.Enabled != nil {
 		enabled = *q.Enabled
 	}
-	return page(ctx, r.run, list, q.Limit, scanKey, q.OrganizationID, q.UserID, before(q.Before), lower(q.NameContains), enabled,
-		int64(q.Scopes), q.Limit)
+	args := []any{q.OrganizationID, q.UserID, before(q.Before), lower(q.NameContains), enabled, int64(q.Scopes), q.Limit,
+		int64(q.State), q.Now.UnixMicro()}
+	if q.Order != key.NewestFirst {
+		args[2] = q.After.ID
+	}
+	switch q.Order {
+	case key.ByName:
+		name, _, _ := strings.Cut(lower(q.After.Name), "\x00") // which no name holds, and not every database takes
+		args = append(args, name)
+	case key.ByExpiry, key.ByLastUse:
+		rank := q.After.Rank
+		if q.After == (key.Place{}) {
+			rank = math.MinInt64
+		}
+		args = append(args, rank)
+	}
+	return page(ctx, r.run, OrderedKeys(list, q.Order), q.Limit, scanKey, args...)
 }
 
 // lower folds the case of ASCII letters alone, as the contract wants it and as every database can do it.

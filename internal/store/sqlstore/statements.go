@@ -1,6 +1,12 @@
 package sqlstore
 
-import "github.com/apikeyd/apikeyd/internal/store"
+import (
+	"fmt"
+	"math"
+
+	"github.com/apikeyd/apikeyd/internal/key"
+	"github.com/apikeyd/apikeyd/internal/store"
+)
 
 // Statement is one statement that the store runs. Databases prepare each of them once.
 type Statement uint8
@@ -41,7 +47,7 @@ const (
 
 	// The pages of keys, by what they are restricted to. Each answers with KeyColumns in falling order of key_id, and
 	// takes $1 the organization, $2 the user, $3 the id to stay below, $4 part of the name in lower case or "",
-	// $5 enabled or NULL, $6 a scope or 0, $7 the number of rows.
+	// $5 enabled or NULL, $6 a scope or 0, $7 the number of rows, $8 a state or 0 and $9 the time that it is of.
 	ListKeys
 	ListKeysOfOrganization
 	ListKeysOfUser
@@ -147,8 +153,38 @@ const (
 	InsertGoneOrganization
 	DeleteGone
 
-	Count int = iota
+	// From here on the pages of keys in other orders: see OrderedKeys.
+	orderedKeys
+
+	Count = int(orderedKeys) + (key.Orders-1)*keyLists
 )
+
+// keyLists is how many lists of keys there are in each order: ListKeys to ListKeysOfMember.
+const keyLists = int(ListKeysOfMember-ListKeys) + 1
+
+// OrderedKeys returns the statement for the same pages as list, one of ListKeys to ListKeysOfMember, in an order. It takes $3 the id of
+// the last key on the page before, and, where the order goes by something, $10 what that is there.
+func OrderedKeys(list Statement, o key.Order) Statement {
+	if o == key.NewestFirst {
+		return list
+	}
+	return orderedKeys + Statement(int(o-1)*keyLists) + list - ListKeys
+}
+
+// Ordered takes apart what OrderedKeys has returned; ok: it is a statement for keys in another order than NewestFirst.
+func (s Statement) Ordered() (list Statement, o key.Order, ok bool) {
+	if s < orderedKeys {
+		return 0, 0, false
+	}
+	n := int(s - orderedKeys)
+	return ListKeys + Statement(n%keyLists), key.Order(n/keyLists + 1), true
+}
+
+// Rank is what a key comes in front of others by, in an order that goes by a time.
+func Rank(o key.Order) string {
+	column := map[key.Order]string{key.ByExpiry: "expires_at", key.ByLastUse: "-last_used_at"}[o]
+	return fmt.Sprintf(`COALESCE(%s, %d)`, column, math.MaxInt64)
+}
 
 // KeyColumns are the columns of a key, in the order in which they are read. Nothing is looked up for one without a quota.
 const KeyColumns = `key_id, key_name, scopes, organization_id, user_id, key_hint, enabled, expires_at, last_used_at,
@@ -179,6 +215,12 @@ const UsageAdded = `
 func UsageKept(organization, key string) string {
 	return `CASE ` + key + ` WHEN 0 THEN (SELECT o.organization_id FROM organizations o WHERE o.organization_id = ` + organization + `)
 			ELSE (SELECT k.organization_id FROM api_keys k WHERE k.key_id = ` + key + `) END = ` + organization
+}
+
+// KeyState is the state of a key at a time, as it is counted in Go.
+func KeyState(at string) string {
+	return fmt.Sprintf(`CASE WHEN NOT enabled THEN %d WHEN expires_at <= %s THEN %d ELSE %d END`,
+		key.StateDisabled, at, key.StateExpired, key.StateActive)
 }
 
 // How many links and devices of a user are kept; the oldest go.

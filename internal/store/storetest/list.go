@@ -1,10 +1,14 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
@@ -13,6 +17,7 @@ import (
 var listTests = []test{
 	{"the restrictions of a list hold, each and together", listRestrictions},
 	{"pages put together are the whole list, without gap or repetition", listPages},
+	{"pages in every order are the whole list, without gap or repetition", listOrders},
 	{"a page stays in place while keys come and go in front of it", listStaysInPlace},
 	{"NameContains is a text, not a pattern", listNames},
 	{"a listed key is the whole key", listWholeKeys},
@@ -51,6 +56,9 @@ func (w *world) mixed(t *testing.T) []key.Key {
 		k.Name = fmt.Sprintf("Key %d", i%5)
 		k.Enabled = i%3 != 0
 		k.Scopes = key.Scopes(1 + i%31)
+		if i%7 > 3 {
+			k.ExpiresAt = start.Add(time.Duration(i%7-5) * time.Microsecond)
+		}
 		if i%2 == 1 {
 			k.OrganizationID = w.otherOrganization
 		}
@@ -67,6 +75,7 @@ func matches(q store.KeyQuery, k key.Key) bool {
 		(q.NameContains == "" || k.Name == q.NameContains) &&
 		(q.Enabled == nil || k.Enabled == *q.Enabled) &&
 		(q.Scopes == 0 || q.Scopes&k.Scopes != 0) &&
+		(q.State == 0 || q.State == k.State(q.Now)) &&
 		(q.Before == 0 || k.ID < q.Before)
 }
 
@@ -105,6 +114,17 @@ func listRestrictions(t *testing.T, w *world) {
 							}
 						}
 					}
+				}
+			}
+		}
+	}
+	for state := key.StateActive; state <= key.StateExpired; state++ {
+		for _, now := range []time.Time{{}, start.Add(-time.Microsecond), start, start.Add(999 * time.Nanosecond), start.Add(time.Hour)} {
+			for _, enabled := range []*bool{nil, &yes, &no} {
+				q := store.KeyQuery{OrganizationID: w.organization, State: state, Now: now, Enabled: enabled, Limit: 1000}
+				got, err := w.Keys(t.Context(), q)
+				if want := expected(q, keys); err != nil || !slices.Equal(ids(got), want) {
+					t.Errorf("Keys(%+v) = %v, %v, want %v", q, ids(got), err, want)
 				}
 			}
 		}
@@ -150,6 +170,92 @@ func listPages(t *testing.T, w *world) {
 	}
 }
 
+// inOrder says in Go which of two keys comes first.
+func inOrder(o key.Order, a, b *key.Key) int {
+	late := func(t time.Time) int64 {
+		if t.IsZero() {
+			return math.MaxInt64
+		}
+		return t.UnixMicro()
+	}
+	switch o {
+	case key.NewestFirst:
+		return cmp.Compare(b.ID, a.ID)
+	case key.ByName:
+		return cmp.Or(strings.Compare(asciiLower(a.Name), asciiLower(b.Name)), cmp.Compare(a.ID, b.ID))
+	case key.ByExpiry:
+		return cmp.Or(cmp.Compare(late(a.ExpiresAt), late(b.ExpiresAt)), cmp.Compare(a.ID, b.ID))
+	case key.ByLastUse:
+		return cmp.Or(b.LastUsedAt.Compare(a.LastUsedAt), cmp.Compare(a.ID, b.ID))
+	default:
+		return cmp.Compare(a.ID, b.ID)
+	}
+}
+
+func listOrders(t *testing.T, w *world) {
+	names := []string{"b", "B", "a", "É", "é", "_", "Z", "[", "𝕬", "\uffee", "aa", "A b", "ß", "1"}
+	keys := w.insertMany(t, 90, func(i int, k *key.Key) {
+		k.Name = names[i%len(names)]
+		k.Enabled = i%4 > 0
+		k.Scopes = key.Scopes(1 + i%31)
+		if i%3 > 0 {
+			k.ExpiresAt = start.Add(time.Duration(i%5-2) * time.Microsecond)
+		}
+		if i%4 > 0 {
+			k.LastUsedAt = start.Add(time.Duration(i*7%11) * time.Hour)
+		}
+		if i%6 == 0 {
+			k.OrganizationID = w.otherOrganization
+		}
+		if i%5 == 0 {
+			k.UserID = w.otherUser
+		}
+	})
+	for o := range key.Order(key.Orders) {
+		for _, q := range []store.KeyQuery{
+			{}, {OrganizationID: w.organization}, {UserID: w.user}, {OrganizationID: w.organization, UserID: w.user},
+			{OrganizationID: w.organization, Scopes: key.ScopesOf(key.Create), State: key.StateActive, Now: start}, {OrganizationID: w.organization, NameContains: "A"},
+		} {
+			q.Order = o
+			var want []int64
+			for _, k := range slices.SortedFunc(slices.Values(keys), func(a, b key.Key) int { return inOrder(o, &a, &b) }) {
+				part := q
+				part.NameContains = ""
+				if matches(part, k) && strings.Contains(asciiLower(k.Name), asciiLower(q.NameContains)) {
+					want = append(want, k.ID)
+				}
+			}
+			for _, size := range []int{1, 7, 90, 91} {
+				var got []int64
+				q.Before, q.After, q.Limit = 0, key.Place{}, size
+				for len(got) <= len(want) {
+					page, err := w.Keys(t.Context(), q)
+					if err != nil {
+						t.Fatalf("Keys(%+v): %v", q, err)
+					}
+					got = append(got, ids(page)...)
+					if len(page) < size {
+						break
+					}
+					last := page[len(page)-1]
+					q.Before, q.After = last.ID, last.Place(o)
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("Keys(%+v) in pages of %d = %v, want %v", q, size, got, want)
+				}
+			}
+		}
+		// Places that no key has.
+		for _, place := range []key.Place{{ID: 1 << 62}, {ID: math.MaxInt64, Name: "\U0010ffff", Rank: math.MaxInt64}, {ID: -1, Name: "zz", Rank: -1},
+			{ID: math.MinInt64, Name: "é", Rank: math.MinInt64}, {ID: 1, Name: "nul\x00"}} {
+			_, err := w.Keys(t.Context(), store.KeyQuery{OrganizationID: w.organization, Order: o, After: place, Limit: 10})
+			if err != nil {
+				t.Errorf("order %d after %+v: %v", o, place, err)
+			}
+		}
+	}
+}
+
 func listStaysInPlace(t *testing.T, w *world) {
 	keys := w.insertMany(t, 20, func(int, *key.Key) {})
 	q := store.KeyQuery{OrganizationID: w.organization, Before: keys[10].ID, Limit: 5}
@@ -173,31 +279,35 @@ func listNames(t *testing.T, w *world) {
 	}
 	w.insertMany(t, len(names), func(i int, k *key.Key) { k.Name = names[i] })
 	for part, want := range map[string][]string{
-		"%":         {"100% sure"},
-		"_":         {"a_b"},
-		`\`:         {`back\slash`, `back\\slash`},
-		`\\`:        {`back\\slash`},
-		"PLAIN":     {"plain"},
-		"lai":       {"plain"},
-		"École":     {"ÉCOLE"}, // É is no ASCII letter, so its case counts
-		"É":         {"ÉCOLE"},
-		"éCOLE":     {"école"},
-		"straße":    {"Straße"},
-		"strasse":   nil,
-		"ΊΣ":        {"ΣΊΣΥΦΟΣ"},
-		"k":         {"K", `back\slash`, `back\\slash`}, // not the sign for kelvin
-		"\u212a":    {"\u212a"},
-		"𝕬":         {"𝕬bc"},
-		"'":         {"it's"},
-		`"`:         {`"q"`},
-		"*":         {"star * ?"},
-		"?":         {"star * ?"},
-		"[set]":     {"[set]"},
-		"NULL":      {"null"},
-		"no such":   nil,
-		"%%":        nil,
-		"plain%":    nil,
-		"plain and": nil,
+		"%":                             {"100% sure"},
+		"_":                             {"a_b"},
+		`\`:                             {`back\slash`, `back\\slash`},
+		`\\`:                            {`back\\slash`},
+		"PLAIN":                         {"plain"},
+		"lai":                           {"plain"},
+		"École":                         {"ÉCOLE"}, // É is no ASCII letter, so its case counts
+		"É":                             {"ÉCOLE"},
+		"éCOLE":                         {"école"},
+		"straße":                        {"Straße"},
+		"strasse":                       nil,
+		"ΊΣ":                            {"ΣΊΣΥΦΟΣ"},
+		"k":                             {"K", `back\slash`, `back\\slash`}, // not the sign for kelvin
+		"\u212a":                        {"\u212a"},
+		"𝕬":                             {"𝕬bc"},
+		"'":                             {"it's"},
+		`"`:                             {`"q"`},
+		"*":                             {"star * ?"},
+		"?":                             {"star * ?"},
+		"[set]":                         {"[set]"},
+		"NULL":                          {"null"},
+		"no such":                       nil,
+		"%%":                            nil,
+		"plain%":                        nil,
+		"plain and":                     nil,
+		"plain\x00":                     nil,
+		"\x00":                          nil,
+		`\%`:                            nil,
+		strings.Repeat("plain", 20_000): nil,
 	} {
 		got, err := w.Keys(t.Context(), store.KeyQuery{NameContains: part, Limit: 100})
 		if err != nil {

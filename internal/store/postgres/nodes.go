@@ -113,7 +113,8 @@ func scanFeed(rows pgx.Rows, after int64, others ...any) (feed store.Feed, err e
 func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
 	limited, cancel := bounded(ctx)
 	defer cancel()
-	// The other nodes are told where the node has got on: somebody may be waiting for it.
+	// The other nodes are told where the node has got on: somebody may be waiting for it, and need not wait for the disk. What a server
+	// that crashes loses of it makes the node look further behind than it is, and have it join anew.
 	rows, err := s.nodes.Query(limited, `
 		WITH was AS (
 			SELECT applied_id FROM nodes WHERE node_id = $2
@@ -123,7 +124,8 @@ func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (fe
 			RETURNING applied_id
 		)
 		SELECT EXISTS (SELECT 1 FROM renewed),
-			(SELECT pg_notify('`+appliedChannel+`', $2::bigint || ' ' || $1::bigint)::text FROM renewed, was WHERE was.applied_id < renewed.applied_id),
+			(SELECT pg_notify('`+appliedChannel+`', $2::bigint || ' ' || $1::bigint)::text || set_config('synchronous_commit', 'off', true)
+				FROM renewed, was WHERE was.applied_id < renewed.applied_id),
 			`+feedColumns+` FROM `+feedTables, n.Applied, n.ID, oldest, beat, n.History)
 	if err == nil {
 		var told *string

@@ -150,7 +150,7 @@ func (d *database) Renew(_ context.Context, n store.Node, oldest, beat int64) (f
 	d.rows[n.ID] = row
 	d.renewals++
 	if got {
-		d.tell(func(l listener) { l.applied(store.Word{NodeID: n.ID, Applied: n.Applied}) })
+		d.tell(func(l listener) { l.applied(store.Word{NodeID: n.ID, Applied: n.Applied, History: d.history}) })
 	}
 	return d.feed(n.Applied), true, nil
 }
@@ -174,6 +174,7 @@ func (d *database) Behind(_ context.Context, change, except int64) (behind []sto
 	d.asked++
 	for _, n := range d.rows {
 		if n.Applied < change && n.ID != except {
+			n.History = d.history
 			behind = append(behind, n)
 		}
 	}

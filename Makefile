@@ -13,6 +13,9 @@ REDOCLY := build/apidoc/node_modules/.bin/redocly
 # What the tests in a browser need comes from npm, pinned with its checksum in e2e/browser.
 BROWSER := build/browser/node_modules/playwright-core/package.json
 
+# PostgreSQL in each version that is supported comes from npm, pinned with its checksum in internal/store/postgres/postgrestest/versions.
+VERSIONS := build/postgres
+
 # The tests of PostgreSQL, and those of several nodes, measure how long things take: they have the machine to themselves.
 POSTGRES := internal/store/postgres
 NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestFailOverLosesCommits|TestUpgrade|TestHistories|TestHistoriesFindAFault)$$
@@ -37,7 +40,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/apikeyd
@@ -89,6 +92,21 @@ $(BROWSER): e2e/browser/package.json e2e/browser/package-lock.json
 .PHONY: examples
 examples: ## build and test the examples with other people's routers, which are a module of their own
 	cd $(EXAMPLES) && go vet ./... && go test ./...
+
+.PHONY: postgres-versions
+postgres-versions: $(VERSIONS)/node_modules/postgres-14/native/bin/postgres ## run what is about PostgreSQL against every version that is supported, on Linux with x86-64
+	@for version in $(CURDIR)/$(VERSIONS)/node_modules/postgres-*; do \
+		echo "== $$($$version/native/bin/postgres --version)"; \
+		APIKEYD_TEST_POSTGRES_BIN=$$version/native/bin go test -count=1 -timeout 15m ./$(POSTGRES) ./internal/store/move ./cmd/apikeyd; \
+	done
+
+# What the packages' own scripts do, links between libraries, is asked for by name: npm may be set to run no scripts.
+$(VERSIONS)/node_modules/postgres-14/native/bin/postgres: $(wildcard internal/store/postgres/postgrestest/versions/*)
+	mkdir -p $(VERSIONS)
+	cp $^ $(VERSIONS)
+	npm ci --prefix $(VERSIONS) --ignore-scripts --no-audit --no-fund
+	for version in $(VERSIONS)/node_modules/postgres-*; do (cd $$version && node scripts/hydrate-symlinks.js); done
+	touch $@
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (default 30s) each

@@ -282,13 +282,18 @@ func TestTraefik(t *testing.T) {
 	}
 	f := config.HTTP.Middlewares["apikeyd"].ForwardAuth
 	path, ok := strings.CutPrefix(f.Address, "http://127.0.0.1:8081")
-	if !ok || f.TrustForwardHeader == nil || *f.TrustForwardHeader || config.HTTP.Routers["api"].Middlewares[0] != "apikeyd" {
+	if !ok || f.TrustForwardHeader == nil || *f.TrustForwardHeader {
 		t.Fatalf("configuration %+v", config)
+	}
+	for name, last := range map[string]string{"api": "plain", "websocket": "upgrade"} {
+		if all := config.HTTP.Routers[name].Middlewares; strings.Join(all, " ") != "apikeyd spelling "+last {
+			t.Errorf("before %s stand %q", name, all)
+		}
 	}
 	if strings.Join(f.AuthResponseHeaders, " ") != strings.Join(gateway.Identity[:], " ") {
 		t.Errorf("headers %q", f.AuthResponseHeaders)
 	}
-	written := config.HTTP.Middlewares[config.HTTP.Routers["api"].Middlewares[1]].Headers.CustomRequestHeaders
+	written := config.HTTP.Middlewares["spelling"].Headers.CustomRequestHeaders
 	for _, name := range gateway.Identity {
 		for _, spelled := range underscored(name) {
 			if text, ok := written[spelled]; spelled != name && (!ok || text != "") {

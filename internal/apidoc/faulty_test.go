@@ -90,6 +90,13 @@ func (f *faulty) Identity(ctx context.Context, userID int64, token key.Digest, o
 	return f.Store.Identity(ctx, userID, token, organizationID)
 }
 
+func (f *faulty) KeyFor(ctx context.Context, id, userID int64, token key.Digest) (key.Key, key.Identity, error) {
+	if f.err != nil {
+		return key.Key{}, key.Identity{}, f.err
+	}
+	return f.Store.KeyFor(ctx, id, userID, token)
+}
+
 func (f *faulty) UserByEmail(ctx context.Context, email string) (key.User, error) {
 	if f.err != nil {
 		return key.User{}, f.err

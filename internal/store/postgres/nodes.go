@@ -118,7 +118,8 @@ var wordSealed = sealed(appliedChannel, `$2::bigint || ' ' || $1::bigint || ' ' 
 func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
 	limited, cancel := bounded(ctx)
 	defer cancel()
-	// The other nodes are told where the node has got on: somebody may be waiting for it.
+	// The other nodes are told where the node has got on: somebody may be waiting for it, and need not wait for the disk. What a server
+	// that crashes loses of it makes the node look further behind than it is, and have it join anew.
 	rows, err := s.nodes.Query(limited, `
 		WITH was AS (
 			SELECT applied_id FROM nodes WHERE node_id = $2
@@ -128,7 +129,7 @@ func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (fe
 			RETURNING applied_id
 		)
 		SELECT EXISTS (SELECT 1 FROM renewed),
-			(SELECT pg_notify('`+appliedChannel+`', `+wordSealed+`)::text
+			(SELECT pg_notify('`+appliedChannel+`', `+wordSealed+`)::text || set_config('synchronous_commit', 'off', true)
 				FROM renewed, was, change_extent x WHERE x.one = 1 AND was.applied_id < renewed.applied_id),
 			`+feedColumns+` FROM `+feedTables, n.Applied, n.ID, oldest, beat, n.History)
 	if err == nil {

@@ -104,6 +104,7 @@ func TestNoPasswordIsTold(t *testing.T) {
 	name := databaseOf(t, dsn)
 	role := "apikeyd_test_" + name
 	execute(t, plain(t, dsn), `CREATE ROLE `+role+` LOGIN PASSWORD '`+password+`'`)
+	execute(t, plain(t, dsn), `REVOKE CREATE ON SCHEMA public FROM PUBLIC`) // as it is since version 15
 	t.Cleanup(func() {
 		conn := plain(t, dsn)
 		execute(t, conn, `DROP OWNED BY `+role)

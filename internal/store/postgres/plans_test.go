@@ -66,20 +66,23 @@ func TestPlans(t *testing.T) {
 	dsn := postgrestest.NewDatabase(t)
 	open(t, dsn).Close()
 	conn := plain(t, dsn)
-	holdPlans(t, dsn, "of empty tables")
+	// Since version 18 an index serves for its second column too, once for each value of the first. While it is a page long, which the
+	// planner knows from statistics, one such index is as good as any.
+	skips := count(t, conn, `SELECT current_setting('server_version_num')::int`) >= 18_0000
+	holdPlans(t, dsn, "of empty tables", false)
 	for _, n := range []int{10, 200_000} {
 		fill(t, conn, n)
 		for _, stats := range statistics {
 			for _, statement := range stats.change {
 				execute(t, conn, statement)
 			}
-			holdPlans(t, dsn, fmt.Sprintf("of tables of %d rows with statistics %s", n, stats.name))
+			holdPlans(t, dsn, fmt.Sprintf("of tables of %d rows with statistics %s", n, stats.name), n == 10 && skips)
 		}
 	}
 }
 
-// holdPlans fails where a plan is not as it should be.
-func holdPlans(t *testing.T, dsn, circumstances string) {
+// holdPlans fails where a plan is not as it should be. With anyIndex a key may be found by any index that has its number.
+func holdPlans(t *testing.T, dsn, circumstances string, anyIndex bool) {
 	t.Helper()
 	d, err := parseDSN(dsn)
 	if err != nil {
@@ -116,8 +119,8 @@ func holdPlans(t *testing.T, dsn, circumstances string) {
 			sqlstore.ListDigests:             {"tokens_by_key", "(key_id = $1)"},
 			sqlstore.DeleteTokens:            {"tokens_by_key", "(key_id = $1)"},
 			sqlstore.SelectForm:              {"using used_forms_digest", "(digest = $1)"},
-			sqlstore.ListUsage:               {"usage_counts_once", "((organization_id = $1) AND (key_id = $2) AND (first_hour >= $3) AND (first_hour < $4))"},
-			sqlstore.ListUsageOfMember:       {"using api_keys_by_member", "((organization_id = $1) AND (key_id = api_keys.key_id) AND (first_hour >= $3) AND (first_hour < $4))"},
+			sqlstore.ListUsage:               {"usage_counts_once", "ROW(organization_id, key_id, first_hour) >= ROW($1, $2, $3)", "ROW(organization_id, key_id, first_hour) < ROW($1, $2, $4)"},
+			sqlstore.ListUsageOfMember:       {"using api_keys_by_member", "ROW(organization_id, key_id, first_hour) >= ROW($1, api_keys.key_id, $3)", "ROW(organization_id, key_id, first_hour) < ROW($1, api_keys.key_id, $4)"},
 			sqlstore.ListAgedUsage:           {"using usage_counts_by_age", "ROW(hours, first_hour) >= ROW($1, ", "ROW(hours, first_hour) < ROW($1, $2)"},
 			sqlstore.ListUsageOfGone:         {"using usage_counts_once", "ROW(organization_id, key_id) >= ROW($1, $2)", "ROW(organization_id, key_id) <= ROW($1, $3)"},
 			sqlstore.AddUsage:                {"using organizations_pkey", "using api_keys_pkey"},
@@ -130,6 +133,9 @@ func holdPlans(t *testing.T, dsn, circumstances string) {
 		}
 		found := (sorts || !strings.Contains(plan, "Sort")) && (one[s] || !strings.Contains(plan, "Seq Scan"))
 		for _, part := range want {
+			if anyIndex && strings.HasSuffix(part, "api_keys_pkey") && !strings.HasPrefix(part, "Backward") {
+				part = "Index Cond: (key_id = "
+			}
 			found = found && strings.Contains(plan, part)
 		}
 		if !found {

@@ -93,14 +93,16 @@ func text(s sqlstore.Statement) string {
 	case sqlstore.ListAuditOldest:
 		return `SELECT ` + sqlstore.AuditColumns + ` FROM audit_log WHERE audit_id > $1 ORDER BY audit_id LIMIT $2`
 	case sqlstore.ListUsage:
+		// Compared as rows: since version 18 the planner may otherwise choose to skip through the index by age.
 		return `SELECT first_hour, hours, outcome, checks FROM usage_counts
-			WHERE organization_id = $1 AND key_id = $2 AND first_hour >= $3 AND first_hour < $4`
+			WHERE (organization_id, key_id, first_hour) >= ($1, $2, $3) AND (organization_id, key_id, first_hour) < ($1, $2, $4)`
 	case sqlstore.ListUsageOfMember:
 		// With OFFSET the counts of each key are found for themselves, whatever the planner thinks of the join.
 		return `SELECT u.first_hour, u.hours, u.outcome, u.checks
 			FROM (` + keysOfMember + `) k CROSS JOIN LATERAL (
 				SELECT first_hour, hours, outcome, checks FROM usage_counts c
-				WHERE c.organization_id = $1 AND c.key_id = k.key_id AND c.first_hour >= $3 AND c.first_hour < $4 OFFSET 0) u`
+				WHERE (c.organization_id, c.key_id, c.first_hour) >= ($1, k.key_id, $3)
+					AND (c.organization_id, c.key_id, c.first_hour) < ($1, k.key_id, $4) OFFSET 0) u`
 	case sqlstore.ListAgedUsage:
 		return `SELECT ` + sqlstore.UsageColumns + ` FROM usage_counts
 			WHERE (hours, first_hour) >= ($1, 0) AND (hours, first_hour) < ($1, $2) ORDER BY hours, first_hour LIMIT $3`

@@ -74,32 +74,6 @@ func (s *Server) signal(t testing.TB, signal syscall.Signal) {
 	}
 }
 
-// Standby starts a server that replicates s.
-func (s *Server) Standby(t testing.TB) *Server {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "apikeyd-postgres-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	standby := &Server{dir: dir, bin: s.bin}
-	t.Cleanup(standby.Discard)
-	if standby.credential, err = owner(dir); err != nil {
-		t.Fatal(err)
-	}
-	if standby.port, err = freePort(); err != nil {
-		t.Fatal(err)
-	}
-	if standby.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
-		t.Fatal(err)
-	}
-	data := filepath.Join(dir, "data")
-	standby.tool(t, "pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", s.URL("postgres"))
-	standby.args = []string{"-D", data, "-p", strconv.Itoa(standby.port), "-k", dir, "-c", "listen_addresses=127.0.0.1",
-		"-c", "max_connections=200", "-c", "shared_buffers=64MB"}
-	standby.Run(t)
-	return standby
-}
-
 // Promote makes a standby a server of its own, and returns when it is one.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()

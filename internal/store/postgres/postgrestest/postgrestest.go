@@ -1,7 +1,8 @@
 // Package postgrestest starts a PostgreSQL server for tests, and makes databases in it.
 //
-// The server is the one that Debian's packages install; .ci/prepare does that. APIKEYD_TEST_POSTGRES names another one by a
-// URL, whose user may create databases. Where there is neither, tests fail: one that did not run says nothing.
+// The server is the one that Debian's packages install; .ci/prepare does that. APIKEYD_TEST_POSTGRES_BIN names the folder of another
+// one's programs. APIKEYD_TEST_POSTGRES names a server that runs, by a URL whose user may create databases. Where there is none of
+// them, tests fail: one that did not run says nothing.
 package postgrestest
 
 import (
@@ -26,8 +27,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// variable names a server that is there already.
-const variable = "APIKEYD_TEST_POSTGRES"
+const (
+	// variable names a server that is there already.
+	variable = "APIKEYD_TEST_POSTGRES"
+	// programsVariable names the folder of the programs that servers are started from.
+	programsVariable = "APIKEYD_TEST_POSTGRES_BIN"
+)
 
 // Server is a PostgreSQL server of the tests' own.
 type Server struct {
@@ -157,8 +162,17 @@ func (s *Server) URL(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, database)
 }
 
-// binaries returns the folder of the newest PostgreSQL that is installed.
+// binaries returns the folder of the PostgreSQL that is asked for, or else of the newest that is installed.
 func binaries() (string, error) {
+	if folder := os.Getenv(programsVariable); folder != "" {
+		if !filepath.IsAbs(folder) {
+			return "", fmt.Errorf("%s: %s is no absolute path", programsVariable, folder)
+		}
+		if _, err := os.Stat(filepath.Join(folder, "postgres")); err != nil {
+			return "", fmt.Errorf("%s: %w", programsVariable, err)
+		}
+		return folder, nil
+	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err != nil {
 		return "", err

@@ -395,8 +395,11 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 	batch := s.pending()
 	ctx, cancel := s.timeoutOf(st)
 	defer cancel()
-	err := s.conn.SendBatch(ctx, batch).Close()
-	return rows, s.blame(statementFailure(st, err))
+	err := s.blame(s.conn.SendBatch(ctx, batch).Close())
+	if errors.Is(err, sqlstore.ErrLate) { // whatever constraint it ran into is not of this statement
+		return 0, err
+	}
+	return rows, statementFailure(st, err)
 }
 
 // rowTime is what a row more may take.

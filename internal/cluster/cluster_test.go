@@ -293,6 +293,29 @@ func TestNewsThatDoNotSayAll(t *testing.T) {
 	}
 }
 
+// Where a node is in a hurry to say that it has applied a change, a crash may lose that it has renewed; so it gets no lease by it, or it
+// might be expelled and go on answering.
+func TestAnAcknowledgementIsNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		b := join(d, "b")
+		step := func(told bool, want time.Duration) {
+			t.Helper()
+			if err := b.step(t.Context(), told); err != nil || b.lease.Left() != want {
+				t.Errorf("a lease of %v (error %v), want %v", b.lease.Left(), err, want)
+			}
+		}
+		const whole, pause = length - length/10, length / 4
+		step(false, whole)
+		time.Sleep(pause)
+		d.commit(digest(1))
+		step(true, whole-pause)
+		step(false, whole)
+		d.set(func(d *database) { d.history = "2" })
+		step(true, whole) // it has joined anew
+	})
+}
+
 // Word of a server that has been replaced is about changes that may be lost, and whose numbers others have got.
 func TestWordOfAnotherHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

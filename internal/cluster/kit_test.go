@@ -130,7 +130,7 @@ func (d *database) feed(after int64) store.Feed {
 	return feed
 }
 
-func (d *database) Renew(_ context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
+func (d *database) Renew(_ context.Context, n store.Node, oldest, beat int64, hurry bool) (feed store.Feed, known bool, err error) {
 	d.mu.Lock()
 	deciding := d.deciding
 	d.mu.Unlock()
@@ -295,8 +295,8 @@ type lossy struct {
 	lose int
 }
 
-func (l *lossy) Renew(ctx context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
-	feed, known, err = l.database.Renew(ctx, n, oldest, beat)
+func (l *lossy) Renew(ctx context.Context, n store.Node, oldest, beat int64, hurry bool) (feed store.Feed, known bool, err error) {
+	feed, known, err = l.database.Renew(ctx, n, oldest, beat, hurry)
 	if l.lose > 0 {
 		l.lose--
 		return store.Feed{}, false, errAway

@@ -70,7 +70,10 @@ type Nodes interface {
 	//
 	// The feed MUST be as of a moment behind the call: every change that was committed before Renew was called is one the node has
 	// applied, or is brought by the feed.
-	Renew(ctx context.Context, n Node, oldest, beat int64) (feed Feed, known bool, err error)
+	//
+	// In a hurry it MAY be lost when the server crashes, and then is no ground for a lease: Expel might take the node for one that has
+	// not renewed.
+	Renew(ctx context.Context, n Node, oldest, beat int64, hurry bool) (feed Feed, known bool, err error)
 
 	// Expel removes a node whose lease has ended for certain, given that it has not renewed since its beat was seen: nobody waits
 	// for it any more, and it cannot renew. One with another beat stays.

@@ -115,11 +115,11 @@ func scanFeed(rows pgx.Rows, after int64, others ...any) (feed store.Feed, err e
 var wordSealed = sealed(appliedChannel, `$2::bigint || ' ' || $1::bigint || ' ' || `+history, `x.secret`)
 
 // Renew renews a node and reads the changes that it has not applied.
-func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
+func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64, hurry bool) (feed store.Feed, known bool, err error) {
 	limited, cancel := bounded(ctx)
 	defer cancel()
-	// The other nodes are told where the node has got on: somebody may be waiting for it, and need not wait for the disk. What a server
-	// that crashes loses of it makes the node look further behind than it is, and have it join anew.
+	// The other nodes are told where the node has got on: somebody may be waiting for it, and in a hurry need not wait for the disk. What a
+	// server that crashes loses of it makes the node look further behind than it is, and have it join anew.
 	rows, err := s.nodes.Query(limited, `
 		WITH was AS (
 			SELECT applied_id FROM nodes WHERE node_id = $2
@@ -129,9 +129,9 @@ func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (fe
 			RETURNING applied_id
 		)
 		SELECT EXISTS (SELECT 1 FROM renewed),
-			(SELECT pg_notify('`+appliedChannel+`', `+wordSealed+`)::text || set_config('synchronous_commit', 'off', true)
+			(SELECT pg_notify('`+appliedChannel+`', `+wordSealed+`)::text || CASE WHEN $6 THEN set_config('synchronous_commit', 'off', true) ELSE '' END
 				FROM renewed, was, change_extent x WHERE x.one = 1 AND was.applied_id < renewed.applied_id),
-			`+feedColumns+` FROM `+feedTables, n.Applied, n.ID, oldest, beat, n.History)
+			`+feedColumns+` FROM `+feedTables, n.Applied, n.ID, oldest, beat, n.History, hurry)
 	if err == nil {
 		var told *string
 		feed, err = scanFeed(rows, n.Applied, &known, &told)

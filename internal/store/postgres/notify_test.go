@@ -120,7 +120,7 @@ func TestNotificationsOfOthers(t *testing.T) {
 		t.Errorf("news %+v of change %d", got, last)
 	}
 	n.Applied = last
-	if _, known, err := s.Renew(t.Context(), n, 0, 1); err != nil || !known {
+	if _, known, err := s.Renew(t.Context(), n, 0, 1, false); err != nil || !known {
 		t.Fatalf("Renew() = %v, %v", known, err)
 	}
 	if got := <-words; got != (store.Word{NodeID: n.ID, Applied: last, History: n.History}) {

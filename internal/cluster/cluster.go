@@ -214,6 +214,7 @@ func (n *Node) renew(ctx context.Context, told bool) (err error) {
 		if !news {
 			return nil
 		}
+		hurry = true // all that is left to say is that they are applied
 	}
 	if !n.joined {
 		return errNotKept

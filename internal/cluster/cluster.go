@@ -176,11 +176,14 @@ func (n *Node) step(ctx context.Context, told bool) error {
 const tries = 10
 
 // renew asks for renewals until one brings nothing new: the one before has brought changes, and this one says that they are
-// applied. Where there is word of a change, it is applied before, so that the first renewal says so.
+// applied. Where there is word of a change, it is applied before, so that the first renewal says so: in a hurry, because somebody may be
+// waiting for it, and without a lease, which the next tick renews.
 func (n *Node) renew(ctx context.Context, told bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.o.Lease.length)
 	defer cancel()
+	hurry := told
 	for range tries {
+		was := n.self.ID
 		if !n.joined {
 			if err := n.join(ctx); err != nil {
 				return err
@@ -190,10 +193,11 @@ func (n *Node) renew(ctx context.Context, told bool) (err error) {
 				return err
 			}
 		}
+		hurry = hurry && n.self.ID == was
 		told = false
 		asked := n.o.Now() // before: the answer may take its time
 		n.tried++
-		feed, known, err := n.o.Nodes.Renew(ctx, n.self, n.beat, n.tried)
+		feed, known, err := n.o.Nodes.Renew(ctx, n.self, n.beat, n.tried, hurry)
 		switch {
 		case err != nil:
 			return err
@@ -204,10 +208,13 @@ func (n *Node) renew(ctx context.Context, told bool) (err error) {
 		n.beat = n.tried
 		news := feed.Last != n.self.Applied
 		n.apply(feed)
-		n.o.Lease.extend(asked)
+		if !hurry {
+			n.o.Lease.extend(asked)
+		}
 		if !news {
 			return nil
 		}
+		hurry = true // all that is left to say is that they are applied
 	}
 	if !n.joined {
 		return errNotKept

@@ -293,6 +293,73 @@ func TestNewsThatDoNotSayAll(t *testing.T) {
 	}
 }
 
+// Where a node is in a hurry to say that it has applied a change, a crash may lose that it has renewed; so it gets no lease by it, or it
+// might be expelled and go on answering.
+func TestAnAcknowledgementIsNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		b := join(d, "b")
+		step := func(told bool, want time.Duration) {
+			t.Helper()
+			if err := b.step(t.Context(), told); err != nil || b.lease.Left() != want {
+				t.Errorf("a lease of %v (error %v), want %v", b.lease.Left(), err, want)
+			}
+		}
+		const whole, pause = length - length/10, length / 4
+		step(false, whole)
+		time.Sleep(pause)
+		d.commit(digest(1))
+		step(true, whole-pause)
+		step(false, whole)
+		d.set(func(d *database) { d.history = "2" })
+		step(true, whole) // it has joined anew
+	})
+}
+
+// Word of a server that has been replaced is about changes that may be lost, and whose numbers others have got.
+func TestWordOfAnotherHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a, frozen := run(t, d, "a"), join(d, "frozen")
+		if err := frozen.step(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		c := d.commit(digest(1))
+		word := time.AfterFunc(time.Second, func() { a.applied(store.Word{NodeID: frozen.self.ID, Applied: c.ID, History: "before"}) })
+		defer word.Stop()
+		if waited := took(func() { a.Invalidate([]store.Change{c}) }); waited < length {
+			t.Errorf("the change was answered after %v, and the node has not let go", waited)
+		}
+	})
+}
+
+// Word of others does not keep a change from asking again.
+func TestWordOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		a := run(t, d, "a")
+		c := d.commit(digest(1))
+		d.set(func(d *database) { d.away = true }) // who there is cannot be said at first
+		end := time.After(2 * askAgain)
+		var talking sync.WaitGroup
+		talking.Go(func() {
+			for range 100 {
+				time.Sleep(askAgain / 4)
+				a.applied(store.Word{NodeID: 7, Applied: c.ID, History: d.history})
+				select {
+				case <-end:
+					d.set(func(d *database) { d.away = false })
+				default:
+				}
+			}
+		})
+		if waited := took(func() { a.Invalidate([]store.Change{c}) }); waited > 4*askAgain {
+			t.Errorf("waited %v", waited)
+		}
+		talking.Wait()
+	})
+}
+
 // Old news are no news, and what a node has changed itself does not wake it.
 func TestOldNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -130,7 +130,7 @@ func (d *database) feed(after int64) store.Feed {
 	return feed
 }
 
-func (d *database) Renew(_ context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
+func (d *database) Renew(_ context.Context, n store.Node, oldest, beat int64, hurry bool) (feed store.Feed, known bool, err error) {
 	d.mu.Lock()
 	deciding := d.deciding
 	d.mu.Unlock()
@@ -150,7 +150,7 @@ func (d *database) Renew(_ context.Context, n store.Node, oldest, beat int64) (f
 	d.rows[n.ID] = row
 	d.renewals++
 	if got {
-		d.tell(func(l listener) { l.applied(store.Word{NodeID: n.ID, Applied: n.Applied}) })
+		d.tell(func(l listener) { l.applied(store.Word{NodeID: n.ID, Applied: n.Applied, History: d.history}) })
 	}
 	return d.feed(n.Applied), true, nil
 }
@@ -174,6 +174,7 @@ func (d *database) Behind(_ context.Context, change, except int64) (behind []sto
 	d.asked++
 	for _, n := range d.rows {
 		if n.Applied < change && n.ID != except {
+			n.History = d.history
 			behind = append(behind, n)
 		}
 	}
@@ -294,8 +295,8 @@ type lossy struct {
 	lose int
 }
 
-func (l *lossy) Renew(ctx context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
-	feed, known, err = l.database.Renew(ctx, n, oldest, beat)
+func (l *lossy) Renew(ctx context.Context, n store.Node, oldest, beat int64, hurry bool) (feed store.Feed, known bool, err error) {
+	feed, known, err = l.database.Renew(ctx, n, oldest, beat, hurry)
 	if l.lose > 0 {
 		l.lose--
 		return store.Feed{}, false, errAway

@@ -68,9 +68,16 @@ func (n *Node) takeNews() []store.News {
 // waiter is a change that waits for other nodes, and what was heard of them meanwhile.
 type waiter struct {
 	change  int64
-	applied map[int64]bool // nodes that have applied the change
-	unclear bool           // there was word, but not of whom
+	applied map[acknowledgement]bool
+	unclear bool // there was word, but not of whom
 	word    chan struct{}
+}
+
+// acknowledgement says that a node has applied the change that is waited for, as a database with this history numbers it. Word of a server
+// that has been replaced may come late, and be about a change that was lost.
+type acknowledgement struct {
+	nodeID  int64
+	history string
 }
 
 // applied wakes the changes that wait for other nodes.
@@ -82,7 +89,7 @@ func (n *Node) applied(word store.Word) {
 		case word.NodeID == 0:
 			w.unclear = true
 		case word.Applied >= w.change:
-			w.applied[word.NodeID] = true
+			w.applied[acknowledgement{word.NodeID, word.History}] = true
 		default:
 			continue
 		}
@@ -91,7 +98,7 @@ func (n *Node) applied(word store.Word) {
 }
 
 func (n *Node) subscribe(change int64) *waiter {
-	w := &waiter{change: change, applied: map[int64]bool{}, word: make(chan struct{}, 1)}
+	w := &waiter{change: change, applied: map[acknowledgement]bool{}, word: make(chan struct{}, 1)}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.waiters[w] = struct{}{}
@@ -105,7 +112,7 @@ func (n *Node) unsubscribe(w *waiter) {
 }
 
 // heardOf returns which nodes have said that they have applied the change, and whether there was word since that did not say of whom.
-func (n *Node) heardOf(w *waiter) (applied map[int64]bool, unclear bool) {
+func (n *Node) heardOf(w *waiter) (applied map[acknowledgement]bool, unclear bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	applied, unclear = maps.Clone(w.applied), w.unclear

@@ -33,6 +33,8 @@ func (n *Node) await(committed time.Time, change int64) {
 	ear := n.subscribe(change)
 	defer n.unsubscribe(ear)
 	w := wait{seen: map[int64]sighting{}}
+	again := time.NewTimer(askAgain)
+	defer again.Stop()
 	for ask := true; ; {
 		if limit := MaxLease + margin(MaxLease); !w.known && n.o.Now().Sub(committed) >= limit {
 			n.waited(n.o.Now().Sub(committed), "the database cannot say which nodes there are")
@@ -45,6 +47,7 @@ func (n *Node) await(committed time.Time, change int64) {
 			if err == nil {
 				w.look(behind, n.o.Now())
 			}
+			again.Reset(askAgain)
 		}
 		now := n.o.Now()
 		applied, unclear := n.heardOf(ear)
@@ -60,7 +63,7 @@ func (n *Node) await(committed time.Time, change int64) {
 		}
 		select {
 		case <-ear.word:
-		case <-time.After(askAgain):
+		case <-again.C: // however much is heard of others meanwhile
 			ask = true
 		}
 	}
@@ -104,14 +107,14 @@ func (w *wait) look(behind []store.Node, now time.Time) {
 }
 
 // hear notes which nodes have said that they have applied the change: what the database would say of them if it was asked again.
-func (w *wait) hear(applied map[int64]bool, now time.Time) {
+func (w *wait) hear(applied map[acknowledgement]bool, now time.Time) {
 	w.behind = slices.DeleteFunc(w.behind, func(b store.Node) bool {
-		s := w.seen[b.ID]
-		if applied[b.ID] {
+		gone := applied[acknowledgement{b.ID, b.History}]
+		if s := w.seen[b.ID]; gone {
 			s.let = now
 			w.seen[b.ID] = s
 		}
-		return applied[b.ID]
+		return gone
 	})
 }
 

@@ -43,10 +43,11 @@ type News struct {
 	Own     bool         // they were made by this process
 }
 
-// Word is word of a node.
+// Word is word of a node. What it says is true, if it says anything.
 type Word struct {
-	NodeID  int64 // 0: not known
-	Applied int64 // the number of the last change that it has applied
+	NodeID  int64  // 0: not known
+	Applied int64  // the number of the last change that it has applied
+	History string // as in Feed: in another one, changes have other numbers
 }
 
 // Nodes is where the nodes of a cluster leave word for each other: in the database itself, so that what they know of each
@@ -69,13 +70,16 @@ type Nodes interface {
 	//
 	// The feed MUST be as of a moment behind the call: every change that was committed before Renew was called is one the node has
 	// applied, or is brought by the feed.
-	Renew(ctx context.Context, n Node, oldest, beat int64) (feed Feed, known bool, err error)
+	//
+	// In a hurry it MAY be lost when the server crashes, and then is no ground for a lease: Expel might take the node for one that has
+	// not renewed.
+	Renew(ctx context.Context, n Node, oldest, beat int64, hurry bool) (feed Feed, known bool, err error)
 
 	// Expel removes a node whose lease has ended for certain, given that it has not renewed since its beat was seen: nobody waits
 	// for it any more, and it cannot renew. One with another beat stays.
 	Expel(ctx context.Context, id, beat int64) error
 
-	// Behind returns the nodes but one that have not applied a change.
+	// Behind returns the nodes but one that have not applied a change. Their History is the one that the database has now.
 	Behind(ctx context.Context, change, except int64) ([]Node, error)
 	// Awaited adds to how many changes have waited for a node, and how long; for one that is gone it does nothing.
 	Awaited(ctx context.Context, id, changes int64, waited time.Duration) error

@@ -17,6 +17,10 @@
  * its snapshot; its effect may come later. A change, which holds the turn to write from its first read to its commit, is
  * one step.
  *
+ * Notifications that bring changes or acknowledgements are no steps of their own. To hear of changes is to have read them at the moment of
+ * the last one's commit, and to act on that later, as in Follow; to hear that a node has applied a change is to have read its row when it
+ * said so. A renewal in a hurry, which grants no lease, is one whose answer is lost.
+ *
  * Options:
  *
  *	NODES, WRITERS, CACHERS  how many nodes; the first of them make changes, the last of them answer from memory

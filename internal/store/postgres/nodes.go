@@ -46,8 +46,10 @@ func (s *Store) done(ctx context.Context, err error) error {
 	return err
 }
 
-// history is the timeline that the server writes: each promotion of a standby begins another one. Everybody may ask for it.
-const history = `left(pg_walfile_name(pg_current_wal_lsn()), 8)`
+// history is the timeline that the server writes: each promotion of a standby begins another one. Everybody may ask for it. Behind it
+// stands which table holds the numbers of changes: notifications go through the whole database, where others may have another schema, and
+// what is restored into it begins anew.
+const history = `(left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.' || 'change_extent'::regclass::oid)`
 
 // Join adds a node. Its id is not the database's to give: a server that has taken over might give one again.
 func (s *Store) Join(ctx context.Context, n store.Node) (store.Node, error) {
@@ -109,12 +111,15 @@ func scanFeed(rows pgx.Rows, after int64, others ...any) (feed store.Feed, err e
 	return feed, err
 }
 
+// wordSealed is what wordOf reads, of the node $2 that has applied $1.
+var wordSealed = sealed(appliedChannel, `$2::bigint || ' ' || $1::bigint || ' ' || `+history, `x.secret`)
+
 // Renew renews a node and reads the changes that it has not applied.
-func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (feed store.Feed, known bool, err error) {
+func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64, hurry bool) (feed store.Feed, known bool, err error) {
 	limited, cancel := bounded(ctx)
 	defer cancel()
-	// The other nodes are told where the node has got on: somebody may be waiting for it, and need not wait for the disk. What a server
-	// that crashes loses of it makes the node look further behind than it is, and have it join anew.
+	// The other nodes are told where the node has got on: somebody may be waiting for it, and in a hurry need not wait for the disk. What a
+	// server that crashes loses of it makes the node look further behind than it is, and have it join anew.
 	rows, err := s.nodes.Query(limited, `
 		WITH was AS (
 			SELECT applied_id FROM nodes WHERE node_id = $2
@@ -124,9 +129,9 @@ func (s *Store) Renew(ctx context.Context, n store.Node, oldest, beat int64) (fe
 			RETURNING applied_id
 		)
 		SELECT EXISTS (SELECT 1 FROM renewed),
-			(SELECT pg_notify('`+appliedChannel+`', $2::bigint || ' ' || $1::bigint)::text || set_config('synchronous_commit', 'off', true)
-				FROM renewed, was WHERE was.applied_id < renewed.applied_id),
-			`+feedColumns+` FROM `+feedTables, n.Applied, n.ID, oldest, beat, n.History)
+			(SELECT pg_notify('`+appliedChannel+`', `+wordSealed+`)::text || CASE WHEN $6 THEN set_config('synchronous_commit', 'off', true) ELSE '' END
+				FROM renewed, was, change_extent x WHERE x.one = 1 AND was.applied_id < renewed.applied_id),
+			`+feedColumns+` FROM `+feedTables, n.Applied, n.ID, oldest, beat, n.History, hurry)
 	if err == nil {
 		var told *string
 		feed, err = scanFeed(rows, n.Applied, &known, &told)
@@ -142,11 +147,11 @@ func (s *Store) Expel(ctx context.Context, id, beat int64) error {
 	return s.done(ctx, err)
 }
 
-const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at, waits, waited_ms`
+const nodeColumns = `node_id, node_name, version, lease_ms, beat, applied_id, started_at, renewed_at, waits, waited_ms, ` + history
 
 func scanNode(row pgx.CollectableRow) (n store.Node, err error) {
 	var lease, started, renewed, waited int64
-	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed, &n.Waits, &waited)
+	err = row.Scan(&n.ID, &n.Name, &n.Version, &lease, &n.Beat, &n.Applied, &started, &renewed, &n.Waits, &waited, &n.History)
 	n.Lease, n.Waited = time.Duration(lease)*time.Millisecond, time.Duration(waited)*time.Millisecond
 	n.StartedAt, n.RenewedAt = time.UnixMicro(started).UTC(), time.UnixMicro(renewed).UTC()
 	return n, err
@@ -214,20 +219,33 @@ func (s *Store) Listen(ctx context.Context, changed func(store.News), applied fu
 			return err
 		}
 	}
+	secret, err := s.secret(ctx, conn)
+	if err != nil {
+		return err
+	}
 	// What was said before is not repeated.
 	changed(store.News{})
 	applied(store.Word{})
 	for {
-		if err := s.wait(ctx, conn, changed, applied); err != nil {
+		if err := s.wait(ctx, conn, secret, changed, applied); err != nil {
 			return err
 		}
 	}
 }
 
+// secret returns what notifications are sealed with.
+func (s *Store) secret(ctx context.Context, conn *pgx.Conn) (secret []byte, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	err = conn.QueryRow(ctx, `SELECT secret FROM change_extent WHERE one = 1`).Scan(&secret)
+	return secret, failure(err)
+}
+
 // newsOf reads the payload that says of changes: the number of the last one, and, where there was room for them, the history and the
-// digests of all. Programs of before say the number alone, and anybody may say anything; then nothing is known but that there was word.
-func newsOf(payload string) (news store.News) {
-	number, rest, _ := strings.Cut(payload, " ")
+// digests of all. Programs of before seal nothing, and anybody may say anything; then nothing is known but that there was word.
+func newsOf(payload string, secret []byte) (news store.News) {
+	said, _ := opened(changedChannel, payload, secret)
+	number, rest, _ := strings.Cut(said, " ")
 	last, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || last < 0 {
 		return store.News{}
@@ -245,15 +263,18 @@ func newsOf(payload string) (news store.News) {
 	return news
 }
 
-// wordOf reads the payload that says of a node: its id, and the last change that it has applied. Programs of before say nothing.
-func wordOf(payload string) store.Word {
-	id, change, _ := strings.Cut(payload, " ")
+// wordOf reads the payload that says of a node: its id, the last change that it has applied, and the history. Programs of before seal
+// nothing.
+func wordOf(payload string, secret []byte) store.Word {
+	said, _ := opened(appliedChannel, payload, secret)
+	id, rest, _ := strings.Cut(said, " ")
+	change, history, _ := strings.Cut(rest, " ")
 	node, err := strconv.ParseInt(id, 10, 64)
 	applied, err2 := strconv.ParseInt(change, 10, 64)
 	if err != nil || err2 != nil || node <= 0 {
 		return store.Word{}
 	}
-	return store.Word{NodeID: node, Applied: applied}
+	return store.Word{NodeID: node, Applied: applied, History: history}
 }
 
 func (s *Store) listenTo(ctx context.Context, conn *pgx.Conn, channel string) error {
@@ -266,17 +287,17 @@ func (s *Store) listenTo(ctx context.Context, conn *pgx.Conn, channel string) er
 // quiet is how long nothing may be heard before it is looked whether the connection is there still.
 const quiet = 5 * time.Second
 
-func (s *Store) wait(ctx context.Context, conn *pgx.Conn, changed func(store.News), applied func(store.Word)) error {
+func (s *Store) wait(ctx context.Context, conn *pgx.Conn, secret []byte, changed func(store.News), applied func(store.Word)) error {
 	waiting, cancel := context.WithTimeout(ctx, quiet)
 	defer cancel()
 	n, err := conn.WaitForNotification(waiting)
 	switch {
 	case err == nil && n.Channel == changedChannel:
-		news := newsOf(n.Payload)
+		news := newsOf(n.Payload, secret)
 		news.Own = n.PID == s.session.pid.Load()
 		changed(news)
 	case err == nil:
-		applied(wordOf(n.Payload))
+		applied(wordOf(n.Payload, secret))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):

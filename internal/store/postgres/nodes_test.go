@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/store/postgres/postgrestest"
@@ -51,7 +53,7 @@ func TestRenew(t *testing.T) {
 	}
 	renew := func(n store.Node, oldest, beat int64, wantKnown bool, want ...key.Digest) store.Feed {
 		t.Helper()
-		feed, known, err := s.Renew(t.Context(), n, oldest, beat)
+		feed, known, err := s.Renew(t.Context(), n, oldest, beat, false)
 		if err != nil || known != wantKnown || feed.History != n.History && wantKnown {
 			t.Fatalf("Renew() = %+v, %v, %v", feed, known, err)
 		}
@@ -98,6 +100,34 @@ func TestRenew(t *testing.T) {
 	renew(n, 0, 100, false)
 }
 
+// An acknowledgement need not wait for the disk where it is in a hurry; what grants a lease does.
+func TestRenewInAHurry(t *testing.T) {
+	dsn := postgrestest.NewDatabase(t)
+	s := openFilled(t, dsn, 1)
+	conn := plain(t, dsn)
+	execute(t, conn, `CREATE TABLE waits (way TEXT NOT NULL)`)
+	execute(t, conn, `CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO waits VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$`)
+	n := joined(t, s, store.Node{ID: 1})
+	execute(t, conn, `CREATE CONSTRAINT TRIGGER note AFTER UPDATE ON nodes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note()`)
+	for beat, hurry := range []bool{false, true, false, true} {
+		if beat < 2 {
+			n.Applied = change(t, s, 0)
+		}
+		if _, known, err := s.Renew(t.Context(), n, 0, int64(beat+1), hurry); err != nil || !known {
+			t.Fatalf("Renew() = %v, %v", known, err)
+		}
+	}
+	rows, err := conn.Query(t.Context(), `SELECT way FROM waits`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The last one in a hurry has nothing to acknowledge.
+	if got, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || !slices.Equal(got, []string{"on", "off", "on", "on"}) {
+		t.Errorf("renewals were committed with %v (error %v)", got, err)
+	}
+}
+
 // TestServerThatTakesOverHasAnotherHistory: whatever a node has read from the one before, it is not taken for one of the new one's.
 func TestServerThatTakesOverHasAnotherHistory(t *testing.T) {
 	t.Parallel()
@@ -108,18 +138,18 @@ func TestServerThatTakesOverHasAnotherHistory(t *testing.T) {
 	standby := primary.Standby(t)
 	primary.Set(t, "synchronous_standby_names", "*")
 	last := change(t, s, 0)
-	if _, known, err := s.Renew(t.Context(), n, 0, 1); err != nil || !known {
+	if _, known, err := s.Renew(t.Context(), n, 0, 1, false); err != nil || !known {
 		t.Fatalf("Renew() = %v, %v", known, err)
 	}
 	primary.Kill(t)
 	standby.Promote(t)
 	s = open(t, standby.URL(databaseOf(t, dsn)))
-	feed, known, err := s.Renew(t.Context(), n, 1, 2)
+	feed, known, err := s.Renew(t.Context(), n, 1, 2, false)
 	if err != nil || known || feed.History <= n.History || feed.Last != last {
 		t.Errorf("Renew() = %+v, %v, %v; the node has joined history %q", feed, known, err, n.History)
 	}
 	n.History = feed.History
-	if _, known, err := s.Renew(t.Context(), n, 1, 2); err != nil || !known {
+	if _, known, err := s.Renew(t.Context(), n, 1, 2, false); err != nil || !known {
 		t.Errorf("Renew() with the new history = %v, %v", known, err)
 	}
 }

@@ -165,7 +165,7 @@ func TestWithoutSuperuser(t *testing.T) {
 	if err != nil || n.History == "" {
 		t.Errorf("Join() = %+v, %v", n, err)
 	}
-	if _, known, err := s.Renew(t.Context(), n, 0, 1); err != nil || !known {
+	if _, known, err := s.Renew(t.Context(), n, 0, 1, false); err != nil || !known {
 		t.Errorf("Renew() = %v, %v", known, err)
 	}
 }

@@ -215,15 +215,15 @@ func (s *session) send() error {
 
 // announce adds changes behind the last one. Their numbers have no gaps and rise in the order of commits, because the turn
 // to write is held until then. The notification, which newsOf reads, only saves asking: it may get lost.
-const announce = `
+var announce = `
 	WITH last AS (
 		UPDATE change_extent SET last_id = last_id + cardinality($1::bytea[]) WHERE one = 1
-		RETURNING last_id, last_id - cardinality($1::bytea[]) AS before
+		RETURNING last_id, last_id - cardinality($1::bytea[]) AS before, secret
 	), added AS (
 		INSERT INTO changes (change_id, digest)
 		SELECT last.before + d.place, d.digest FROM last, unnest($1::bytea[]) WITH ORDINALITY AS d (digest, place)
 	)
-	SELECT last_id, pg_notify('` + changedChannel + `', last_id || $2::text)::text FROM last`
+	SELECT last_id, pg_notify('` + changedChannel + `', ` + sealed(changedChannel, `last_id || $2::text`, `secret`) + `)::text FROM last`
 
 // maxTold is how many digests a notification may have at most: it holds less than 8000 bytes.
 const maxTold = 160
@@ -395,8 +395,11 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 	batch := s.pending()
 	ctx, cancel := s.timeoutOf(st)
 	defer cancel()
-	err := s.conn.SendBatch(ctx, batch).Close()
-	return rows, s.blame(statementFailure(st, err))
+	err := s.blame(s.conn.SendBatch(ctx, batch).Close())
+	if errors.Is(err, sqlstore.ErrLate) { // whatever constraint it ran into is not of this statement
+		return 0, err
+	}
+	return rows, statementFailure(st, err)
 }
 
 // rowTime is what a row more may take.

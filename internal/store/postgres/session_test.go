@@ -143,35 +143,39 @@ func TestArrivingTogetherFailsAlone(t *testing.T) {
 
 // A key is added when nobody waits for it any more. Where that fails, it costs its own turn alone, and no id comes twice or out of order.
 func TestAKeyThatFailsLate(t *testing.T) {
-	for name, last := range map[string]func(store.Tx) error{
-		"with the commit":   func(store.Tx) error { return nil },
-		"with a statement":  func(tx store.Tx) error { return tx.SetSignedIn(t.Context(), 1, time.Now()) },
-		"with a read":       func(tx store.Tx) error { _, err := tx.User(t.Context(), 1); return err },
-		"with a new change": func(tx store.Tx) error { return tx.DeleteKey(t.Context(), 2) },
+	const n = 20 // ids are taken for keys 0, 1, 4 and 16
+	for name, c := range map[string]struct {
+		taken int64
+		last  func(store.Tx) error
+	}{
+		"with more ids":     {7, func(store.Tx) error { return nil }},
+		"with the commit":   {17, func(store.Tx) error { return nil }},
+		"with a statement":  {17, func(tx store.Tx) error { return tx.SetSignedIn(t.Context(), 1, time.Now()) }},
+		"with a read":       {17, func(tx store.Tx) error { _, err := tx.User(t.Context(), 1); return err }},
+		"with a new change": {17, func(tx store.Tx) error { return tx.DeleteKey(t.Context(), 2) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openFilled(t, postgrestest.NewDatabase(t), 3)
 			release := hold(t, s)
-			const n = 20
 			var group sync.WaitGroup
 			ids := make([]int64, n)
 			for i := range int64(n) {
 				before := s.writer.Waiting()
 				group.Go(func() {
 					digest := digestOf(100 + i)
-					if i == 7 {
+					if i == c.taken {
 						digest = digestOf(0) // it is taken
 					}
 					_, err := s.Update(t.Context(), func(tx store.Tx) (err error) {
 						if i == n-1 {
-							return last(tx)
+							return c.last(tx)
 						}
 						ids[i], err = tx.InsertKey(t.Context(), plainKey(), digest)
 						tx.Record(plainEntry(ids[i]))
 						return err
 					})
 					conflict, ok := errors.AsType[*store.ConflictError](err)
-					if i != 7 && err != nil || i == 7 && (!ok || conflict.Constraint != store.DigestTaken) {
+					if i != c.taken && err != nil || i == c.taken && (!ok || conflict.Constraint != store.DigestTaken) {
 						t.Errorf("Update() %d = %v", i, err)
 					}
 				})
@@ -182,8 +186,9 @@ func TestAKeyThatFailsLate(t *testing.T) {
 			release()
 			group.Wait()
 			for i, id := range ids[:n-1] {
+				i := int64(i)
 				k, err := s.Key(t.Context(), id)
-				if i == 7 && !errors.Is(err, store.ErrNotFound) || i != 7 && (err != nil || k.ID != id || i > 0 && id <= ids[i-1]) {
+				if i == c.taken && !errors.Is(err, store.ErrNotFound) || i != c.taken && (err != nil || k.ID != id || i > 0 && id <= ids[i-1]) {
 					t.Errorf("key %d after key %d: %v", id, ids[max(i-1, 0)], err)
 				}
 			}

@@ -116,14 +116,14 @@ func (t *Tx) Entries() []audit.Entry { return t.entries }
 // AppendAudit adds entries to the end of the audit log. A database calls it when it is about to commit, for all
 // transactions that are committed together, so that the end of the log is read and written once.
 //
-// Every error matches store.ErrUnavailable and nothing else of the storage contract: what is wrong with the log, somebody
+// Every error but ErrLate matches store.ErrUnavailable and nothing else of the storage contract: what is wrong with the log, somebody
 // may have meddled with it, is not about what the transactions did.
 func AppendAudit(ctx context.Context, run Runner, entries []audit.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
 	err := appendAudit(ctx, run, entries)
-	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+	if err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, ErrLate) {
 		err = fmt.Errorf("%w: %v", store.ErrUnavailable, err)
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -296,12 +297,13 @@ func withProvider(t *testing.T) scene {
 func behindProxy(t *testing.T, args ...string) scene {
 	// The proxy's address has to be known before that of the server behind it is.
 	var behind *url.URL
-	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	transport := &http.Transport{} // its own: every httptest.Server that closes meddles with the one that all share
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(behind)
 		r.SetXForwarded()
 		r.Out.Host = r.In.Host
 	}})
-	t.Cleanup(proxy.Close)
+	t.Cleanup(func() { proxy.Close(); transport.CloseIdleConnections() })
 	s := serve(t, t.TempDir(), append(args, "--public-url", proxy.URL, "--trusted-proxies", "127.0.0.1")...)
 	behind, err := url.Parse(s.management)
 	if err != nil {

@@ -408,10 +408,10 @@ func (f *fronted) judge() {
 // impersonate sends what could change what the API is told of the key, or have it told things that nobody looks at.
 func (f *fronted) impersonate() {
 	f.t.Helper()
-	const spelled = "\nX_Apikey_Id: 1\nx_apikey-id: 1\nX-Apikey_Scope: MANAGE\nX-APIKEY_ORGANIZATION_ID: 99\nX_APIKEY_NAME:\nX-Apikey_User-Id: 99"
+	const spelled = "\nX_Apikey_Id: 1\nx_apikey-id: 1\nX-Apikey_Scope: MANAGE\nX-APIKEY_ORGANIZATION_ID: 99\nX_APIKEY_NAME:\nX-Apikey_User-Id: 99\nx.apikey.id: 1\nX.Apikey-Scope: MANAGE"
 	for _, who := range []string{"", "\n" + f.reader} {
 		for name, lines := range f.passes("GET /health"+who+spelled, nil).header {
-			if strings.Contains(name, "_") {
+			if strings.ContainsAny(name, "_.") {
 				f.t.Errorf("the API is told %s: %q", name, lines)
 			}
 		}

@@ -100,7 +100,7 @@ func scanRecord(row interface{ Scan(...any) error }) error {
 	var keyID, organizationID, userID, scopes int64
 	var name string
 	var metadata, restrictions sql.NullString
-	var expires, tokenExpires sql.NullInt64
+	var expires, tokenExpires, generation sql.NullInt64
 	var enabled bool
-	return row.Scan(&keyID, &organizationID, &userID, &name, &metadata, &expires, &tokenExpires, &scopes, &enabled, &restrictions)
+	return row.Scan(&keyID, &organizationID, &userID, &name, &metadata, &expires, &tokenExpires, &scopes, &enabled, &restrictions, &generation)
 }

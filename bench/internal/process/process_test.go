@@ -3,6 +3,7 @@ package process
 import (
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,11 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p, err := Start(w, os.Environ(), "/bin/sh", "-c", "echo begun; exec sleep 60")
+	file := filepath.Join(t.TempDir(), "begun")
+	if err := os.WriteFile(file, []byte("begun\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Start(w, os.Environ(), "tail", "-f", file) // says it, and waits
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,8 @@ type session struct {
 	used   time.Time     // when it was used last
 	warned bool          // the server has given a warning
 	tx     transaction
+	due    bool // a transaction is to be begun with the next statement
+	reused bool // the connection has been used before
 	// extent is where the audit log ends, as it was read with the turn; nil: it has to be read.
 	extent sqlstore.Row
 	// late are statements that are sent with the next one: those whose answer nobody waits for.
@@ -85,16 +87,29 @@ func (s *session) connect() (err error) {
 	return err
 }
 
-// Begin begins a transaction and takes the turn to write. A connection that turns out to be dead is replaced once.
+// Begin has the next statement begin a transaction and take the turn to write: a query goes with both on one way to the server.
 func (s *session) Begin(prompt bool) error {
 	if err := s.watch.err(); err != nil {
 		return err
 	}
-	s.prompt = prompt
-	reused := s.alive()
-	err := s.begin()
-	if err != nil && reused && s.conn == nil && s.watch.err() == nil {
-		err = s.begin()
+	s.forget()
+	s.prompt, s.due, s.reused = prompt, true, s.alive()
+	return nil
+}
+
+// forget forgets the transaction before.
+func (s *session) forget() {
+	s.tx, s.extent, s.late, s.keys, s.ids, s.taken, s.unsure, s.due = transaction{}, nil, nil, nil, nil, 0, false, false
+}
+
+// start begins the transaction that is due, with a query if first is not nil. A connection that turns out to be dead is replaced once.
+func (s *session) start(first *firstQuery) error {
+	if !s.due {
+		return nil
+	}
+	err := s.begin(first)
+	if err != nil && s.reused && s.conn == nil && s.watch.err() == nil {
+		err = s.begin(first)
 	}
 	return s.watch.saw(err)
 }
@@ -119,22 +134,31 @@ const beginTransaction = `BEGIN ISOLATION LEVEL READ COMMITTED`
 // takeTurn locks the row that stands for the turn to write, and reads it for whoever asks where the audit log ends.
 var takeTurn = strings.Replace(texts[sqlstore.SelectAuditExtent], "FROM", ", pg_current_xact_id()::text, "+history+" FROM", 1) + ` FOR UPDATE`
 
-func (s *session) begin() error {
+// begin begins a transaction, takes the turn to write, and asks first if it is not nil.
+func (s *session) begin(first *firstQuery) error {
+	late := s.late
+	s.forget()
 	if err := s.connect(); err != nil {
 		return err
 	}
-	s.tx, s.extent, s.late, s.keys, s.ids, s.taken, s.unsure = transaction{}, nil, nil, nil, nil, 0, false
+	s.late = late
 	ctx, cancel := s.within(turnTimeout + time.Second)
 	defer cancel()
 	batch := new(pgx.Batch)
 	batch.Queue(beginTransaction)
 	batch.Queue(takeTurn)
+	if first != nil {
+		batch.Queue(texts[first.statement], first.args...)
+	}
 	results := s.conn.SendBatch(ctx, batch)
 	_, err := results.Exec()
 	if err == nil {
 		err = s.take(results)
 	}
-	if closed := results.Close(); err == nil { // else it only says the same again
+	if err == nil && first != nil {
+		first.err = statementFailure(first.statement, first.scan(row{results.QueryRow()}))
+	}
+	if closed := results.Close(); err == nil && (first == nil || first.err == nil) { // else it only says the same again
 		err = closed
 	}
 	if err != nil {
@@ -142,6 +166,14 @@ func (s *session) begin() error {
 		return failure(err)
 	}
 	return nil
+}
+
+// firstQuery is a query for one row with which a transaction begins, and what came of it.
+type firstQuery struct {
+	statement sqlstore.Statement
+	args      []any
+	scan      func(sqlstore.Row) error
+	err       error
 }
 
 // take reads the answer to takeTurn.
@@ -202,8 +234,11 @@ func (s *session) blame(err error) error {
 	return err
 }
 
-// send sends what was left for later.
+// send sends what was left for later, in a transaction that has begun.
 func (s *session) send() error {
+	if err := s.start(nil); err != nil {
+		return err
+	}
 	if s.late == nil && s.keys == nil {
 		return nil
 	}
@@ -231,6 +266,9 @@ const maxTold = 160
 // Announce adds changes to what other nodes follow. It goes with what was left for later, and not with COMMIT: of what is sent
 // together a part may get lost, and then the server would wait for the rest with the turn in hand.
 func (s *session) Announce(digests []key.Digest) (last int64, err error) {
+	if err := s.start(nil); err != nil {
+		return 0, err
+	}
 	batch := s.pending()
 	list := make([][]byte, len(digests))
 	var all []byte
@@ -251,6 +289,13 @@ func (s *session) Announce(digests []key.Digest) (last int64, err error) {
 
 // Commit commits. Where the answer does not come, the server is asked what became of the transaction.
 func (s *session) Commit() error {
+	if s.due && s.late == nil && s.keys == nil { // nobody has asked for anything
+		s.due = false
+		return nil
+	}
+	if err := s.start(nil); err != nil {
+		return err
+	}
 	kept, err := s.commit()
 	switch {
 	case kept == yes:
@@ -309,7 +354,7 @@ func (s *session) commit() (answer, error) {
 
 // Rollback undoes the transaction. A connection that cannot even do that is closed, and the server undoes it.
 func (s *session) Rollback() {
-	if s.conn == nil {
+	if s.conn == nil || s.due { // nothing has begun
 		return
 	}
 	ctx, cancel := s.timeout()
@@ -347,6 +392,16 @@ func (s *session) timeoutOf(st sqlstore.Statement) (context.Context, context.Can
 
 // One gives the first row of the answer to scan.
 func (s *session) One(_ context.Context, st sqlstore.Statement, scan func(sqlstore.Row) error, args ...any) error {
+	if s.due && s.late == nil && st != sqlstore.SelectAuditExtent {
+		first := &firstQuery{statement: st, args: args, scan: scan}
+		if err := s.start(first); err != nil {
+			return err
+		}
+		return first.err
+	}
+	if err := s.start(nil); err != nil {
+		return err
+	}
 	if st == sqlstore.SelectAuditExtent && s.extent != nil {
 		return scan(row{s.extent})
 	}
@@ -386,6 +441,9 @@ func (s *session) Exec(_ context.Context, st sqlstore.Statement, args ...any) (i
 		return 0, nil
 	case sqlstore.UpdateAuditPruned:
 		s.extent = nil
+	}
+	if err := s.start(nil); err != nil {
+		return 0, err
 	}
 	var rows int64
 	s.later(st, args).Exec(func(tag pgconn.CommandTag) error {
@@ -462,6 +520,9 @@ const maxIDs = 64
 // takeIDs takes ids for new keys: one for the first, and the more at once the more there were, so that many that arrive together cost few
 // ways to the server, and one alone leaves no gap.
 func (s *session) takeIDs() error {
+	if err := s.start(nil); err != nil {
+		return err
+	}
 	n := min(max(1, 3*s.taken), maxIDs)
 	s.taken += n
 	batch := s.pending()

@@ -37,7 +37,7 @@ func (s *session) settle(lost error) error {
 // was begun on. Then it commits something itself: commits are on disk, and on a standby that the server waits for, in their
 // order, so that what was found is there as well.
 func (s *session) look(tx transaction) (answer, error) {
-	if err := s.begin(); err != nil {
+	if err := s.begin(nil); err != nil {
 		return unknown, err
 	}
 	kept, err := s.wasKept(tx)

@@ -19,8 +19,8 @@ const MaxBatch = 256
 // watch contexts, end by themselves. Its errors are those of the storage contract.
 type Session interface {
 	Runner
-	// Begin begins a transaction that sees all that was committed, and keeps others from writing until it ends. Unless it is to be
-	// prompt, a statement may be left for later, and the error of a later one match ErrLate.
+	// Begin begins a transaction, now or with its first statement, from where on it sees all that was committed, and keeps others from
+	// writing until it ends. Unless it is to be prompt, a statement may be left for later, and the error of a later one match ErrLate.
 	Begin(prompt bool) error
 	// Commit commits. The error matches store.ErrOutcomeUnknown where it may have been done all the same.
 	Commit() error

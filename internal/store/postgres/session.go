@@ -138,10 +138,10 @@ var takeTurn = strings.Replace(texts[sqlstore.SelectAuditExtent], "FROM", ", pg_
 func (s *session) begin(first *firstQuery) error {
 	late := s.late
 	s.forget()
+	s.late = late // what was left for later before anything was asked, also where connecting is tried once more
 	if err := s.connect(); err != nil {
 		return err
 	}
-	s.late = late
 	ctx, cancel := s.within(turnTimeout + time.Second)
 	defer cancel()
 	batch := new(pgx.Batch)

@@ -198,7 +198,7 @@ func TestRateLimitInAnswers(t *testing.T) {
 		{key.CheckRateLimited, key.Allowance{Name: "default", Requests: 100, Reset: time.Minute}, `{"valid":false,"code":"RATE_LIMITED","key_id":`,
 			`"metadata":{},"ratelimit":{"limit":100,"remaining":0,"reset_seconds":60,"name":"default","policy":"\"default\";q=100;w=60, \"quota\";q=5"}}`},
 		{key.CheckQuotaExceeded, key.Allowance{Name: key.QuotaName, Requests: key.MaxRequests, Reset: -1}, `{"valid":false,"code":"QUOTA_EXCEEDED","key_id":`,
-			`"metadata":{},"ratelimit":{"limit":1000000000000000,"remaining":0,"reset_seconds":null,"name":"quota","policy":"\"default\";q=100;w=60, \"quota\";q=5"}}`},
+			`"metadata":{},"ratelimit":{"limit":999999999999999,"remaining":0,"reset_seconds":null,"name":"quota","policy":"\"default\";q=100;w=60, \"quota\";q=5"}}`},
 	} {
 		k.limiter.answer(c.outcome, c.allowance, nil)
 		r := k.ask("POST", "/v1/verify", question).ok(http.StatusOK)

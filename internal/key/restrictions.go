@@ -13,7 +13,7 @@ import (
 const (
 	MaxLimits       = 10
 	MaxLimitName    = 64
-	MaxRequests     = 1_000_000_000_000_000 // the largest integer of a structured header field (RFC 9651) has 15 digits
+	MaxRequests     = 999_999_999_999_999 // the largest integer of a structured header field (RFC 9651) has 15 digits
 	MaxWindow       = 365 * 24 * time.Hour
 	MaxAllowedCIDRs = 64
 

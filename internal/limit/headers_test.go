@@ -18,7 +18,7 @@ func TestAppendPolicy(t *testing.T) {
 		{"nil", nil, ``},
 		{"none", &key.Restrictions{}, ``},
 		{"one", &key.Restrictions{Limits: []key.Limit{minute}}, `"default";q=100;w=60`},
-		{"two", &key.Restrictions{Limits: []key.Limit{minute, hour}}, `"default";q=100;w=60, "hour";q=1000000000000000;w=3600`},
+		{"two", &key.Restrictions{Limits: []key.Limit{minute, hour}}, `"default";q=100;w=60, "hour";q=999999999999999;w=3600`},
 		{"and a quota", &key.Restrictions{Limits: []key.Limit{minute}, Quota: key.Quota{Requests: 7, Period: key.Day}},
 			`"default";q=100;w=60, "quota";q=7;w=86400`},
 		{"month", &key.Restrictions{Quota: key.Quota{Requests: 7, Period: key.Month}}, `"quota";q=7;w=2678400`},

@@ -406,7 +406,7 @@ func TestTheQuestion(t *testing.T) {
 	if got := fmt.Sprint(names); got != "[apikeyd:{17}:default apikeyd:{17}:b]" {
 		t.Error(got)
 	}
-	want := []string{doubles(7, 60_000_000, 8_571_428, 4), doubles(1e15, 1_000_000, 0, 1_000_000)}
+	want := []string{doubles(7, 60_000_000, 8_571_428, 4), doubles(key.MaxRequests, 1_000_000, 0, 1_000_000)}
 	if !slices.Equal(arguments, want) {
 		t.Errorf("%x, want %x", arguments, want)
 	}

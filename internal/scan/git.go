@@ -118,10 +118,11 @@ func (h *history) scan(ctx context.Context, s *stream) error {
 	if err != nil {
 		return err
 	}
-	if err := objects.end(h.read(ctx, s, objects.out)); err != nil {
-		return err
+	err = objects.end(h.read(ctx, s, objects.out))
+	if located := h.locate(ctx); err == nil { // what was found counts, also where an object cannot be read
+		err = located
 	}
-	return h.locate(ctx)
+	return err
 }
 
 // read reads objects as cat-file writes them: a line "ID TYPE SIZE", the content, and a line break.

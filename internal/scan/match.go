@@ -174,7 +174,7 @@ func (s *stream) look(window []byte, held int, final bool) []span {
 }
 
 // wideUnderscore begins the secret part of a token in UTF-16, which writes ASCII with a zero behind each character or, in the other byte order,
-// before it; what stands behind the last character is then most likely ASCII, too.
+// before it.
 var wideUnderscore = []byte{'_', 0}
 
 // wide returns the token in UTF-16 whose last underscore is at a place in the window, as ASCII, and where it ends with what must stand
@@ -190,7 +190,8 @@ func (s *stream) wide(window []byte, at int, final bool) (text []byte, end int) 
 	}
 	narrow := make([]byte, 0, 2*token.MaxLength)
 	for i := first; i < end; i += 2 {
-		if i > at && !isDigit[window[i]] || i+1 < len(window) && window[i+1] != 0 {
+		// Behind the last character there may be the first half of any other.
+		if i > at && !isDigit[window[i]] || i+2 < end && window[i+1] != 0 {
 			return nil, 0
 		}
 		narrow = append(narrow, window[i])

@@ -120,7 +120,7 @@ func TestUTF16(t *testing.T) {
 	for _, bigEndian := range []bool{false, true} {
 		for before := range 300 {
 			for _, pad := range []string{"", "\x00"} {
-				for _, behind := range []string{"", "\n", " more " + b} {
+				for _, behind := range []string{"", "\n", "”", "鍵", " more " + b} {
 					content := append([]byte(pad), utf16Of(strings.Repeat("€", before)+a+behind, bigEndian)...)
 					want := []string{a}
 					if strings.Contains(behind, b) {

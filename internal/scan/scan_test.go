@@ -426,6 +426,14 @@ func TestRepositoriesThatCannotBeRead(t *testing.T) {
 		if got := look(t, nil, r.folder); len(got.finds) != 1 || len(got.faults) != 1 {
 			t.Errorf("finds %v, faults %q", got.finds, got.faults)
 		}
+
+		// Whatever else is found there is told.
+		put(t, r.folder, "g", newToken())
+		two := r.commit("two")
+		got := look(t, nil, r.folder)
+		if want := "g:1:1 " + two; len(got.faults) != 1 || !slices.Equal(got.inHistory(r.folder), []string{want}) {
+			t.Errorf("finds %q, want %s; faults %q", got.inHistory(r.folder), want, got.faults)
+		}
 	})
 	t.Run("a .git that leads nowhere", func(t *testing.T) {
 		folder := t.TempDir()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // figure is one number, measured once in each round, perhaps beside a floor.
@@ -84,3 +85,40 @@ func inTurn(ctx context.Context, rounds int, runs ...func() error) error {
 	}
 	return nil
 }
+
+// piece is how long a turn is, at most.
+const piece = time.Second
+
+// turn does for as long as it is told what is measured.
+type turn func(time.Duration) error
+
+// takeTurns lets everything run for d, a piece at a time, there and back again, A B C C B A A B C …: a machine whose speed changes
+// from one second to the next, as one does that others share, does the same to all, and nothing always comes after the same.
+func takeTurns(ctx context.Context, d time.Duration, turns ...turn) error {
+	order := slices.Clone(turns)
+	for left := d; left > 0; left -= piece {
+		for _, run := range order {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := run(min(left, piece)); err != nil {
+				return err
+			}
+		}
+		slices.Reverse(order)
+	}
+	return nil
+}
+
+// tally is what was done in several turns.
+type tally struct {
+	done int64
+	took time.Duration
+}
+
+func (t *tally) add(done int64, took time.Duration) {
+	t.done += done
+	t.took += took
+}
+
+func (t *tally) perSecond() float64 { return float64(t.done) / t.took.Seconds() }

@@ -61,8 +61,8 @@ const (
 	envoyCallers = wrk.Connections / envoyThreads
 )
 
-// checkTogether asks at an address as an Envoy with a few threads does, for as long as a run takes. Every answer must be OK.
-func (b *bench) checkTogether(ctx context.Context, address string) (r wrk.Result, err error) {
+// checkTogether asks at an address as an Envoy with a few threads does, with so many keys, for a while. Every answer must be OK.
+func checkTogether(ctx context.Context, address string, keys int64, d time.Duration) (r wrk.Result, err error) {
 	var all sync.WaitGroup
 	took, errs := make([][]float64, wrk.Connections), make([]error, wrk.Connections)
 	began := time.Now()
@@ -75,10 +75,10 @@ func (b *bench) checkTogether(ctx context.Context, address string) (r wrk.Result
 		client := auth.NewAuthorizationClient(conn)
 		for i := thread * envoyCallers; i < (thread+1)*envoyCallers; i++ {
 			all.Go(func() {
-				first := int64(i) * b.size.Few / wrk.Connections // they begin at different places
-				for n := first; errs[i] == nil && time.Since(began) < b.size.Load; n++ {
+				first := int64(i) * keys / wrk.Connections // they begin at different places
+				for n := first; errs[i] == nil && time.Since(began) < d; n++ {
 					asked := time.Now()
-					errs[i] = check(ctx, client, 1+n%b.size.Few)
+					errs[i] = check(ctx, client, 1+n%keys)
 					took[i] = append(took[i], float64(time.Since(asked).Microseconds()))
 				}
 			})

@@ -6,10 +6,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/apikeyd/apikeyd/api"
 	"github.com/apikeyd/apikeyd/bench/internal/keyfile"
-	"github.com/apikeyd/apikeyd/bench/internal/process"
 	"github.com/apikeyd/apikeyd/bench/internal/wrk"
 	"github.com/apikeyd/apikeyd/client"
 	"github.com/apikeyd/apikeyd/internal/token"
@@ -39,11 +39,12 @@ type mix struct {
 // tokens is a mix in files, one token on each line.
 type tokens struct {
 	mix
+	known                  int64  // how many tokens there are that belong to a key, with the ids from 1
 	knownPath, unknownPath string // unknownPath is "" where all are known
 }
 
 func (b *bench) writeTokens(m mix) (tokens, error) {
-	t := tokens{mix: m, knownPath: filepath.Join(b.work, "known.txt")}
+	t := tokens{mix: m, known: b.size.Few, knownPath: filepath.Join(b.work, "known.txt")}
 	text := make([]byte, 0, b.size.Few*64)
 	for id := int64(1); id <= b.size.Few; id++ {
 		known := keyfile.Token(id)
@@ -68,14 +69,14 @@ func (t *tokens) writeUnknown() error {
 	return os.WriteFile(t.unknownPath, text, 0o600)
 }
 
-// putUnderLoad sends checks to a server for as long as a run takes.
-func (b *bench) putUnderLoad(ctx context.Context, s *server, t tokens) (wrk.Result, error) {
+// putUnderLoad sends checks to a server for a while.
+func putUnderLoad(ctx context.Context, s *server, t tokens, d time.Duration) (wrk.Result, error) {
 	if t.once {
 		if err := t.writeUnknown(); err != nil {
 			return wrk.Result{}, err
 		}
 	}
-	r, err := b.send(ctx, s, t)
+	r, err := send(ctx, s, t, d)
 	if err != nil {
 		return r, err
 	}
@@ -83,51 +84,49 @@ func (b *bench) putUnderLoad(ctx context.Context, s *server, t tokens) (wrk.Resu
 }
 
 // send sends tokens to a server in their way.
-func (b *bench) send(ctx context.Context, s *server, t tokens) (wrk.Result, error) {
+func send(ctx context.Context, s *server, t tokens, d time.Duration) (wrk.Result, error) {
 	switch t.way {
 	case byAuthorize:
-		return wrk.Get(ctx, s.verification+"/v1/authorize", t.knownPath, b.size.Load,
+		return wrk.Get(ctx, s.verification+"/v1/authorize", t.knownPath, d,
 			"X-Forwarded-Method", http.MethodGet, "X-Forwarded-Uri", requested)
 	case byRequest:
-		return wrk.Get(ctx, s.verification+requested, t.knownPath, b.size.Load)
+		return wrk.Get(ctx, s.verification+requested, t.knownPath, d)
 	case byCheck:
-		return b.checkTogether(ctx, s.grpc)
+		return checkTogether(ctx, s.grpc, t.known, d)
 	default:
-		return wrk.Verify(ctx, s.verification+"/v1/verify", t.knownPath, t.unknownPath, b.size.Load)
+		return wrk.Verify(ctx, s.verification+"/v1/verify", t.knownPath, t.unknownPath, d)
 	}
 }
 
-// measureLoad puts a server under load, and makes sure that it did what it was asked.
-func (b *bench) measureLoad(ctx context.Context, s *server, t tokens) (run checkRun, err error) {
+// measureLoad puts a server under load, makes sure that it did what it was asked, and adds that to a run.
+func measureLoad(ctx context.Context, s *server, t tokens, d time.Duration, run *checkRun) error {
 	before, err := s.judge().counters(ctx)
 	if err != nil {
-		return run, err
+		return err
 	}
 	cpuBefore, err := s.CPU()
 	if err != nil {
-		return run, err
+		return err
 	}
-	r, err := b.putUnderLoad(ctx, s, t)
+	r, err := putUnderLoad(ctx, s, t, d)
 	if err != nil {
-		return run, err
+		return err
 	}
 	cpuAfter, err := s.CPU()
 	if err != nil {
-		return run, err
+		return err
 	}
 	after, err := s.judge().counters(ctx)
 	if err != nil {
-		return run, err
+		return err
 	}
 	if !s.judge().isFloor() {
 		if err := t.hold(after.since(before), r.Requests); err != nil {
-			return run, err
+			return err
 		}
 	}
-	spent := max(cpuAfter-cpuBefore, process.Tick)
-	run = checkRun{perSecond: r.PerSecond(), perCPU: float64(r.Requests) / spent.Seconds(), p99: r.P99().Seconds() * 1e3}
-	b.progress("  %s: %v", s.name, run)
-	return run, nil
+	run.add(r, cpuAfter-cpuBefore)
+	return nil
 }
 
 // hold compares what a server has counted with the answers that it was asked for.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,23 @@ func TestInTurn(t *testing.T) {
 	note := func(name string) func() error { return func() error { order = append(order, name); return nil } }
 	if err := inTurn(t.Context(), 2, note("a"), note("b"), note("c")); err != nil || strings.Join(order, "") != "abcabc" {
 		t.Errorf("order %v, %v", order, err)
+	}
+}
+
+func TestTakeTurns(t *testing.T) {
+	var order []string
+	note := func(name string) turn {
+		return func(d time.Duration) error { order = append(order, name+" "+d.String()); return nil }
+	}
+	want := []string{"a 1s", "b 1s", "b 1s", "a 1s", "a 500ms", "b 500ms"}
+	if err := takeTurns(t.Context(), 2500*time.Millisecond, note("a"), note("b")); err != nil || !slices.Equal(order, want) {
+		t.Errorf("%v, %v, want %v", order, err, want)
+	}
+	failed := errors.New("failed")
+	order = nil
+	err := takeTurns(t.Context(), time.Second, note("a"), func(time.Duration) error { return failed }, note("b"))
+	if err != failed || !slices.Equal(order, want[:1]) {
+		t.Errorf("%v, %v, want %v after %v", order, err, failed, want[:1])
 	}
 }
 

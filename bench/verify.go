@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/apikeyd/apikeyd/bench/internal/keyfile"
+	"github.com/apikeyd/apikeyd/bench/internal/process"
+	"github.com/apikeyd/apikeyd/bench/internal/wrk"
 )
 
 // measureVerify measures checks of keys that are all in the cache.
@@ -23,7 +26,7 @@ func measureUnknown(ctx context.Context, b *bench) ([]figure, error) {
 	}
 	const perSecond = 20_000 // more than one in ten requests will be
 	once, err := b.measureChecks(ctx, mix{what: "10 % unknown, never the same", once: true,
-		unknown: int(perSecond * b.size.Load.Seconds())}, promise{})
+		unknown: int(perSecond * piece.Seconds())}, promise{})
 	return append(again, once...), err
 }
 
@@ -82,23 +85,26 @@ func (b *bench) compete(ctx context.Context, m mix, all ...*contestant) error {
 	if err != nil {
 		return err
 	}
-	var warm, runs []func() error
-	for _, c := range all {
-		warm = append(warm, func() error {
-			_, err := b.putUnderLoad(ctx, c.server, tokens)
-			return err
-		})
-		runs = append(runs, func() error {
-			r, err := b.measureLoad(ctx, c.server, tokens)
-			c.runs = append(c.runs, r)
-			return err
-		})
-	}
 	// Nobody's first run counts: connections and heap are new to all, and tokens that come again must have come once.
-	if err := inTurn(ctx, 1, warm...); err != nil {
-		return err
+	turns := make([]turn, len(all))
+	for i, c := range all {
+		if _, err := putUnderLoad(ctx, c.server, tokens, b.size.Load); err != nil {
+			return err
+		}
+		turns[i] = func(d time.Duration) error { return measureLoad(ctx, c.server, tokens, d, &c.runs[len(c.runs)-1]) }
 	}
-	return inTurn(ctx, b.size.Rounds, runs...)
+	for range b.size.Rounds {
+		for _, c := range all {
+			c.runs = append(c.runs, checkRun{})
+		}
+		if err := takeTurns(ctx, b.size.Load, turns...); err != nil {
+			return err
+		}
+		for _, c := range all {
+			b.progress("  %s: %v", c.name, &c.runs[len(c.runs)-1])
+		}
+	}
+	return nil
 }
 
 // startCached starts a server that has all keys of a small file in its cache.
@@ -117,10 +123,13 @@ func (b *bench) startCached(ctx context.Context, flags ...string) (*server, erro
 	return s, nil
 }
 
+// perProcessorSecond ends the name of a figure.
+const perProcessorSecond = ": requests per processor second"
+
 // figures returns what was measured beside the floor: requests for each second, and for each processor second, and p99.
 func (c *contestant) figures(what string, floor contestant, p promise) []figure {
 	rate := figure{What: what + ": requests per second", Unit: "/s"}
-	perCPU := figure{What: what + ": requests per processor second", Unit: "/s"}
+	perCPU := figure{What: what + perProcessorSecond, Unit: "/s"}
 	slowest := figure{What: what + ": p99", Unit: "ms"}
 	if p.share != 0 {
 		rate.Bound, perCPU.Bound = bound{atLeast, p.share}, bound{atLeast, p.share}
@@ -128,11 +137,11 @@ func (c *contestant) figures(what string, floor contestant, p promise) []figure 
 	if p.tail != 0 {
 		slowest.Bound = bound{atMost, p.tail}
 	}
-	for i, r := range c.runs {
-		f := floor.runs[i]
-		rate.add(r.perSecond, f.perSecond)
-		perCPU.add(r.perCPU, f.perCPU)
-		slowest.add(r.p99, f.p99)
+	for i := range c.runs {
+		r, f := &c.runs[i], &floor.runs[i]
+		rate.add(r.perSecond(), f.perSecond())
+		perCPU.add(r.perCPU(), f.perCPU())
+		slowest.add(r.p99(), f.p99())
 	}
 	return []figure{rate, perCPU, slowest}
 }
@@ -142,13 +151,26 @@ func (f *figure) add(ours, floor float64) {
 	f.Ours, f.Floor = append(f.Ours, ours), append(f.Floor, floor)
 }
 
-// checkRun is what was measured of a server in one run.
+// checkRun is what was measured of a server in one round.
 type checkRun struct {
-	perSecond float64 // requests
-	perCPU    float64 // requests for each second that processors spent on the server
-	p99       float64 // ms
+	tally               // of requests
+	spent time.Duration // by processors, on the server
+	tails []float64     // p99 of each turn, ms
 }
 
-func (r checkRun) String() string {
-	return fmt.Sprintf("%.0f/s, %.0f/s of processor time, p99 %.2f ms", r.perSecond, r.perCPU, r.p99)
+// add adds a turn.
+func (r *checkRun) add(load wrk.Result, spent time.Duration) {
+	r.tally.add(load.Requests, load.Duration())
+	r.spent += spent
+	r.tails = append(r.tails, load.P99().Seconds()*1e3)
+}
+
+// perCPU returns the requests for each second that processors spent on the server.
+func (r *checkRun) perCPU() float64 { return float64(r.done) / max(r.spent, process.Tick).Seconds() }
+
+// p99 returns the middle of those of the turns, in ms.
+func (r *checkRun) p99() float64 { return median(r.tails) }
+
+func (r *checkRun) String() string {
+	return fmt.Sprintf("%.0f/s, %.0f/s of processor time, p99 %.2f ms", r.perSecond(), r.perCPU(), r.p99())
 }

@@ -65,7 +65,7 @@ func New(o Options) *Console {
 		icon:    newAsset("/assets/icon.svg", "image/svg+xml"),
 		script:  newAsset("/assets/console.js", "text/javascript; charset=utf-8"),
 
-		templates: parseTemplates(o.Now),
+		templates: findTemplates(o.Now),
 		tokens:    newForms[shownToken](),
 		invited:   newForms[invitation](),
 	}

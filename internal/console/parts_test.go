@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,6 +21,19 @@ import (
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
+
+// A page is parsed when somebody first opens it, which is too late to find out that it cannot be.
+func TestEveryPageParses(t *testing.T) {
+	pages := findTemplates(time.Now)
+	if len(pages) < 20 {
+		t.Errorf("%d pages", len(pages))
+	}
+	for name, page := range pages {
+		if err := page().Execute(io.Discard, layout{}); err != nil { // without contents: it is escaped all the same
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
 
 func TestAgo(t *testing.T) {
 	now := time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)

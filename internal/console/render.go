@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -18,14 +19,15 @@ import (
 //go:embed templates
 var sources embed.FS
 
-// templates are the pages, each with the frame around it.
-type templates map[string]*template.Template
+// templates are the pages, each with the frame around it, which makes it large: it is parsed when it is first shown, and a server
+// whose console nobody opens does without.
+type templates map[string]func() *template.Template
 
 // parts are the templates that pages are made with; all others are pages.
 var parts = []string{"templates/frame.html", "templates/parts.html", "templates/key-parts.html", "templates/usage-parts.html", "templates/member-parts.html"}
 
-// parseTemplates panics where a template is wrong, which the tests rule out.
-func parseTemplates(now func() time.Time) templates {
+// findTemplates returns the pages that there are. Where a template is wrong it panics, then or later, which the tests rule out.
+func findTemplates(now func() time.Time) templates {
 	functions := template.FuncMap{"sentence": sentence, "when": when, "precisely": precisely, "exact": exact,
 		"ago": func(t time.Time) string { return ago(now(), t) }}
 	frame := template.Must(template.New("frame.html").Funcs(functions).ParseFS(sources, parts...))
@@ -36,7 +38,9 @@ func parseTemplates(now func() time.Time) templates {
 	t := templates{}
 	for _, file := range files {
 		if !slices.Contains(parts, file) {
-			t[strings.TrimSuffix(path.Base(file), ".html")] = template.Must(template.Must(frame.Clone()).ParseFS(sources, file))
+			t[strings.TrimSuffix(path.Base(file), ".html")] = sync.OnceValue(func() *template.Template {
+				return template.Must(template.Must(frame.Clone()).ParseFS(sources, file))
+			})
 		}
 	}
 	return t
@@ -48,7 +52,7 @@ func (c *Console) show(v *visit, status int, name string, f frame) error {
 		f.Note = noteText(note(v.r.URL.Query().Get(noteParameter)))
 	}
 	var body bytes.Buffer
-	if err := c.templates[name].Execute(&body, c.layout(v, f)); err != nil {
+	if err := c.templates[name]().Execute(&body, c.layout(v, f)); err != nil {
 		return err
 	}
 	h := v.w.Header()

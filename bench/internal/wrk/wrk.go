@@ -53,7 +53,10 @@ type Result struct {
 }
 
 // PerSecond returns how many requests were answered in a second.
-func (r Result) PerSecond() float64 { return float64(r.Requests) / float64(r.DurationUS) * 1e6 }
+func (r Result) PerSecond() float64 { return float64(r.Requests) / r.Duration().Seconds() }
+
+// Duration returns how long requests were sent.
+func (r Result) Duration() time.Duration { return time.Duration(r.DurationUS) * time.Microsecond }
 
 // P99 returns how long the slowest request in a hundred took.
 func (r Result) P99() time.Duration { return time.Duration(r.P99US) * time.Microsecond }

@@ -123,6 +123,9 @@ type Source struct {
 	// Rules asks for the rules where Flags do not: they are read by whoever reads verify-listen.
 	Rules bool
 
+	// Again says that the file was read before. One that is empty then is most likely being written, and is refused.
+	Again bool
+
 	// LookupEnv is os.LookupEnv, or stands in for it; nil: no environment. A variable that is set but empty counts
 	// as not set.
 	LookupEnv func(name string) (value string, ok bool)

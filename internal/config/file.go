@@ -41,6 +41,10 @@ func (l *loader) readFile() {
 		l.problem(l.place(configFlag), fmt.Sprintf("%s: %v", quote(path), err))
 		return
 	}
+	if l.src.Again && len(bytes.TrimSpace(data)) == 0 {
+		l.problem(path, "is empty, as a file is that somebody is writing; where there are to be no rules, let a comment stand in it")
+		return
+	}
 	l.readTOML(path, data)
 }
 

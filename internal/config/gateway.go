@@ -28,15 +28,15 @@ const (
 
 const ruleExample = `write [[rules]], and below it path = "/accounts/**" and scope = "READ"`
 
-// LoadRules reads the rules alone from a configuration file. The error is an *Error: something is wrong with a rule, or there is
-// something in the file that Load would not know either.
+// LoadRules reads the rules alone from a configuration file that was read before. The error is an *Error: something is wrong with a
+// rule, or there is something in the file that Load would not know either, or nothing at all.
 func LoadRules(file string) (*rules.Set, error) {
 	fs := pflag.NewFlagSet(rulesKey, pflag.ContinueOnError)
 	AddFlags(fs, configFlag)
 	if err := fs.Set(configFlag, file); err != nil {
 		return nil, err
 	}
-	c, _, err := Load(Source{Flags: fs, Rules: true})
+	c, _, err := Load(Source{Flags: fs, Rules: true, Again: true})
 	if err != nil {
 		return nil, err
 	}

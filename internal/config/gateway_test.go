@@ -102,6 +102,15 @@ func TestRulesAreForThoseWhoWantThem(t *testing.T) {
 	if _, err := LoadRules("x.toml"); err == nil {
 		t.Error("a file with an unknown key is read")
 	}
+	// An editor that empties the file before it writes must not take all rules away.
+	write(t, "x.toml", " \n")
+	if _, err := LoadRules("x.toml"); err == nil || !strings.Contains(err.Error(), "x.toml: is empty") {
+		t.Errorf("an empty file: %v", err)
+	}
+	write(t, "x.toml", "# no rules\n")
+	if set, err := LoadRules("x.toml"); err != nil || set.Len() != 0 {
+		t.Error(set, err)
+	}
 	if err := os.Remove("x.toml"); err != nil {
 		t.Fatal(err)
 	}

@@ -128,6 +128,7 @@ func TestRulesTest(t *testing.T) {
 		{"GET /x%2Fy", 1, "", "the path holds an escaped slash"},
 		{"GET /Admin/x", 1, "", "in other upper and lower case"},
 		{"get /admin/x", 1, "request  get /admin/x\nrule     none of 3: the method says what is needed\nneeds    what no key has\n", "written in upper case, as GET"},
+		{"\x1b[2J /\u202ex", 1, "request  \\x1b[2J /\\u202ex\nrule     none of 3: the method says what is needed\nneeds    what no key has\n", "no scope covers this method"},
 		{"GET", 2, "", "PATH is missing"},
 		{"GET /x /y", 2, "", "METHOD and PATH are enough"},
 	} {

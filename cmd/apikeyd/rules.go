@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/apikeyd/apikeyd/internal/cli"
 	"github.com/apikeyd/apikeyd/internal/config"
 	"github.com/apikeyd/apikeyd/internal/rules"
 )
@@ -72,7 +73,8 @@ func (p *program) testRules(cmd *cobra.Command, method, target string) error {
 	}
 	need, number := c.Rules.Match(method, path)
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "request\t%s %s\nrule\t%s\nneeds\t%s\n", method, path, describeRule(c.Rules, number), describeNeed(need))
+	fmt.Fprintf(w, "request\t%s %s\nrule\t%s\nneeds\t%s\n", cli.Visible(method), cli.Visible(path),
+		cli.Visible(describeRule(c.Rules, number)), describeNeed(need))
 	if err := w.Flush(); err != nil {
 		return err
 	}

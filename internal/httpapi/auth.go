@@ -135,8 +135,9 @@ func badCredential(detail string) error {
 	return &problem{code: api.CodeUnauthenticated, challenge: challengeInvalidToken, detail: detail}
 }
 
-// undecided is the answer where the store could not say what a token is. Whatever the reason, nobody gets in.
+// undecided is the answer where it could not be found out what a token is, or counted how often it was used: the database is away, or
+// the store of limits. Whatever the reason, nobody gets in.
 func undecided(err error) error {
 	return &problem{code: api.CodeUnavailable, cause: err,
-		detail: "the database cannot be reached, so the key cannot be checked; nothing was done, try again"}
+		detail: "the key cannot be checked just now; nothing was done, try again"}
 }

@@ -33,8 +33,8 @@ func (p *program) scanCommand(streams cli.Streams) *cobra.Command {
 A token is known by its form and its checksum, so what is found is one; nobody is asked, and no server is needed. "-" reads
 standard input.
 
-Every file is read, text or not. What is compressed is not unpacked, save by git. Symbolic links below a PATH are not
-followed; what is left out or cannot be read is told on standard error.
+Every file is read, text or not. What is compressed is not unpacked, save by git, and symbolic links below a PATH are not
+followed. What is left out, such as an archive, or cannot be read is told on standard error.
 
 Each find is a line PATH:LINE:COLUMN: HINT, with the column in bytes, and in the history with the first commit that has it. The
 token itself is never printed. With --verify the verification listener is asked about each, and the line says what it answers, as

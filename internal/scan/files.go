@@ -127,6 +127,9 @@ func (r *run) file(ctx context.Context, path string, open func() (io.ReadCloser,
 		_, err = s.scan(ctx, f, func(h hit) error {
 			return found(Find{Token: h.token, Path: path, Line: h.line, Column: h.column})
 		})
+		if s.compressed {
+			r.Note(path, "is compressed, and was not unpacked")
+		}
 		return err
 	})
 }

@@ -60,8 +60,8 @@ func (r *run) history(ctx context.Context, tree, dir string) {
 	}
 	r.repositories[same] = true
 	r.add(ctx, fault, func(ctx context.Context, s *stream, found func(Find) error) error {
-		h := history{repository: repository{tree, dir}, matcher: r.matcher, found: found}
-		h.noteGaps(r.Note)
+		h := history{repository: repository{tree, dir}, matcher: r.matcher, found: found, note: r.Note}
+		h.noteGaps()
 		return h.scan(ctx, s)
 	})
 }
@@ -94,6 +94,7 @@ type history struct {
 	repository
 	matcher matcher
 	found   func(Find) error
+	note    func(path, why string)
 
 	pending []Find // of which it is not known yet in which commit they are
 	names   bool   // there is one in a name
@@ -103,12 +104,12 @@ type history struct {
 const maxPending = 1 << 16
 
 // noteGaps tells what of the history is not here.
-func (h *history) noteGaps(note func(path, why string)) {
+func (h *history) noteGaps() {
 	if _, err := os.Stat(filepath.Join(h.dir, "shallow")); err == nil {
-		note(h.tree, "is a shallow clone: older commits are not here, and were not looked into")
+		h.note(h.tree, "is a shallow clone: older commits are not here, and were not looked into")
 	}
 	if promised, _ := filepath.Glob(filepath.Join(h.dir, "objects", "pack", "*.promisor")); len(promised) > 0 {
-		note(h.tree, "is a partial clone: what it has not fetched was not looked into")
+		h.note(h.tree, "is a partial clone: what it has not fetched was not looked into")
 	}
 }
 
@@ -152,6 +153,9 @@ func (h *history) read(ctx context.Context, s *stream, out *bufio.Reader) error 
 		n, err := s.scan(ctx, content, func(f hit) error { return h.add(ctx, words[0], words[1], f) })
 		if err == nil && n != size {
 			err = io.ErrUnexpectedEOF
+		}
+		if s.compressed {
+			h.note(h.tree, "has a compressed file in its history, which was not unpacked")
 		}
 		if err != nil {
 			return err

@@ -103,6 +103,8 @@ type stream struct {
 	matcher
 	buffer []byte
 	found  []span
+	// compressed says that what was scanned last is compressed, so that there may be more in it than was seen.
+	compressed bool
 }
 
 // span is a token in the buffer.
@@ -119,6 +121,7 @@ func newStream(m matcher) *stream {
 func (s *stream) scan(ctx context.Context, r io.Reader, yield func(hit) error) (n int64, err error) {
 	held := 0 // bytes of the buffer that were looked at before
 	at := place{line: 1}
+	s.compressed = false
 	for {
 		if err := ctx.Err(); err != nil {
 			return n, err
@@ -130,6 +133,9 @@ func (s *stream) scan(ctx context.Context, r io.Reader, yield func(hit) error) (
 			return n, err
 		}
 		window := s.buffer[:held+got]
+		if n == int64(got) {
+			s.compressed = isCompressed(window)
+		}
 		for _, f := range s.look(window, held, final) {
 			at.forward(window, f.start)
 			secret, _ := token.Parse(f.text)

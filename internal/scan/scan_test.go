@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -443,6 +444,31 @@ func TestRepositoriesThatCannotBeRead(t *testing.T) {
 			t.Errorf("finds %v, faults %q", got.finds, got.faults)
 		}
 	})
+}
+
+// What is compressed is not unpacked, which is told, in files and in the history.
+func TestCompressed(t *testing.T) {
+	r := newRepo(t)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := io.WriteString(w, newToken()); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	put(t, r.folder, "log.gz", packed.String())
+	put(t, r.folder, "text", "BZh9 "+strings.Repeat("x", chunk+carry)+"PK\x03\x04")
+	r.commit("one")
+	got := look(t, nil, r.folder)
+	slices.Sort(got.notes)
+	want := []string{r.folder + " has a compressed file in its history, which was not unpacked",
+		filepath.Join(r.folder, "log.gz") + " is compressed, and was not unpacked"}
+	if !slices.Equal(got.notes, want) {
+		t.Errorf("notes %q, want %q", got.notes, want)
+	}
+	for _, begin := range []string{"BZh91AY&SY", "\xfd7zXZ\x00", "\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18", "PK\x03\x04", "7z\xbc\xaf\x27\x1c", "Rar!\x1a\x07"} {
+		if !isCompressed([]byte(begin)) || isCompressed([]byte(begin[:3])) {
+			t.Errorf("%q", begin)
+		}
+	}
 }
 
 // What a repository's configuration names is not run.

@@ -45,13 +45,23 @@ func textOf(address netip.Addr, remote string) string {
 	return address.String()
 }
 
-// parseHop reads an address with a port or without.
+// parseHop reads an address with a port or without. Some proxies write IPv6 in brackets without one, too.
 func parseHop(text string) (netip.Addr, bool) {
 	if withPort, err := netip.ParseAddrPort(text); err == nil {
 		return withPort.Addr().Unmap().WithZone(""), true
 	}
-	address, err := netip.ParseAddr(text)
+	address, err := netip.ParseAddr(withoutBrackets(text))
 	return address.Unmap().WithZone(""), err == nil
+}
+
+// withoutBrackets takes the brackets from "[2001:db8::1]", and from nothing that is not IPv6.
+func withoutBrackets(text string) string {
+	if inner, ok := strings.CutPrefix(text, "["); ok && strings.Contains(inner, ":") {
+		if address, ok := strings.CutSuffix(inner, "]"); ok {
+			return address
+		}
+	}
+	return text
 }
 
 func (s *settings) trusts(address netip.Addr) bool {

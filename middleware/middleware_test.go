@@ -157,6 +157,7 @@ func TestAddress(t *testing.T) {
 		{"by a proxy", "10.0.0.1:80", "203.0.113.9", []string{"203.0.113.9"}, []middleware.Option{trusted}},
 		{"by two", "[fd00::1]:80", "203.0.113.9", []string{"203.0.113.9, 10.0.0.2"}, []middleware.Option{trusted}},
 		{"on two lines", "10.0.0.1:80", "203.0.113.9", []string{"203.0.113.9", "10.0.0.2:555"}, []middleware.Option{trusted}},
+		{"IPv6 in brackets", "10.0.0.1:80", "2001:db8::1", []string{"[2001:db8::1]"}, []middleware.Option{trusted}},
 		{"made up in front", "10.0.0.1:80", "203.0.113.9", []string{"127.0.0.1, 203.0.113.9"}, []middleware.Option{trusted}},
 		{"made up without a proxy", "203.0.113.9:80", "203.0.113.9", []string{"127.0.0.1"}, []middleware.Option{trusted}},
 		{"nonsense", "10.0.0.1:80", "10.0.0.1", []string{"127.0.0.1, nonsense"}, []middleware.Option{trusted}},

@@ -61,15 +61,25 @@ func cutLast(list string) (before, last string, more bool) {
 	return list[:max(i, 0)], list[i+1:], i >= 0
 }
 
-// parseHop reads one address of X-Forwarded-For. Some proxies add the port.
+// parseHop reads one address of X-Forwarded-For. Some proxies add the port, and some write IPv6 in brackets without one.
 func parseHop(text string) (netip.Addr, bool) {
 	var address netip.Addr
 	if pair, err := netip.ParseAddrPort(text); err == nil { // first, because it is what a connection has
 		address = pair.Addr()
-	} else if address, err = netip.ParseAddr(text); err != nil {
+	} else if address, err = netip.ParseAddr(withoutBrackets(text)); err != nil {
 		return netip.Addr{}, false
 	}
 	return address.Unmap().WithZone(""), true
+}
+
+// withoutBrackets takes the brackets from "[2001:db8::1]", and from nothing that is not IPv6.
+func withoutBrackets(text string) string {
+	if inner, ok := strings.CutPrefix(text, "["); ok && strings.Contains(inner, ":") {
+		if address, ok := strings.CutSuffix(inner, "]"); ok {
+			return address
+		}
+	}
+	return text
 }
 
 func (c Client) trusts(address netip.Addr) bool {

@@ -42,6 +42,10 @@ func TestAddress(t *testing.T) {
 		{"IPv4 in IPv6 behind a proxy", trusted, proxy, []string{"::ffff:203.0.113.9"}, client},
 		{"a zone behind a proxy", trusted, proxy, []string{"fe80::1%x"}, "fe80::1"},
 		{"a port", trusted, proxy, []string{client + ":4711"}, client},
+		{"brackets", trusted, proxy, []string{"[2001:db8::1]"}, "2001:db8::1"},
+		{"brackets around nothing", trusted, proxy, []string{"[]"}, "10.0.0.1"},
+		{"brackets around IPv4", trusted, proxy, []string{"[203.0.113.9]"}, "10.0.0.1"},
+		{"half a bracket", trusted, proxy, []string{"[2001:db8::1"}, "10.0.0.1"},
 		{"a port behind IPv6", trusted, proxy, []string{"[2001:db8::1]:4711"}, "2001:db8::1"},
 
 		{"garbage", trusted, proxy, []string{"garbage"}, "10.0.0.1"},

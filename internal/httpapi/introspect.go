@@ -23,7 +23,7 @@ type introspection struct {
 }
 
 func (h introspection) routes() []route {
-	return []route{{method: http.MethodPost, pattern: introspectPath, writes: true, quiet: true,
+	return []route{{method: http.MethodPost, pattern: introspectPath, writes: true, quiet: true, clients: true,
 		consumes: []string{typeForm}, maxBody: maxBody, serve: h.serve}}
 }
 

@@ -1,8 +1,11 @@
 package httpapi
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,4 +57,23 @@ func TestIntrospectRefuses(t *testing.T) {
 	}
 	k = newKit(t, func(o *Options) { o.VerifyToken = func(string) bool { return false } })
 	k.ask("POST", "/introspect", "token="+k.token, formType).problem(api.CodeUnauthenticated)
+}
+
+// Gateways show who they are as OAuth clients do, or with a bearer token.
+func TestIntrospectByAClient(t *testing.T) {
+	const secret = "a+secret/of=the%operator%41"
+	k := newKit(t, func(o *Options) { o.VerifyToken = func(presented string) bool { return presented == secret } })
+	basic := func(user, password string) string {
+		return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	}
+	for _, header := range []string{"Authorization: Bearer " + secret, basic("gateway", secret), basic("", secret),
+		basic("gateway", url.QueryEscape(secret))} {
+		if r := k.ask("POST", "/introspect", "token="+k.token, formType, header).ok(200); !strings.Contains(r.body, `"active":true`) {
+			t.Errorf("%s: %s", header, r.body)
+		}
+	}
+	for _, header := range []string{basic(secret, ""), basic("gateway", "wrong"), "Authorization: Basic %", basic("gateway", url.QueryEscape(url.QueryEscape(secret)))} {
+		k.ask("POST", "/introspect", "token="+k.token, formType, header).problem(api.CodeUnauthenticated)
+	}
+	k.ask("POST", "/v1/verify", `{"key":"`+k.token+`"}`, basic("gateway", secret)).problem(api.CodeUnauthenticated)
 }

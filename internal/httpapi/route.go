@@ -23,6 +23,7 @@ type route struct {
 	empty    bool     // the body may be left out
 	maxBody  int64    // bytes
 	quiet    bool     // a success may go without a log line
+	clients  bool     // callers may present the operator's token as the password of an OAuth client
 	judges   bool     // it takes every method, and all that stands behind its path; every answer says whose the key is
 
 	segments []string

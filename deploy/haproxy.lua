@@ -11,7 +11,7 @@ local identity = {
 -- The headers of a refusal that are for the client.
 local told = { "content-type", "www-authenticate", "retry-after", "ratelimit-policy", "ratelimit" }
 
-local timeout = 5000 -- milliseconds
+local timeout = 2000 -- milliseconds; HAProxy tries four times before it gives up
 
 -- lines returns all lines of a header, in order.
 local function lines(headers, name)

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -325,6 +326,20 @@ func TestProxies(t *testing.T) {
 			f.failsClosed()
 		})
 	}
+	s.signal(syscall.SIGSTOP)
+	t.Run("apikeyd frozen", func(t *testing.T) {
+		for i, p := range proxies {
+			if p.name == "nginx" {
+				continue // which waits for a minute
+			}
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				f := *all[i]
+				f.t = t
+				f.refused("GET /x\n"+f.admin, nil, 504)
+			})
+		}
+	})
 	s.kill()
 	for i, p := range proxies {
 		t.Run("apikeyd away, "+p.name, func(t *testing.T) {

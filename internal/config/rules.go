@@ -42,6 +42,11 @@ func (l *loader) checkListeners() {
 	l.checkApart("listen", c.Listen, "verify-listen", c.VerifyListen)
 	l.checkApart("listen", c.Listen, "grpc-listen", c.GRPCListen)
 	l.checkApart("verify-listen", c.VerifyListen, "grpc-listen", c.GRPCListen)
+	for _, name := range []string{"grpc-tls-cert-file", "grpc-tls-key-file", "grpc-tls-client-ca-file"} {
+		if l.good("grpc-listen", name) && l.given(name) && c.GRPCListen == (Address{}) {
+			l.lacks(name, "grpc-listen")
+		}
+	}
 }
 
 // checkApart blames the second of two listeners that cannot both have their address, unless only the first one was given.

@@ -328,6 +328,20 @@ func TestMailIsWholeOrNothing(t *testing.T) {
 	}
 }
 
+// Who gives Envoy's listener a certificate and no address would wait for it in vain.
+func TestACertificateOfNoListener(t *testing.T) {
+	pki := newPKI(t, t.TempDir())
+	cert, key := "--grpc-tls-cert-file="+pki.cert, "--grpc-tls-key-file="+pki.key
+	_, _, err := load(t, "", nil, cert, key)
+	if diff := cmp.Diff([]string{"--grpc-tls-cert-file: has no effect without --grpc-listen; give both",
+		"--grpc-tls-key-file: has no effect without --grpc-listen; give both"}, problems(t, err)); diff != "" {
+		t.Error(diff)
+	}
+	if _, _, err := load(t, "", nil, "--grpc-listen=127.0.0.1:1", cert, key); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheStoreOfLimits(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/password", "hunter2\n")

@@ -190,16 +190,18 @@ func (s *stream) wide(window []byte, at int, final bool) (text []byte, end int) 
 	if end > len(window) && (!final || end > len(window)+1) {
 		return nil, 0
 	}
+	for i := at; i < end; i += 2 {
+		// Behind the last character there may be the first half of any other.
+		if i > at && !isDigit[window[i]] || i+2 < end && window[i+1] != 0 {
+			return nil, 0
+		}
+	}
 	first := at // of what may be the prefix
 	for first >= 2 && at-first < 2*token.MaxLength && window[first-1] == 0 && window[first-2] != 0 {
 		first -= 2
 	}
 	narrow := make([]byte, 0, 2*token.MaxLength)
 	for i := first; i < end; i += 2 {
-		// Behind the last character there may be the first half of any other.
-		if i > at && !isDigit[window[i]] || i+2 < end && window[i+1] != 0 {
-			return nil, 0
-		}
 		narrow = append(narrow, window[i])
 	}
 	body := (at-first)/2 + 1

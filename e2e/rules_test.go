@@ -137,4 +137,8 @@ func TestRulesTest(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q; want %d, %q; %s", c.args, code, p.stdout, c.code, c.want, fmt.Sprint(p.stderr))
 		}
 	}
+	p := launch(t, folder, nil, binary, "rules", "test", "DELETE", "/admin/7")
+	if code := p.wait(); code != 0 || !strings.Contains(p.stderr.String(), "no file with rules was given; --config") {
+		t.Errorf("without a file: exit code %d, %s%s", code, p.stdout, p.stderr)
+	}
 }

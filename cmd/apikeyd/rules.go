@@ -72,6 +72,9 @@ func (p *program) testRules(cmd *cobra.Command, method, target string) error {
 		return errors.New("refused: the path is that of a rule in other upper and lower case, so that others may take it for the one in the rule")
 	}
 	need, number := c.Rules.Match(method, path)
+	if c.File == "" {
+		fmt.Fprintln(p.stderr, "apikeyd: no file with rules was given; --config, or APIKEYD_CONFIG, names it")
+	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "request\t%s %s\nrule\t%s\nneeds\t%s\n", cli.Visible(method), cli.Visible(path),
 		cli.Visible(describeRule(c.Rules, number)), describeNeed(need))

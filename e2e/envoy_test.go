@@ -200,7 +200,9 @@ func TestEnvoy(t *testing.T) {
 	if out, err := watch.Recv(); err != nil || out.GetStatus() != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
 		t.Errorf("health after SIGTERM: %v, %v", out, err)
 	}
-	conn.Close() // nobody else may be waited for
+	if _, err := watch.Recv(); err == nil {
+		t.Error("the watch goes on")
+	}
 	if code := s.wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -60,12 +60,14 @@ const (
 type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
+	end    context.CancelFunc // ends what would go on for as long as the server
 }
 
 // New returns a Server.
 func New(o Options) *Server {
+	ending, end := context.WithCancel(context.Background())
 	c := &checker{Options: o, route: o.Metrics.Route(listener, method),
-		target: telemetry.NewTarget(listener, http.MethodPost, path, method)}
+		target: telemetry.NewTarget(listener, http.MethodPost, path, method), ending: ending}
 	options := []grpc.ServerOption{
 		grpc.UnaryInterceptor(c.guard),
 		grpc.StreamInterceptor(c.guardStream),
@@ -82,7 +84,7 @@ func New(o Options) *Server {
 	if o.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(o.TLS)))
 	}
-	s := &Server{grpc: grpc.NewServer(options...), health: health.NewServer()}
+	s := &Server{grpc: grpc.NewServer(options...), health: health.NewServer(), end: end}
 	auth.RegisterAuthorizationServer(s.grpc, c)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	s.health.SetServingStatus(auth.Authorization_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
@@ -95,9 +97,11 @@ func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
 // Drain says no to whoever asks for the server's health from now on, and goes on answering all else.
 func (s *Server) Drain() { s.health.Shutdown() }
 
-// Shutdown waits for requests under way, and cuts them off where ctx ends first, which is the error.
+// Shutdown waits for requests under way, and cuts them off where ctx ends first, which is the error. Whoever watches the server's health
+// is told, and not waited for.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
+	s.end()
 	ended := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -126,6 +130,7 @@ type checker struct {
 	Options
 	route  *telemetry.Route
 	target *telemetry.Target
+	ending context.Context // ends when the server is to
 }
 
 // Check says whether a request may go to the API.

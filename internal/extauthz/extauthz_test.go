@@ -324,14 +324,73 @@ func TestHealthAndDrain(t *testing.T) {
 	c := gatewaytest.Case{Method: "GET", Target: "/health", Status: 200}
 	judged(t, k.check(k.question(&c)), &c)
 
-	// The watch goes on for ever, so that the server has to be cut off from it.
+	// By itself a watch goes on for ever.
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := k.server.Shutdown(ctx); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	if _, err := watch.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the watch goes on: %v", err)
+	}
+}
+
+// Who is not told in advance is told at the end. Nobody is waited for who watches a service that there is not.
+func TestShutdownAtOnce(t *testing.T) {
+	k := newKit(t, nil)
+	health := grpc_health_v1.NewHealthClient(k.conn)
+	var watches []grpc.ServerStreamingClient[grpc_health_v1.HealthCheckResponse]
+	for range 20 {
+		for _, service := range []string{"", "nobody's"} {
+			w, err := health.Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: service})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			if service == "" {
+				watches = append(watches, w)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := k.server.Shutdown(ctx); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	for _, w := range watches {
+		if out, err := w.Recv(); err != nil || out.GetStatus() != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
+			t.Errorf("health %v, %v", out, err)
+		}
+	}
+}
+
+// What is under way and does not end is cut off.
+func TestShutdownCutsOff(t *testing.T) {
+	asked, hold := make(chan struct{}), make(chan struct{})
+	k := newKit(t, func(o *Options) {
+		o.VerifyToken = func(string) bool {
+			close(asked)
+			<-hold
+			return true
+		}
+	})
+	answered := make(chan error, 1)
+	go func() {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), verifyTokenHeader, "x")
+		_, err := auth.NewAuthorizationClient(k.conn).Check(ctx, &auth.CheckRequest{})
+		answered <- err
+	}()
+	<-asked
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
+	time.AfterFunc(100*time.Millisecond, func() { close(hold) })
 	if err := k.server.Shutdown(ctx); err != context.DeadlineExceeded {
 		t.Errorf("shutdown: %v", err)
 	}
-	if _, err := watch.Recv(); err == nil || err == io.EOF {
-		t.Errorf("the watch goes on: %v", err)
+	if err := <-answered; err == nil {
+		t.Error("what was cut off is answered")
 	}
 }
 

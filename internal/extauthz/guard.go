@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -29,7 +30,7 @@ func (c *checker) guard(ctx context.Context, in any, _ *grpc.UnaryServerInfo, ne
 	return next(ctx, in)
 }
 
-// guardStream does so for those who watch the server's health.
+// guardStream does so for those who watch the server's health, and ends what they wait for with the server: by itself it would not end.
 func (c *checker) guardStream(service any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -37,7 +38,41 @@ func (c *checker) guardStream(service any, stream grpc.ServerStream, _ *grpc.Str
 			err = errPanic
 		}
 	}()
-	return next(service, stream)
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	defer context.AfterFunc(c.ending, cancel)()
+	w := &watch{ServerStream: stream, ctx: ctx}
+	err = next(service, w)
+	if c.ending.Err() == nil {
+		return err
+	}
+	if w.told == grpc_health_v1.HealthCheckResponse_SERVING { // the end may have come first
+		if err := w.SendMsg(&grpc_health_v1.HealthCheckResponse{Status: grpc_health_v1.HealthCheckResponse_NOT_SERVING}); err != nil {
+			return err
+		}
+	}
+	return errEnding
+}
+
+// errEnding ends a watch with the server.
+var errEnding = status.Error(codes.Unavailable, "the server is told to stop")
+
+// watch is the stream of one who watches the server's health.
+type watch struct {
+	grpc.ServerStream
+	ctx  context.Context
+	told grpc_health_v1.HealthCheckResponse_ServingStatus // the last that was sent
+}
+
+// Context returns that of the stream, which ends with the server as well.
+func (w *watch) Context() context.Context { return w.ctx }
+
+// SendMsg sends a message.
+func (w *watch) SendMsg(m any) error {
+	if health, ok := m.(*grpc_health_v1.HealthCheckResponse); ok {
+		w.told = health.GetStatus()
+	}
+	return w.ServerStream.SendMsg(m)
 }
 
 // panicked logs a panic. Neither the request nor the values on the stack are printed: a key is among them.

@@ -22,6 +22,6 @@ type LeakLabel struct {
 
 // The labels.
 const (
-	LeakTruePositive  = "true_positive"  // a token of a key, which is dead now
-	LeakFalsePositive = "false_positive" // no token of any key
+	LeakTruePositive  = "true_positive"  // a token of a key, which is dead now, or since an earlier report
+	LeakFalsePositive = "false_positive" // no token of any key, or one that was ended otherwise before
 )

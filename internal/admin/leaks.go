@@ -69,7 +69,8 @@ func (s *Service) ReportLeak(ctx context.Context, c Caller, text string) error {
 	return nil
 }
 
-// ReportLeaks kills the tokens that a finder reports, which has proved who it is, and returns for each whether it was one.
+// ReportLeaks kills the tokens that a finder reports, which has proved who it is, and returns for each whether it was one: also where
+// it is dead already, as long as a report was what killed it.
 func (s *Service) ReportLeaks(ctx context.Context, c Caller, finder string, leaks []Leak) (found []bool, err error) {
 	for len(leaks) > 0 {
 		n := min(leakBatch, len(leaks))
@@ -90,30 +91,35 @@ func (s *Service) ReportLeaks(ctx context.Context, c Caller, finder string, leak
 // rotates and enables it to go on. Where it was an older one in its grace, the key has been rotated already, maybe because of the leak,
 // and goes on with its newer token, which whoever holds the old one does not know.
 //
+// A finder reports a token as often as it finds it, and once more where it did not get an answer. Those that were killed are
+// remembered for that, so that it is not told that they were none, and the log tells each place. Whoever holds a token tells of no
+// place, may do so as often as they like, and is told nothing: for them there is nothing to look up.
+//
 // Other nodes are waited for whether a token was found or not. Whoever reports one that is being killed at this moment is
 // promised the same as who was first, and an answer takes as long in either case.
 func (s *Service) kill(ctx context.Context, c Caller, finder string, leaks []Leak) (found []bool, err error) {
 	var notices []*death
 	err = s.update(ctx, func(tx store.Tx) error {
 		found, notices = make([]bool, len(leaks)), nil // it may run more than once
-		dead := map[key.Digest]*death{}
 		for i := range leaks {
 			secret, ok := token.Parse([]byte(leaks[i].Token))
 			if !ok {
 				continue
 			}
-			d := dead[secret.Digest()]
-			if d == nil {
-				var err error
-				if d, err = s.killToken(ctx, tx, c, secret); errors.Is(err, store.ErrNotFound) {
-					continue
-				} else if err != nil {
-					return err
-				}
-				d.notice.Finder, d.notice.URL = finder, told(leaks[i].URL, maxURL)
-				dead[secret.Digest()], notices = d, append(notices, d)
+			d, err := s.killToken(ctx, tx, c, secret)
+			if errors.Is(err, store.ErrNotFound) && finder != "" {
+				d, err = s.killedBefore(ctx, tx, c, secret)
 			}
-			// What was found in two places dies once, and the log tells both.
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if !d.before {
+				d.notice.Finder, d.notice.URL = finder, told(leaks[i].URL, maxURL)
+				notices = append(notices, d)
+			}
 			found[i] = true
 			d.entry.After = d.after(finder, leaks[i]).text()
 			tx.Record(d.entry)
@@ -134,6 +140,7 @@ func (s *Service) kill(ctx context.Context, c Caller, finder string, leaks []Lea
 // death is what there is to say of a token that was killed.
 type death struct {
 	entry    audit.Entry
+	before   bool // another report has killed it: there is nothing left to do, and nobody to tell
 	disabled bool // its key was, too
 	email    string
 	notice   LeakNotice
@@ -152,8 +159,11 @@ func (s *Service) killToken(ctx context.Context, tx store.Tx, c Caller, secret t
 	if err != nil {
 		return nil, fmt.Errorf("key %d: %w", known.KeyID, err)
 	}
-	d := &death{entry: s.entry(c, reportLeak, audit.Target{Type: audit.Key, ID: k.ID}).Entry}
-	d.entry.OrganizationID = k.OrganizationID
+	leak := store.Leak{KeyID: k.ID, OrganizationID: k.OrganizationID, At: s.now()}
+	if err := tx.KeepLeak(ctx, secret.Digest(), leak); err != nil {
+		return nil, fmt.Errorf("remember the leak: %w", err)
+	}
+	d := s.deathOf(c, leak)
 	before := fields{"key_hint": secret.Hint()}
 	old := known.TokenExpiresAt != 0
 	if d.disabled = !old && k.Enabled; d.disabled {
@@ -166,6 +176,25 @@ func (s *Service) killToken(ctx context.Context, tx store.Tx, c Caller, secret t
 	d.entry.Before = before.text()
 	d.notice = LeakNotice{KeyID: k.ID, KeyName: k.Name, Hint: secret.Hint(), Old: old, IP: c.IP, At: d.entry.OccurredAt}
 	return d, s.address(ctx, tx, &k, d)
+}
+
+// killedBefore is about a token that another report has killed. It returns store.ErrNotFound where none has. The key may have been
+// deleted since, and its organization as well: the log tells of keys and organizations that are gone, by their ids.
+func (s *Service) killedBefore(ctx context.Context, tx store.Tx, c Caller, secret token.Token) (*death, error) {
+	leak, err := tx.Leaked(ctx, secret.Digest())
+	if err != nil {
+		return nil, fmt.Errorf("token that leaked before: %w", err)
+	}
+	d := s.deathOf(c, leak)
+	d.before = true
+	d.entry.Before = fields{"key_hint": secret.Hint(), "ended_at": moment(leak.At)}.text()
+	return d, nil
+}
+
+func (s *Service) deathOf(c Caller, l store.Leak) *death {
+	d := &death{entry: s.entry(c, reportLeak, audit.Target{Type: audit.Key, ID: l.KeyID}).Entry}
+	d.entry.OrganizationID = l.OrganizationID
+	return d
 }
 
 // address finds out whom to tell.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/apikeyd/apikeyd/internal/audit"
 	"github.com/apikeyd/apikeyd/internal/key"
 	"github.com/apikeyd/apikeyd/internal/secret"
+	"github.com/apikeyd/apikeyd/internal/store"
 	"github.com/apikeyd/apikeyd/internal/token"
 )
 
@@ -265,14 +267,94 @@ func TestFindings(t *testing.T) {
 		t.Errorf("after is %v", got)
 	}
 	last := entries[len(entries)-1]
-	if got := fieldsOf(t, last.After); got["url"] != "https://example.com/second" {
-		t.Errorf("after is %v", got)
+	if before, after := fieldsOf(t, last.Before), fieldsOf(t, last.After); before["ended_at"] == nil || after["url"] != "https://example.com/second" {
+		t.Errorf("before %v, after %v", before, after)
 	}
 	if n := box.notices[0]; n.Finder != "github" || n.URL != "https://example.com/a" {
 		t.Errorf("told %+v", n)
 	}
 	if found, err := h.ReportLeaks(t.Context(), admin.Caller{}, "github", nil); err != nil || len(found) != 0 {
 		t.Errorf("no finds: %v, %v", found, err)
+	}
+}
+
+// A finder reports what it finds once more, in another place or because it got no answer: it was a token all the same. It is ended
+// once, its owner is told once, and the log tells each place, also when key and organization are gone.
+func TestATokenIsFoundAgain(t *testing.T) {
+	box := new(leakbox)
+	h := newHouse(t).with(func(o *admin.Options) { o.Mailer = box })
+	k := h.key(h.users["member"], h.home, read)
+	tok, ended := h.tokens[k.ID], h.now()
+	report := func(text, url string, want bool) []audit.Entry {
+		t.Helper()
+		return h.logged(func() {
+			found, err := h.ReportLeaks(t.Context(), admin.Caller{IP: "192.0.2.1"}, "github", []admin.Leak{{Token: text, URL: url}})
+			if err != nil || len(found) != 1 || found[0] != want {
+				t.Errorf("the report is answered %v, %v, want %t", found, err, want)
+			}
+		})
+	}
+	again := func(url string) {
+		t.Helper()
+		entries := report(tok.Reveal(), url, true)
+		expectActions(t, entries, "key.leaked")
+		e := entries[0]
+		if e.Target != (audit.Target{Type: audit.Key, ID: k.ID}) || e.OrganizationID != h.home || e.IP != "192.0.2.1" {
+			t.Errorf("the entry is %+v", e)
+		}
+		before, after := fieldsOf(t, e.Before), fieldsOf(t, e.After)
+		if !reflect.DeepEqual(before, map[string]any{"key_hint": tok.Hint(), "ended_at": ended.Format("2006-01-02T15:04:05.000Z")}) ||
+			!reflect.DeepEqual(after, map[string]any{"reported_by": "github", "url": url}) {
+			t.Errorf("before %v, after %v", before, after)
+		}
+	}
+	expect(t, "the holder's report", h.ReportLeak(t.Context(), admin.Caller{}, tok.Reveal()), "ok")
+	h.pass(time.Minute)
+	again("https://example.com/first")
+
+	// The key has gone on: with its newer token it must not be disabled for the sake of that one.
+	owner, on := h.session("member"), true
+	_, next, err := h.RotateKey(t.Context(), owner, k.ID, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.UpdateKey(t.Context(), owner, k.ID, key.Patch{Enabled: &on}); err != nil {
+		t.Fatal(err)
+	}
+	h.thrown.take()
+	again("https://example.com/fork")
+	h.expectThrown("the report", tok) // whoever has killed it may still be waiting for other nodes
+	if got := h.outcome(next); got != key.CheckValid {
+		t.Errorf("the new token is %v", got)
+	}
+
+	// What its owner has ended was none of a report's.
+	expect(t, "delete the key", h.DeleteKey(t.Context(), owner, k.ID), "ok")
+	expectActions(t, report(next.Reveal(), "", false))
+	again("https://example.com/after-the-key")
+	h.change(func(tx store.Tx) error {
+		_, _, err := tx.DeleteOrganization(t.Context(), h.home)
+		return err
+	})
+	again("https://example.com/after-the-organization")
+	if len(box.notices) != 1 {
+		t.Errorf("told %+v", box.notices)
+	}
+}
+
+// What a message could not be answered for is delivered again, whole: what was ended of it by then is no other token than the rest.
+func TestAMessageIsDeliveredAgain(t *testing.T) {
+	h := newHouse(t)
+	var leaks []admin.Leak
+	for range 101 { // more than one batch
+		leaks = append(leaks, admin.Leak{Token: h.tokens[h.key(h.users["member"], h.home, read).ID].Reveal()})
+	}
+	if _, err := h.ReportLeaks(t.Context(), admin.Caller{}, "github", leaks[:100]); err != nil {
+		t.Fatal(err)
+	}
+	found, err := h.ReportLeaks(t.Context(), admin.Caller{}, "github", append(leaks, leaks[0])) // in the second batch, too
+	if err != nil || slices.Contains(found, false) || len(found) != 102 {
+		t.Errorf("found %v, %v", found, err)
 	}
 }
 

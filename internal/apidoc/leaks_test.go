@@ -55,8 +55,11 @@ func sendFindings(t *testing.T, r *apidoctest.Recorder, x example) {
 	if got, want := send(x.success, body), fmt.Sprintf(`[{"token_hash":"%x",`, sha256.Sum256([]byte(k.Token))); !strings.HasPrefix(got, want) || !strings.Contains(got, "true_positive") {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if got := send(x.success, body); !strings.Contains(got, "false_positive") {
+	if got := send(x.success, body); !strings.Contains(got, "true_positive") {
 		t.Errorf("once more: %s", got)
+	}
+	if got := send(x.success, strings.ReplaceAll(x.body, exampleToken, "ak_none")); !strings.Contains(got, "false_positive") {
+		t.Errorf("no token: %s", got)
 	}
 	send(200, `[]`)
 	send(400, `{}`)

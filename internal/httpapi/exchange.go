@@ -56,6 +56,9 @@ func (x *exchange) Header() http.Header { return x.w.Header() }
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 { // an informational answer is not the answer
 		x.status = status
+		if x.r.ContentLength != 0 && x.route.judges {
+			x.skipBody()
+		}
 	}
 	x.w.WriteHeader(status)
 }

@@ -134,6 +134,18 @@ func TestGitHubReports(t *testing.T) {
 		t.Errorf("the audit log says %+v", log)
 	}
 
+	// Delivered again, and found in another place: it was a token of ours.
+	for _, place := range []string{"https://github.com/a/b", "https://github.com/fork/b"} {
+		send(strings.ReplaceAll(body, "https://github.com/a/b", place)).ok(http.StatusOK).read(&labels)
+		if labels[0].Label != "true_positive" || labels[1].Label != "false_positive" || labels[2].Label != "false_positive" {
+			t.Errorf("the second time the labels are %+v", labels)
+		}
+	}
+	k.call("GET", "/v1/audit-log?action=key.leaked", "").ok(http.StatusOK).read(&log)
+	if len(log) != 3 || !strings.Contains(string(log[0].After), `"https://github.com/fork/b"`) || *log[0].Target.ID != leaked.KeyID {
+		t.Errorf("the audit log says %+v", log)
+	}
+
 	if r := send(`[]`).ok(http.StatusOK); r.body != "[]\n" {
 		t.Errorf("no finds are answered %q", r.body)
 	}

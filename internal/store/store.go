@@ -314,6 +314,11 @@ type Tx interface {
 	// record a Change for the token in both cases: whoever deleted it may still be waiting for other nodes.
 	DeleteToken(ctx context.Context, digest key.Digest) error
 
+	// KeepLeak remembers a token that is ended because it has leaked, also where one is remembered already. Leaked returns what is
+	// remembered, or ErrNotFound; it MUST do so for good, whatever becomes of the key and the organization.
+	KeepLeak(ctx context.Context, digest key.Digest, l Leak) error
+	Leaked(ctx context.Context, digest key.Digest) (Leak, error)
+
 	// Recall records a Change for each token of a key although nothing was changed: somebody may be about to find it as they want
 	// it, while who made it so is still waiting for other nodes.
 	Recall(ctx context.Context, id int64) error
@@ -350,6 +355,12 @@ type Checks struct {
 type Use struct {
 	KeyID int64
 	At    time.Time
+}
+
+// Leak says whose a token was that was ended because it had leaked. Both may be gone since.
+type Leak struct {
+	KeyID, OrganizationID int64
+	At                    time.Time // when it was ended
 }
 
 // Change says that what a check knows about a token holds no longer.

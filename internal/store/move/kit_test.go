@@ -146,6 +146,9 @@ func deleted(ctx context.Context, tx store.Tx) error {
 	if err := tx.DeleteKey(ctx, id); err != nil {
 		return err
 	}
+	if err := tx.KeepLeak(ctx, digest("leaked"), store.Leak{KeyID: id, OrganizationID: 1, At: start}); err != nil {
+		return err
+	}
 	if err := tx.DeleteSession(ctx, 3); err != nil {
 		return err
 	}

@@ -119,6 +119,7 @@ func holdPlans(t *testing.T, dsn, circumstances string, anyIndex bool) {
 			sqlstore.ListDigests:             {"tokens_by_key", "(key_id = $1)"},
 			sqlstore.DeleteTokens:            {"tokens_by_key", "(key_id = $1)"},
 			sqlstore.SelectForm:              {"using used_forms_digest", "(digest = $1)"},
+			sqlstore.SelectLeak:              {"using leaked_tokens_digest", "(digest = $1)"},
 			sqlstore.ListUsage:               {"usage_counts_once", "ROW(organization_id, key_id, first_hour) >= ROW($1, $2, $3)", "ROW(organization_id, key_id, first_hour) < ROW($1, $2, $4)"},
 			sqlstore.ListUsageOfMember:       {"using api_keys_by_member", "ROW(organization_id, key_id, first_hour) >= ROW($1, api_keys.key_id, $3)", "ROW(organization_id, key_id, first_hour) < ROW($1, api_keys.key_id, $4)"},
 			sqlstore.ListAgedUsage:           {"using usage_counts_by_age", "ROW(hours, first_hour) >= ROW($1, ", "ROW(hours, first_hour) < ROW($1, $2)"},

@@ -429,7 +429,7 @@ func TestSchema(t *testing.T) {
 		tables[name] = text
 	}
 	delete(tables, sqlstore.History) // not ours
-	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "members", "organizations", "quotas",
+	want := []string{"api_keys", "audit_extent", "audit_log", "devices", "identities", "leaked_tokens", "members", "organizations", "quotas",
 		"schema_compatibility", "sessions", "sign_in_links", "tokens", "usage_counts", "usage_gone", "used_forms", "users"}
 	if got := slices.Sorted(maps.Keys(tables)); !slices.Equal(got, want) {
 		t.Errorf("tables = %v, want %v", got, want)

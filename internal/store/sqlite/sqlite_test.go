@@ -343,6 +343,7 @@ func TestPlans(t *testing.T) {
 				sqlstore.DeleteOldLinks:                 "COVERING INDEX sign_in_links_by_user (user_id=?)",
 				sqlstore.DeleteOldDevices:               "COVERING INDEX devices_by_user (user_id=?)",
 				sqlstore.SelectForm:                     "PRIMARY KEY (digest=?)",
+				sqlstore.SelectLeak:                     "PRIMARY KEY (digest=?)",
 				sqlstore.ListIdentities:                 "identities_by_user (user_id=?)",
 				sqlstore.DeleteIdentity:                 "PRIMARY KEY (issuer=? AND subject=?)",
 				sqlstore.DeleteOldForms:                 "used_forms_by_age (used_at<?)",

@@ -34,6 +34,7 @@ const (
 	SelectDevice
 	SelectLink
 	SelectForm
+	SelectLeak
 	SelectAuditTime
 	SelectAuditExtent
 	SelectInitialised
@@ -105,6 +106,7 @@ const (
 	InsertLink
 	InsertDevice
 	InsertForm
+	InsertLeak
 	InsertAudit
 	// SelectQuota takes $1 the key, and answers with what it is restricted to and what is kept of its quota, NULL where nothing is.
 	// KeepQuota takes $1 the key, $2 the beginning of the period and $3 what is used. RaiseQuota takes $1 the key.
@@ -295,6 +297,8 @@ var statements = [Count]struct {
 
 	SelectForm: {text: `SELECT target_id FROM used_forms WHERE digest = $1`},
 
+	SelectLeak: {text: `SELECT key_id, organization_id, leaked_at FROM leaked_tokens WHERE digest = $1`},
+
 	SelectAuditTime: {text: `
 		SELECT occurred_at FROM audit_log WHERE audit_id >= $1 ORDER BY audit_id LIMIT 1`},
 
@@ -339,6 +343,10 @@ var statements = [Count]struct {
 
 	InsertForm: {writes: true, taken: store.DigestTaken, text: `
 		INSERT INTO used_forms (digest, target_id, used_at) VALUES ($1, $2, $3)`},
+
+	InsertLeak: {writes: true, text: `
+		INSERT INTO leaked_tokens (digest, key_id, organization_id, leaked_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (digest) DO UPDATE SET key_id = $2, organization_id = $3, leaked_at = $4`},
 
 	InsertAudit: {writes: true, text: `
 		INSERT INTO audit_log (` + AuditColumns + `)

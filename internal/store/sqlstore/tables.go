@@ -40,6 +40,7 @@ var Tables = []Table{
 		"scopes int, enabled bool, expires_at int, last_used_at int, created_at int, updated_at int, metadata text, restrictions text")},
 	{Name: "quotas", Key: 1, Columns: columns("key_id int, period_start int, used int, generation int")},
 	{Name: "tokens", Key: 1, Columns: columns("digest bytes, key_id int, expires_at int")},
+	{Name: "leaked_tokens", Key: 1, Columns: columns("digest bytes, key_id int, organization_id int, leaked_at int")},
 	{Name: "sessions", Key: 1, Given: true, Columns: columns("session_id int, digest bytes, user_id int, method int, ip text, user_agent text, " +
 		"created_at int, last_used_at int, expires_at int")},
 	{Name: "sign_in_links", Key: 1, Columns: columns("digest bytes, user_id int, created_at int, expires_at int")},

@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Keys", keyTests},
 		{"List", listTests},
 		{"Tokens", tokenTests},
+		{"Leaks", leakTests},
 		{"Quotas", quotaTests},
 		{"Users", userTests},
 		{"Organizations", organizationTests},

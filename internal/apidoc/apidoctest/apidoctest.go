@@ -25,8 +25,9 @@ import (
 type Recorder struct {
 	t testing.TB
 
-	mu   sync.Mutex // for seen, and because the validator does not say that it may be shared
-	doc  *description
+	doc *description
+
+	mu   sync.Mutex
 	seen map[Answer]bool
 	said map[string]bool // the details of problem documents
 }

@@ -1,16 +1,12 @@
 package apidoctest
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/pb33f/libopenapi"
-	validator "github.com/pb33f/libopenapi-validator"
 
 	"github.com/apikeyd/apikeyd/internal/apidoc"
 )
@@ -120,6 +116,8 @@ func TestRecorder(t *testing.T) {
 		{"a password", "signed-in PUT /v1/me/password", `{"new_password":"plain violet harbour mist"}`, gone, ""},
 		{"whatever has changed", "GET /v1/audit-log", "", entries, ""},
 		{"a refusal of a request that is not described", "POST /v1/api-keys?x=1", `[`, problem(400, "malformed_request"), ""},
+		{"a form", "anonymous POST /introspect", "token=x", answer(200, "application/json", `{"active":false}`), ""},
+		{"parameters that are no strings", "GET /v1/api-keys?enabled=true&organization_id=432", "", answer(200, "application/json", "[]"), ""},
 		{"a wrong method", "PUT /v1/api-keys", "", problem(405, "method_not_allowed", "Allow: GET, HEAD, POST"), ""},
 		{"a wrong path", "GET /v2", "", problem(404, "not_found"), ""},
 		{"HEAD of a wrong path", "HEAD /v2", "", answer(404, "application/problem+json", ""), ""},
@@ -137,6 +135,8 @@ func TestRecorder(t *testing.T) {
 		{"a field that is not described", "GET /v1/api-keys/17", "", key.replaced(`"user_id":3,`, `"user_id":3,"owner":3,`), "owner"},
 		{"a field too many in a list", "GET /v1/api-keys", "", answer(200, "application/json",
 			"["+key.replaced(`"user_id":3,`, `"user_id":3,"owner":3,`).body+"]"), "owner"},
+		{"a field too many beside those of another schema", "POST /v1/api-keys", draft, created.replaced(`"user_id":3,`, `"user_id":3,"owner":3,`), "/owner"},
+		{"a field too many further down", "GET /v1/api-keys/17", "", key.replaced(`"quota":null`, `"quota":{"requests":1,"period":null,"remaining":1,"owner":3}`), "/quota/owner"},
 		{"a token in an answer that has none", "GET /v1/api-keys/17", "", canned{200, key.header, created.body}, "key"},
 		{"a time without milliseconds", "GET /v1/api-keys/17", "", key.replaced(`03.120Z`, `03Z`), "created_at"},
 		{"a time that is none", "GET /v1/api-keys/17", "", key.replaced(`2026-11-22`, `2026-13-22`), "created_at"},
@@ -149,8 +149,8 @@ func TestRecorder(t *testing.T) {
 		{"another value of a header", "POST /v1/api-keys", draft, created.with("Cache-Control: public"), "no-store"},
 		{"a header that is not described", "GET /v1/api-keys/17", "", key.with("X-Powered-By: love"), "X-Powered-By"},
 		{"a cookie", "GET /v1/api-keys/17", "", key.with("Set-Cookie: a=b"), "Set-Cookie"},
-		{"a cookie of another form", "anonymous POST /v1/sessions", link, signedIn.with("Set-Cookie: a=b"), "set-cookie"},
-		{"a cookie that scripts see", "anonymous POST /v1/sessions", link, signedIn.with("Set-Cookie: " + strings.Replace(signedIn.header.Get("Set-Cookie"), "HttpOnly; ", "", 1)), "set-cookie"},
+		{"a cookie of another form", "anonymous POST /v1/sessions", link, signedIn.with("Set-Cookie: a=b"), "Set-Cookie"},
+		{"a cookie that scripts see", "anonymous POST /v1/sessions", link, signedIn.with("Set-Cookie: " + strings.Replace(signedIn.header.Get("Set-Cookie"), "HttpOnly; ", "", 1)), "Set-Cookie"},
 		{"an action that nobody knows", "GET /v1/audit-log", "", entries.replaced("key.update", "key.borrow"), "action"},
 		{"a body where none is described", "DELETE /v1/api-keys/17", "", canned{204, gone.header, "x"}, "1 bytes"},
 		{"a body for HEAD", "HEAD /v1/api-keys/17", "", key, "HEAD has a body"},
@@ -166,6 +166,13 @@ func TestRecorder(t *testing.T) {
 		{"success for a session where a credential will do", "signed-in GET /v1/api-keys/17", "", key, ""},
 		{"success with a link beside a password", "anonymous POST /v1/sessions", strings.Replace(link, "}", `,"email":"a@example.com","password":"x"}`, 1), signedIn, "oneOf"},
 		{"success with a query parameter that is not described", "GET /v1/api-keys/17?verbose=1", "", key, "verbose"},
+		{"success with a query parameter twice", "GET /v1/api-keys?limit=1&limit=2", "", answer(200, "application/json", "[]"), "2 times"},
+		{"success with a boolean that is none", "GET /v1/api-keys?enabled=1", "", answer(200, "application/json", "[]"), "enabled"},
+		{"success without a header that is required", "anonymous POST /v1/leaked/github", "[]", answer(200, "application/json", "[]"), "Github-Public-Key-Identifier is missing"},
+		{"success without a body", "POST /v1/api-keys", "", created, "the body is missing"},
+		{"success with a body where none is described", "DELETE /v1/api-keys/17", "{}", gone, "2 bytes"},
+		{"success with a body of another media type", "anonymous POST /v1/sessions", "link=" + secret, signedIn, "x-www-form-urlencoded"},
+		{"success with a form that has a field twice", "anonymous POST /introspect", "token=x&token=y", answer(200, "application/json", `{"active":false}`), "2 times"},
 		{"success with a limit that is too high", "GET /v1/api-keys?limit=1001", "", answer(200, "application/json", "[]"), "limit"},
 		{"success with a key_id that is none", "GET /v1/api-keys/x", "", key, "key_id"},
 	} {
@@ -193,6 +200,9 @@ func send(t *testing.T, transport http.RoundTripper, request, body string) strin
 	if body != "" {
 		r.Body = io.NopCloser(strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
+		if !strings.ContainsAny(body, "[{") {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
 	}
 	switch {
 	case signedIn:
@@ -264,17 +274,24 @@ func TestUnsaid(t *testing.T) {
 	}
 }
 
-// A second opinion beside the linter from npm: the document is one by the schema of OpenAPI 3.1.
-func TestDocumentIsOpenAPI(t *testing.T) {
-	document, err := libopenapi.NewDocument(apidoc.Document())
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, errs := validator.NewValidator(document)
-	if len(errs) > 0 {
-		t.Fatal(errors.Join(errs...))
-	}
-	if ok, faults := v.ValidateDocument(); !ok {
-		t.Error(strings.Join(explain(faults), "\n"))
+// A document that is none is refused: what is not understood would be held against nothing.
+func TestBrokenDocuments(t *testing.T) {
+	for name, c := range map[string]struct{ old, new, want string }{
+		"a schema that is none":             {`"type": "integer"`, `"type": "int"`, "schema at"},
+		"a pattern that is none":            {`"pattern": "^`, `"pattern": "(^`, "schema at"},
+		"no schema":                         {`"schema": {"type": "boolean"}`, `"x-schema": {"type": "boolean"}`, "has no schema"},
+		"a schema that is not there":        {`"#/components/schemas/Scope"`, `"#/components/schemas/Skope"`, "Skope"},
+		"a schema of another document":      {`"#/components/schemas/Scope"`, `"other.json#/Scope"`, "other.json"},
+		"a parameter that is not there":     {`"#/components/parameters/Limit"`, `"#/components/parameters/None"`, "parameters/None"},
+		"a response that is not there":      {`"#/components/responses/Invalid"`, `"#/components/responses/None"`, "responses/None"},
+		"a header that is not there":        {`"#/components/headers/Location"`, `"#/components/headers/None"`, "headers/None"},
+		"something else where an object is": {`"headers": {`, `"headers": [], "x-headers": {`, "an object is wanted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := strings.ReplaceAll(string(apidoc.Document()), c.old, c.new)
+			if _, err := newDescription([]byte(broken)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
 	}
 }

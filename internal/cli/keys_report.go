@@ -1,10 +1,19 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/spf13/cobra"
 )
+
+// tokenForm is the form of every token. The server answers whatever it is sent in the same way, so that nobody would learn of a file's name
+// in the place of a token, or of half a token, that nothing has ended.
+var tokenForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,18}[a-z0-9]_[0-9A-Za-z]{49}$`)
+
+var errNoToken = errors.New("what was given has not the form of a token, such as ak_ and 49 letters and digits, with nothing else on the line; " +
+	"nothing was reported")
 
 func reportKeyCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
@@ -15,7 +24,8 @@ need not be yours, and the command takes no API key. Its key is disabled until i
 the token is an old one in its grace, the key goes on with its newer token. The owner finds the report in the audit
 log.
 
-Whether it was a token, the server does not tell. Once the command has ended, it is none any more.
+Whether it was a token, the server does not tell. Once the command has ended, it is none any more. What has not the
+form of a token is not sent.
 
 "-" reads the token from standard input. That is better than giving it as an argument, which everybody on this machine
 can see in ps, and which the shell remembers.
@@ -37,6 +47,9 @@ Exit codes: 0 it is dead, if it was one; 1 it failed; 2 wrong usage.`,
 			if token, err = s.secretFromInput(cmd.Context(), "token"); err != nil {
 				return err
 			}
+		}
+		if !tokenForm.MatchString(token) {
+			return UsageError(errNoToken)
 		}
 		if err := c.ReportLeak(cmd.Context(), token); err != nil {
 			return err

@@ -311,16 +311,26 @@ Metadata      {"a":1}
 			stderr:  "There are no such keys.\n",
 		},
 		{
-			name: "report", args: "report|" + newToken,
+			name: "report", args: "report|" + leakedToken,
 			answers: map[string]string{"POST /v1/leaked": "202"},
-			asked:   []string{`POST /v1/leaked {"key":"` + newToken + `"}`},
+			asked:   []string{`POST /v1/leaked {"key":"` + leakedToken + `"}`},
 			out:     "reported: if it was a token, it is dead\n",
 		},
 		{
-			name: "report too much", args: "report|x",
+			name: "report too much", args: "report|" + leakedToken,
 			answers: map[string]string{"POST /v1/leaked": problem(api.CodeMalformedRequest, "too much")},
-			asked:   []string{`POST /v1/leaked {"key":"x"}`},
+			asked:   []string{`POST /v1/leaked {"key":"` + leakedToken + `"}`},
 			stderr:  "apikeyd: too much (malformed_request)\n  request 01J9\n", code: 1,
+		},
+		{
+			name: "report a file", args: "report|found.txt",
+			stderr: "apikeyd: what was given has not the form of a token, such as ak_ and 49 letters and digits, with nothing else on the line; " +
+				"nothing was reported\nSee \"keys report --help\".\n", code: 2,
+		},
+		{
+			name: "report half a token", args: "report|" + leakedToken[1:],
+			stderr: "apikeyd: what was given has not the form of a token, such as ak_ and 49 letters and digits, with nothing else on the line; " +
+				"nothing was reported\nSee \"keys report --help\".\n", code: 2,
 		},
 		{
 			name: "list none as JSON", args: "list|-o|json|--disabled|--state|expired",

@@ -22,6 +22,7 @@ import (
 // Secrets in the shape of real ones, for tests alone.
 const (
 	callingToken = "ak_7Gx2Kq0000000000000000000000000000000000000009fQ2aa"
+	leakedToken  = "ak_0ThisIsAnExampleAndNoRealToken00000000000001ANLg8"
 	newToken     = "ak_5Hy3Lr1111111111111111111111111111111111111118gR3bb"
 	verifyToken  = "sesame-open-sesame-open-sesame-open"
 

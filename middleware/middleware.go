@@ -38,6 +38,8 @@ type Checker interface {
 //	429  the key has used up a limit or its quota; with Retry-After, RateLimit-Policy and RateLimit
 //	503  it could not be found out
 //
+// Each asks for itself: a request that passes two counts twice against the limits and the quota of its key.
+//
 // It panics where an option is none, as at the start of a program.
 func Require(checker Checker, options ...Option) func(http.Handler) http.Handler {
 	if checker == nil {

@@ -69,7 +69,7 @@ func (r *run) history(ctx context.Context, tree, dir string) {
 // linkedGitDir reads where the repository of a working tree is whose .git is a file.
 func linkedGitDir(tree string) (string, error) {
 	path := func(file, prefix, base string) (string, error) {
-		text, err := os.ReadFile(file)
+		text, err := readLink(file)
 		if err != nil {
 			return "", err
 		}
@@ -87,6 +87,26 @@ func linkedGitDir(tree string) (string, error) {
 		return dir, err
 	}
 	return path(filepath.Join(dir, "commondir"), "", dir) // it is another working tree's
+}
+
+// maxLink is how long a file may be that names a folder.
+const maxLink = 16 << 10 // bytes
+
+// readLink reads a file that names a folder. Whoever made the tree may have put anything in its place: what has no end, or never begins.
+func readLink(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxLink {
+		return nil, fmt.Errorf("%s is no file that names a folder", file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxLink))
 }
 
 // history is a repository whose history is looked into.

@@ -446,6 +446,24 @@ func TestRepositoriesThatCannotBeRead(t *testing.T) {
 	})
 }
 
+// Whoever made a tree that is looked into can neither keep the scan waiting nor fill the memory.
+func TestHostileLinks(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "pipe/.git", "gitdir: ../x")
+	put(t, folder, "x/here", newToken())
+	if err := syscall.Mkfifo(filepath.Join(folder, "x", "commondir"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	put(t, folder, "long/.git", "")
+	if err := os.Truncate(filepath.Join(folder, "long", ".git"), maxLink+1); err != nil {
+		t.Fatal(err)
+	}
+	got := look(t, nil, folder)
+	if len(got.finds) != 1 || len(got.faults) != 2 || !strings.Contains(got.faults[0]+got.faults[1], "x/commondir is no file that names a folder") {
+		t.Errorf("finds %v, faults %q", got.finds, got.faults)
+	}
+}
+
 // What is compressed is not unpacked, which is told, in files and in the history.
 func TestCompressed(t *testing.T) {
 	r := newRepo(t)

@@ -247,6 +247,20 @@ func (f *fronted) passes(head string, body io.Reader) reached {
 	return seen[0]
 }
 
+// tells wants a request to reach the API, and the client to be told so of its limits; "": nothing.
+func (f *fronted) tells(head, policy, state string) {
+	f.t.Helper()
+	resp := f.request(head, nil)
+	if seen := f.api.take(); resp == nil || resp.StatusCode != http.StatusOK || len(seen) != 1 {
+		f.t.Fatalf("%.100q: answer %+v, and %d requests reached the API", head, resp, len(seen))
+	}
+	for name, want := range map[string]string{"RateLimit-Policy": policy, "RateLimit": state} {
+		if got := strings.Join(resp.Header.Values(name), "|"); got != want {
+			f.t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
+
 // refused wants a request not to reach the API. Where statuses are given, the answer has one of them.
 func (f *fronted) refused(head string, body io.Reader, statuses ...int) *http.Response {
 	f.t.Helper()
@@ -402,8 +416,9 @@ func (f *fronted) judge() {
 	f.passes("DELETE /x\n"+f.admin, nil)
 	f.passes("POST /search\n"+f.reader+"\nContent-Length: 2", strings.NewReader("ab"))
 
+	f.tells("GET /x\n"+f.limited, `"default";q=2;w=3600`, `"default";r=1;t=1800`)
 	f.passes("GET /x\n"+f.limited, nil)
-	f.passes("GET /x\n"+f.limited, nil)
+	f.tells("GET /x\n"+f.reader, "", "")
 	over := f.refused("GET /x\n"+f.limited, nil, 429)
 	if over.Header.Get("Retry-After") == "" || over.Header.Get("RateLimit-Policy") != `"default";q=2;w=3600` {
 		f.t.Errorf("over the limit: %q", over.Header)

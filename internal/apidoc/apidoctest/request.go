@@ -78,7 +78,7 @@ func (d *description) allows(r *http.Request, requirements []requirement) bool {
 // isIn says whether a request has a credential of that kind.
 func (s securityScheme) isIn(r *http.Request) bool {
 	switch s.Type + " " + s.Scheme + s.In {
-	case "http bearer":
+	case "http bearer", "http basic":
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		return strings.EqualFold(scheme, s.Scheme) && token != ""
 	case "apiKey header":

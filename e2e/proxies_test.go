@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -45,10 +44,11 @@ scope = "READ"
 var proxies = []struct {
 	name  string
 	start func(t *testing.T, folder string, a addresses)
+	late  int // what it answers where apikeyd says nothing
 }{
-	{"nginx", startNginx},
-	{"caddy", startCaddy},
-	{"haproxy", startHAProxy},
+	{"nginx", startNginx, 500},
+	{"caddy", startCaddy, 504},
+	{"haproxy", startHAProxy, 504},
 }
 
 // addresses are where a proxy listens, and where it finds apikeyd and the API.
@@ -191,7 +191,8 @@ type fronted struct {
 	api                   *countedAPI
 	reader, writer, admin string
 	readerID              int64
-	limited, home, away   string // a key that may make two requests; one for this machine's addresses; one for others
+	limited, spent        string // a key that may make two requests in an hour, and one that may make one for ever
+	home, away            string // one for this machine's addresses; one for others
 }
 
 // request writes a request to the proxy as it stands, and returns the answer with its body read. Lines end with "\n".
@@ -313,7 +314,8 @@ func TestProxies(t *testing.T) {
 		counted := newCountedAPI(t)
 		f := &fronted{t: t, proxy: freeAddress(t), api: counted, reader: "Authorization: Bearer " + reader.Token,
 			writer: "X-API-Key: " + writer.Token, admin: "Authorization: Bearer " + s.token, readerID: reader.KeyID, home: home, away: away,
-			limited: restricted("limited", func(d *api.NewKey) { d.Limits = []api.Limit{{Name: "default", Requests: 2, WindowSeconds: 3600}} })}
+			limited: restricted("limited", func(d *api.NewKey) { d.Limits = []api.Limit{{Name: "default", Requests: 2, WindowSeconds: 3600}} }),
+			spent:   restricted("spent", func(d *api.NewKey) { d.Quota = &api.NewQuota{Requests: 1} })}
 		folder := t.TempDir()
 		p.start(t, folder, addresses{f.proxy, strings.TrimPrefix(s.verification, "http://"), counted.Listener.Addr().String()})
 		all = append(all, f)
@@ -340,17 +342,14 @@ func TestProxies(t *testing.T) {
 			f.failsClosed()
 		})
 	}
-	s.signal(syscall.SIGSTOP)
+	freeze(t, s.process)
 	t.Run("apikeyd frozen", func(t *testing.T) {
 		for i, p := range proxies {
-			if p.name == "nginx" {
-				continue // which waits for a minute
-			}
 			t.Run(p.name, func(t *testing.T) {
 				t.Parallel()
 				f := *all[i]
 				f.t = t
-				f.refused("GET /x\n"+f.admin, nil, 504)
+				f.refused("GET /x\n"+f.admin, nil, p.late)
 			})
 		}
 	})
@@ -422,6 +421,11 @@ func (f *fronted) judge() {
 	over := f.refused("GET /x\n"+f.limited, nil, 429)
 	if over.Header.Get("Retry-After") == "" || over.Header.Get("RateLimit-Policy") != `"default";q=2;w=3600` {
 		f.t.Errorf("over the limit: %q", over.Header)
+	}
+	f.passes("GET /x\n"+f.spent, nil)
+	over = f.refused("GET /x\n"+f.spent, nil, 429)
+	if over.Header.Get("Retry-After") != "" || over.Header.Get("RateLimit") == "" {
+		f.t.Errorf("used up for ever: %q", over.Header)
 	}
 	f.passes("GET /x\nX-Forwarded-For: 203.0.113.9\n"+f.home, nil)
 	f.refused("GET /x\nX-Forwarded-For: 203.0.113.9\n"+f.away, nil, 403)

@@ -51,9 +51,8 @@ build: ## build bin/apikeyd
 test: prepare generated lint apidoc browser examples ## everything that must hold before a change lands
 	go test $(RACE) -timeout 15m -skip '$(TABLE)' $$(go list ./... | grep -v -e '$(POSTGRES)$$' -e '/$(BENCH)$$' -e '/$(E2E)$$')
 	go test -timeout 15m -run '$(TABLE)' ./internal/admin
-	go test -timeout 15m ./$(BENCH)
 	go test $(RACE) -timeout 15m -parallel 4 ./$(POSTGRES)
-	go test -timeout 15m -skip '$(NODES)' ./$(E2E)
+	go test -timeout 15m -skip '$(NODES)' ./$(E2E) ./$(BENCH)
 	go test -timeout 15m -parallel 1 -run '$(NODES)' ./$(E2E)
 
 .PHONY: prepare

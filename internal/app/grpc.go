@@ -22,7 +22,7 @@ func (l *grpcListener) open(ctx context.Context, c *config.Config, o extauthz.Op
 		return nil
 	}
 	l.name = c.GRPCListen.String()
-	if l.net, o.TLS, err = bind(ctx, c.GRPCListen, c.GRPCTLS); err != nil {
+	if l.net, o.TLS, err = bind(ctx, c.GRPCListen, c.GRPCTLS, o.Log); err != nil {
 		return err
 	}
 	l.server = extauthz.New(o)

@@ -32,18 +32,22 @@ func (l *listener) open(ctx context.Context, a config.Address, t config.TLS, h h
 	l.name = a.String()
 	l.server = NewServer(h, log)
 	// ServeTLS adds the protocols it speaks, HTTP/2 among them, to the server's own configuration.
-	l.net, l.server.TLSConfig, err = bind(ctx, a, t)
+	l.net, l.server.TLSConfig, err = bind(ctx, a, t, log)
 	return err
 }
 
 // bind takes an address. The configuration is that of a TLS server, nil without a certificate.
-func bind(ctx context.Context, a config.Address, t config.TLS) (net.Listener, *tls.Config, error) {
+func bind(ctx context.Context, a config.Address, t config.TLS, log *slog.Logger) (net.Listener, *tls.Config, error) {
 	failed := func(err error) (net.Listener, *tls.Config, error) {
 		return nil, nil, fmt.Errorf("listen on %s: %w", a, err)
 	}
+	c := newCertificate(t, log)
 	tlsConfig, err := t.Config()
 	if err != nil {
 		return failed(err)
+	}
+	if tlsConfig != nil {
+		c.show(tlsConfig)
 	}
 	if a.Network == "unix" {
 		if err := removeStaleSocket(ctx, a.Address); err != nil {

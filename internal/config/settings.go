@@ -93,7 +93,7 @@ var settings = []setting{
 	},
 	{
 		name: "tls-cert-file", group: groupAPI, placeholder: "FILE", sample: "/etc/apikeyd/tls.crt",
-		help:  "certificate of the management API, in PEM, with its intermediate certificates behind it; makes it speak HTTPS",
+		help:  "certificate of the management API, in PEM, with its intermediate certificates behind it; makes it speak HTTPS; read again when it has changed",
 		parse: optional(func(c *Config) *string { return &c.TLS.CertFile }, parsePath),
 	},
 	{
@@ -122,7 +122,7 @@ var settings = []setting{
 	},
 	{
 		name: "verify-tls-cert-file", group: groupVerify, placeholder: "FILE", sample: "/etc/apikeyd/verify-tls.crt",
-		help:  "certificate of the verification listener, in PEM; makes it speak HTTPS",
+		help:  "certificate of the verification listener, in PEM; makes it speak HTTPS; read again when it has changed",
 		parse: optional(func(c *Config) *string { return &c.VerifyTLS.CertFile }, parsePath),
 	},
 	{
@@ -151,7 +151,7 @@ var settings = []setting{
 	},
 	{
 		name: "grpc-tls-cert-file", group: groupGRPC, placeholder: "FILE", sample: "/etc/apikeyd/grpc-tls.crt",
-		help:  "certificate of that listener, in PEM; makes it speak TLS",
+		help:  "certificate of that listener, in PEM; makes it speak TLS; read again when it has changed",
 		parse: optional(func(c *Config) *string { return &c.GRPCTLS.CertFile }, parsePath),
 	},
 	{

@@ -37,6 +37,23 @@ func (t TLS) Config() (*tls.Config, error) {
 	return nil, errors.Join(errs...)
 }
 
+// Certificate reads the certificate and its key. The error names a file, and holds nothing of what is in it.
+func (t TLS) Certificate() (*tls.Certificate, error) {
+	cert, err := readFile(t.CertFile, maxPEMFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readFile(t.KeyFile, maxPEMFile)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate and its key cannot be used: %w", err)
+	}
+	return &pair, nil
+}
+
 // tlsFault is what is wrong with one of the files.
 type tlsFault struct {
 	setting string // the name of its setting, without "verify-": "tls-cert-file"

@@ -20,6 +20,9 @@ VERSIONS := build/postgres
 POSTGRES := internal/store/postgres
 NODES := ^(TestADeadKeyIsDeadOnEveryNode|TestTheDatabaseGoesAway|TestFailOver|TestFailOverLosesCommits|TestUpgrade|TestHistories|TestHistoriesFindAFault)$$
 
+# What takes longest begins first, so that all else runs beside it.
+FIRST := ./internal/store/sqlite ./internal/console
+
 # The examples of the middleware use routers that apikeyd itself does not depend on.
 EXAMPLES := middleware/examples
 
@@ -49,10 +52,11 @@ build: ## build bin/apikeyd
 
 .PHONY: test
 test: prepare generated lint apidoc browser examples ## everything that must hold before a change lands
-	go test $(RACE) -timeout 15m -skip '$(TABLE)' $$(go list ./... | grep -v -e '$(POSTGRES)$$' -e '/$(BENCH)$$' -e '/$(E2E)$$')
+	go test $(RACE) -timeout 15m -skip '$(TABLE)' $(FIRST) $$(go list ./... | grep -v -e '$(POSTGRES)$$' -e '/$(BENCH)$$' -e '/$(E2E)$$')
 	go test -timeout 15m -run '$(TABLE)' ./internal/admin
+	go test -timeout 15m ./$(BENCH)
 	go test $(RACE) -timeout 15m -parallel 4 ./$(POSTGRES)
-	go test -timeout 15m -skip '$(NODES)' ./$(E2E) ./$(BENCH)
+	go test -timeout 15m -skip '$(NODES)' ./$(E2E)
 	go test -timeout 15m -parallel 1 -run '$(NODES)' ./$(E2E)
 
 .PHONY: prepare

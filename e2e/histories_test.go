@@ -21,7 +21,7 @@ import (
 const (
 	seedVariable    = "APIKEYD_HISTORIES_SEED" // a number, as the test has printed it; else one by chance
 	lengthVariable  = "APIKEYD_HISTORIES_FOR"  // a duration
-	historiesLength = 60 * time.Second
+	historiesLength = 30 * time.Second
 	historiesLease  = time.Second
 )
 

@@ -37,21 +37,13 @@ func (t TLS) Config() (*tls.Config, error) {
 	return nil, errors.Join(errs...)
 }
 
-// Certificate reads the certificate and its key. The error names a file, and holds nothing of what is in it.
+// Certificate reads the certificate and its key, and nothing else, where TLS is enabled. The error is as of Config.
 func (t TLS) Certificate() (*tls.Certificate, error) {
-	cert, err := readFile(t.CertFile, maxPEMFile)
+	config, err := TLS{CertFile: t.CertFile, KeyFile: t.KeyFile}.Config()
 	if err != nil {
 		return nil, err
 	}
-	key, err := readFile(t.KeyFile, maxPEMFile)
-	if err != nil {
-		return nil, err
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("the certificate and its key cannot be used: %w", err)
-	}
-	return &pair, nil
+	return &config.Certificates[0], nil
 }
 
 // tlsFault is what is wrong with one of the files.

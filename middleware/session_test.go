@@ -256,6 +256,57 @@ func TestLeave(t *testing.T) {
 	})
 }
 
+// Of however many keys there are uses, all are told of in one go: a line as soon as the one before it was noted.
+func TestUsesOfManyKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, far, u, _ := open(t)
+		noted := func() int {
+			for {
+				switch l := far.hear(); {
+				case l.Renew != 0:
+					far.grant(l.Renew, time.Second)
+				default:
+					far.say(api.ServerLine{Noted: true})
+					return len(l.Uses)
+				}
+			}
+		}
+		began := time.Now()
+		const keys = 3*api.MaxKeyUses + 1
+		for i := range keys {
+			u.count(newEntry(digest{byte(i), byte(i >> 8)}, good(1)), valid)
+		}
+		for told := 0; told < keys; {
+			told += noted()
+		}
+		if took := time.Since(began); took > reportEvery {
+			t.Errorf("it took %v", took)
+		}
+		u.count(newEntry(digest{}, good(1)), valid)
+		if noted(); time.Since(began) != 2*reportEvery {
+			t.Errorf("one more use was told of after %v", time.Since(began))
+		}
+	})
+}
+
+// Of keys that the cache has dropped again, no more wait than there may.
+func TestUsesAreBounded(t *testing.T) {
+	var u uses
+	for range maxPending {
+		u.count(newEntry(digest{}, good(1)), valid)
+	}
+	late := newEntry(digest{1}, good(1))
+	u.count(late, valid)
+	if len(u.pending) != maxPending {
+		t.Errorf("%d keys wait", len(u.pending))
+	}
+	u.take()
+	u.count(late, valid)
+	if told := u.take(); digest(told[len(told)-1].Digest) != late.digest || told[len(told)-1].Count != 1 {
+		t.Errorf("of the one that had no place, %+v is told", told[len(told)-1])
+	}
+}
+
 func TestASilentServerIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

@@ -17,14 +17,21 @@ type use struct {
 	outcome outcome
 }
 
-// count counts one check.
+// maxPending bounds the keys that are waited with. There can be more of them than the cache holds: those that it has dropped since.
+const maxPending = 50 * api.MaxKeyUses
+
+// count counts one check, unless so many keys wait that apikeyd cannot follow.
 func (u *uses) count(e *entry, o outcome) {
 	if e.uses[o].Add(1) != 1 {
 		return
 	}
 	u.mu.Lock()
-	u.pending = append(u.pending, use{e, o})
-	u.mu.Unlock()
+	defer u.mu.Unlock()
+	if len(u.pending) < maxPending {
+		u.pending = append(u.pending, use{e, o})
+	} else {
+		e.uses[o].Store(0) // so that it is counted later
+	}
 }
 
 // take returns some of what is to be told, as much as may be told at once. It is not told again, whatever becomes of it.

@@ -82,7 +82,7 @@ func envoyFilter(t *testing.T, name string) *authz.ExtAuthz {
 	if err := filter.ValidateAll(); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	if filter.GetFailureModeAllow() || filter.GetTransportApiVersion() != core.ApiVersion_V3 {
+	if filter.GetFailureModeAllow() || !filter.GetEncodeRawHeaders() || filter.GetTransportApiVersion() != core.ApiVersion_V3 {
 		t.Errorf("%s: %v", name, &filter)
 	}
 	return &filter
@@ -139,7 +139,7 @@ func TestEnvoy(t *testing.T) {
 	}
 	defer conn.Close()
 	byHTTP, byGRPC := envoyFilter(t, "envoy-http.yaml"), envoyFilter(t, "envoy-grpc.yaml")
-	if !byGRPC.GetEncodeRawHeaders() || byGRPC.GetGrpcService().GetEnvoyGrpc().GetClusterName() != "apikeyd" {
+	if byGRPC.GetGrpcService().GetEnvoyGrpc().GetClusterName() != "apikeyd" {
 		t.Errorf("by gRPC: %v", byGRPC)
 	}
 	for _, c := range envoyRequests {

@@ -210,10 +210,11 @@ func TestRespond(t *testing.T) {
 
 func TestMistakesOfAProgramPanic(t *testing.T) {
 	for name, f := range map[string]func(){
-		"no checker":  func() { middleware.Require(nil) },
-		"no scope":    func() { middleware.Scope("WRITE") },
-		"no response": func() { middleware.Respond(nil) },
-		"no block":    func() { middleware.TrustedProxies(netip.Prefix{}) },
+		"no checker":          func() { middleware.Require(nil) },
+		"no scope":            func() { middleware.Scope("WRITE") },
+		"no response":         func() { middleware.Respond(nil) },
+		"no block":            func() { middleware.TrustedProxies(netip.Prefix{}) },
+		"no address is in it": func() { middleware.TrustedProxies(netip.MustParsePrefix("::ffff:10.0.0.0/104")) },
 	} {
 		func() {
 			defer func() {

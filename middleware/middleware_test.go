@@ -43,7 +43,8 @@ func TestOutcomes(t *testing.T) {
 			continue
 		}
 		var doc api.Error
-		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || doc.Code != tt.problem || doc.Status != tt.status || doc.Detail == "" {
+		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || doc.Code != tt.problem || doc.Status != tt.status || doc.Detail == "" ||
+			strings.Contains(w.Body.String(), "request_id") {
 			t.Errorf("%s: %+v, %v", tt.code, doc, err)
 		}
 		if tt.challenge == narrow && !strings.Contains(doc.Detail, "the scope CREATE,") {

@@ -21,6 +21,7 @@ type exchange struct {
 	requestID telemetry.RequestID
 	id        string     // the same as text
 	idHeaders []idHeader // for later requests
+	nextID    uint64     // the number of the first of them
 
 	status  int      // 0: nothing is sent yet
 	sent    int64    // bytes of the answer's body
@@ -46,7 +47,7 @@ func (x *exchange) reset() {
 	}
 	clear(body)
 	clear(answer)
-	*x = exchange{body: body[:0], answer: answer[:0], idHeaders: x.idHeaders}
+	*x = exchange{body: body[:0], answer: answer[:0], idHeaders: x.idHeaders, nextID: x.nextID}
 }
 
 // Header returns the headers of the answer.

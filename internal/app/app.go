@@ -326,6 +326,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       browser.ConnContext,
 		ErrorLog:          belowHTTP(log),
 	}
 }

@@ -91,18 +91,25 @@ func (g *Gateway) judge(ctx context.Context, set *rules.Set, r, said *Request, u
 	if j.Verdict != undecidedYet {
 		return j
 	}
-	sent, err := credential.Find(r.Authorization, r.APIKey)
+	text, only := credential.Only(r.Authorization, r.APIKey)
+	if !only {
+		sent, err := credential.Find(r.Authorization, r.APIKey)
+		switch {
+		case err != nil:
+			return Judgement{Verdict: BadKey, Detail: err.Error()}
+		case sent.Key == "" && sent.Foreign == "":
+			return Judgement{Verdict: NoKey, Detail: "send a key as Authorization: Bearer or as X-API-Key"}
+		case sent.Key == "":
+			return Judgement{Verdict: BadKey, Detail: credential.ErrNoKey.Error()}
+		}
+		text = sent.Key
+	}
+	d, err := g.checker.Check(ctx, view(text), key.Question{Scope: need.Scope, IP: r.IP, Uncounted: uncounted})
 	switch {
 	case err != nil:
-		return Judgement{Verdict: BadKey, Detail: err.Error()}
-	case sent.Key == "" && sent.Foreign == "":
-		return Judgement{Verdict: NoKey, Detail: "send a key as Authorization: Bearer or as X-API-Key"}
-	case sent.Key == "":
-		return Judgement{Verdict: BadKey, Detail: credential.ErrNoKey.Error()}
-	}
-	d, err := g.checker.Check(ctx, view(sent.Key), key.Question{Scope: need.Scope, IP: r.IP, Uncounted: uncounted})
-	if err != nil {
 		return Judgement{Verdict: Undecided, Detail: "the key cannot be checked just now; nothing was done, try again", Err: err}
+	case d.Malformed:
+		return Judgement{Verdict: BadKey, Detail: credential.ErrNoKey.Error()}
 	}
 	j = Judgement{Verdict: ofOutcome[d.Outcome].verdict, Detail: ofOutcome[d.Outcome].detail, Need: need.Scope,
 		Outcome: d.Outcome, Checked: true, Allowance: d.Allowance, record: d.Record}

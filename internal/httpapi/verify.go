@@ -118,6 +118,7 @@ const serverBuffer = 2048
 func (x *exchange) sendVerification() error {
 	h := x.Header()
 	h["Content-Type"] = jsonType
+	x.setDate()
 	if len(x.answer) > serverBuffer {
 		h.Set("Content-Length", strconv.Itoa(len(x.answer)))
 	}

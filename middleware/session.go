@@ -116,6 +116,10 @@ func (s *session) run(ctx context.Context, leased func()) error {
 			if told == 0 {
 				told = s.report()
 			}
+		case <-s.uses.many:
+			if told == 0 {
+				told = s.report()
+			}
 		case <-s.noted:
 			if told < api.MaxKeyUses {
 				told = 0

@@ -29,7 +29,7 @@ type server struct {
 func open(t *testing.T) (s *session, far *server, u *uses, stop func()) {
 	t.Helper()
 	near, there := net.Pipe()
-	u = new(uses)
+	u = newUses(10)
 	s = newSession(near, CacheOptions{Keys: 10, UnknownTokens: 10}, u)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -286,19 +286,31 @@ func TestUsesOfManyKeys(t *testing.T) {
 		if noted(); time.Since(began) != 2*reportEvery {
 			t.Errorf("one more use was told of after %v", time.Since(began))
 		}
+		for i := range u.most / 2 {
+			u.count(newEntry(digest{byte(i), byte(i >> 8)}, good(1)), valid)
+		}
+		for told := 0; told < u.most/2; {
+			told += noted()
+		}
+		if time.Since(began) != 2*reportEvery {
+			t.Errorf("many uses were told of after %v", time.Since(began)-2*reportEvery)
+		}
 	})
 }
 
-// Of keys that the cache has dropped again, no more wait than there may.
+// Of keys that the cache has dropped again, no more wait than there may, and where they are many, apikeyd is told at once.
 func TestUsesAreBounded(t *testing.T) {
-	var u uses
-	for range maxPending {
+	u := newUses(10)
+	for i := range u.most {
+		if i == u.most/2-1 && len(u.many) > 0 {
+			t.Errorf("%d are many", i)
+		}
 		u.count(newEntry(digest{}, good(1)), valid)
 	}
 	late := newEntry(digest{1}, good(1))
 	u.count(late, valid)
-	if len(u.pending) != maxPending {
-		t.Errorf("%d keys wait", len(u.pending))
+	if len(u.pending) != 10+maxDropped || len(u.many) != 1 {
+		t.Errorf("%d keys wait; many: %d", len(u.pending), len(u.many))
 	}
 	u.take()
 	u.count(late, valid)

@@ -8,6 +8,9 @@ import (
 
 // uses are the checks that were decided here, and that apikeyd was not told of yet. It keeps the last use of each key, and counts.
 type uses struct {
+	most int           // keys that may wait to be told of
+	many chan struct{} // half as many do
+
 	mu      sync.Mutex
 	pending []use // those whose count is not zero
 }
@@ -17,8 +20,11 @@ type use struct {
 	outcome outcome
 }
 
-// maxPending bounds the keys that are waited with. There can be more of them than the cache holds: those that it has dropped since.
-const maxPending = 50 * api.MaxKeyUses
+// maxDropped is how many keys may wait to be told of that the cache has dropped since.
+const maxDropped = 50 * api.MaxKeyUses
+
+// newUses returns those of a cache of so many keys.
+func newUses(keys int) *uses { return &uses{most: keys + maxDropped, many: make(chan struct{}, 1)} }
 
 // count counts one check, unless so many keys wait that apikeyd cannot follow.
 func (u *uses) count(e *entry, o outcome) {
@@ -27,10 +33,16 @@ func (u *uses) count(e *entry, o outcome) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.pending) < maxPending {
-		u.pending = append(u.pending, use{e, o})
-	} else {
+	if len(u.pending) >= u.most {
 		e.uses[o].Store(0) // so that it is counted later
+		return
+	}
+	u.pending = append(u.pending, use{e, o})
+	if len(u.pending) == u.most/2 {
+		select {
+		case u.many <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -70,12 +70,14 @@ func (g *Gateway) Judge(ctx context.Context, r *Request) Judgement {
 	// otherwise a client could use one without its limits, and without anybody being told whose it is, by naming something public.
 	counted := r
 	if j := g.judge(ctx, set, r, r, true); !j.Allowed() {
+		g.note(ctx, set, r, r, &j)
 		return j
 	}
 	for i := range r.Contradictions {
 		said := &r.Contradictions[i]
 		j := g.judge(ctx, set, r, said, true)
 		if !j.Allowed() {
+			g.note(ctx, set, r, said, &j)
 			return j
 		}
 		if j.Verdict == Allowed {
@@ -83,6 +85,13 @@ func (g *Gateway) Judge(ctx context.Context, r *Request) Judgement {
 		}
 	}
 	return g.judge(ctx, set, r, counted, false)
+}
+
+// note has a refusal counted among the uses of its key. What is made of the request is decided: that is j, whatever has changed since.
+func (g *Gateway) note(ctx context.Context, set *rules.Set, r, said *Request, j *Judgement) {
+	if j.record != nil {
+		g.judge(ctx, set, r, said, false)
+	}
 }
 
 // judge judges what is said, of which r is the rest.
@@ -107,7 +116,7 @@ func (g *Gateway) judge(ctx context.Context, set *rules.Set, r, said *Request, u
 	d, err := g.checker.Check(ctx, view(text), key.Question{Scope: need.Scope, IP: r.IP, Uncounted: uncounted})
 	switch {
 	case err != nil:
-		return Judgement{Verdict: Undecided, Detail: "the key cannot be checked just now; nothing was done, try again", Err: err}
+		return Judgement{Verdict: Undecided, Detail: "the key cannot be checked just now; try again", Err: err}
 	case d.Malformed:
 		return Judgement{Verdict: BadKey, Detail: credential.ErrNoKey.Error()}
 	}

@@ -211,9 +211,9 @@ func TestRateLimitInAnswers(t *testing.T) {
 	}
 	k.limiter.answer(key.CheckValid, key.Allowance{}, store.ErrUnavailable)
 	k.ask("POST", "/v1/verify", question).problem(api.CodeUnavailable)
-	// Of a batch, it is not said that nothing was done where some of it was.
+	// Of a batch, it is said what was counted in vain.
 	for questions, want := range map[string]string{
-		question:                              "nothing was done",
+		question:                              "the key cannot be checked just now; try again",
 		`{"key":"x"},` + question:             "requests/1 cannot be checked just now; try again: those before it have no answer either, and those of limited keys were counted",
 		`{"key":"x"},{"key":"x"},` + question: "requests/2 cannot",
 	} {

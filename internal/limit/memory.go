@@ -17,6 +17,10 @@ const (
 	sweepOnInsert = 2
 	// shrinkAbove is how many keys a shard has room for without giving any back.
 	shrinkAbove = 64
+
+	// mostLate is how long a request may take from when it has looked at the clock until it is counted. A time that is further back
+	// is that of a clock that has jumped.
+	mostLate = time.Minute
 )
 
 // Memory holds how much of the limits of keys is used, of one process. A key whose limits are all there again is
@@ -30,8 +34,9 @@ type memoryShard struct {
 	mu     sync.Mutex
 	index  map[int64]int32 // of keys in keys
 	keys   []usedKey
-	cursor int // the key that is looked at next, whether it can be forgotten
-	_      [16]byte
+	cursor int   // the key that is looked at next, whether it can be forgotten
+	latest int64 // the latest time that a request has looked at the clock
+	_      [8]byte
 }
 
 // usedKey is a key of which something is used.
@@ -59,10 +64,10 @@ func NewMemory(now time.Time) *Memory {
 // returns what is left of the one that is nearest to being used up, or of the one that refused: of several, the one that does so
 // longest.
 func (m *Memory) take(keyID int64, limits []key.Limit, at time.Time) (a key.Allowance, ok bool) {
-	now := int64(at.Sub(m.start))
 	s := &m.shards[uint64(keyID)%memoryShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.time(int64(at.Sub(m.start)))
 	used := s.used(keyID, limits, now)
 	refusal, ok := refuse(used, limits, now)
 	if !ok {
@@ -76,6 +81,16 @@ func (m *Memory) take(keyID int64, limits []key.Limit, at time.Time) (a key.Allo
 		}
 	}
 	return a, true
+}
+
+// time returns the time of a request that has looked at the clock at at. Others that have looked later may have been counted before it,
+// and to them it would be a clock that has jumped back: what is used would be brought to where it stood then, and be there once more.
+func (s *memoryShard) time(at int64) int64 {
+	if at < s.latest && s.latest-at <= int64(mostLate) {
+		return s.latest
+	}
+	s.latest = at
+	return at
 }
 
 // refuse looks whether there is room for one more request, and brings all levels to where they stand at now. That has to be kept

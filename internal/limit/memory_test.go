@@ -130,6 +130,48 @@ func TestAClockThatJumpsBackLocksNobodyOutForLong(t *testing.T) {
 	}
 }
 
+// Requests are not counted in the order in which they have looked at the clock: those of a key wait for one another.
+func TestARequestThatIsHeldUpGivesNothingBack(t *testing.T) {
+	m := NewMemory(begin)
+	l := limits(perMinute(60))
+	allowed := 0
+	for i := range 600 {
+		at := begin.Add(time.Minute)
+		if i%2 > 0 {
+			at = at.Add(-10 * time.Second)
+		}
+		if _, ok := m.take(1, l, at); ok {
+			allowed++
+		}
+	}
+	if allowed != 60 {
+		t.Errorf("%d were allowed, want 60", allowed)
+	}
+}
+
+// The same with a clock of a real machine.
+func TestRequestsOfOneKeyThatWaitForEachOther(t *testing.T) {
+	const perSecond, lasts = 1000, 300 * time.Millisecond
+	l := limits(key.Limit{Name: "default", Requests: perSecond, Window: time.Second})
+	began := time.Now()
+	m := NewMemory(began)
+	var allowed atomic.Int64
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			for now := time.Now(); now.Sub(began) < lasts; now = time.Now() {
+				if _, ok := m.take(1, l, now); ok {
+					allowed.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if most := int64(perSecond + perSecond*lasts/time.Second); allowed.Load() > most {
+		t.Errorf("%d were allowed in %v, want %d at most", allowed.Load(), lasts, most)
+	}
+}
+
 func TestTheLargestLimits(t *testing.T) {
 	m := NewMemory(begin)
 	l := limits(key.Limit{Name: "a", Requests: key.MaxRequests, Window: key.MaxWindow}, key.Limit{Name: "b", Requests: key.MaxRequests, Window: time.Second})
@@ -201,11 +243,15 @@ func TestMemoryIsLikeTheModel(t *testing.T) {
 			l = append(l, drawn(name).Draw(t, name))
 		}
 		m, want, now := NewMemory(begin), model{}, begin
-		step := rapid.OneOf(rapid.Int64Range(0, 3), rapid.Int64Range(0, int64(time.Second)), rapid.Int64Range(-int64(time.Minute), int64(time.Hour)),
+		step := rapid.OneOf(rapid.Int64Range(0, 3), rapid.Int64Range(0, int64(time.Second)), rapid.Int64Range(-2*int64(mostLate), int64(time.Hour)),
 			rapid.Int64Range(0, int64(l[0].Window)))
+		latest := now
 		for range rapid.IntRange(1, 60).Draw(t, "requests") {
 			now = now.Add(time.Duration(step.Draw(t, "step")))
-			at := nanos(now.Sub(begin))
+			if late := latest.Sub(now); late <= 0 || late > mostLate {
+				latest = now
+			}
+			at := nanos(latest.Sub(begin))
 			if rapid.IntRange(0, 9).Draw(t, "sweep") == 0 {
 				m.Sweep(now)
 			}

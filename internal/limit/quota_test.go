@@ -94,6 +94,31 @@ func TestTheStoreIsSeldomAsked(t *testing.T) {
 	})
 }
 
+// Requests that have looked at the clock before the store answered, and come to know the answer afterwards, do not ask again.
+func TestRequestsThatAreHeldUpDoNotAskAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(1)
+		n := startNode(t.Context(), l)
+		defer n.stop()
+		quota, before := key.Quota{Requests: 3}, time.Now()
+		time.Sleep(time.Millisecond)
+		passed, _, err := n.pass(t.Context(), 1, quota, 10)
+		if asked := l.asked(); passed != 3 || err != nil {
+			t.Fatal(passed, err)
+		} else if _, ok, err := n.take(t.Context(), 1, quota, before); ok || err != nil || l.asked() != asked {
+			t.Errorf("%v, %v, asked %d times after %d", ok, err, l.asked(), asked)
+		}
+		time.Sleep(2 * longestPause)
+		before = time.Now().Add(-2 * longestPause)
+		more := l.change(1, key.Quota{Requests: 5})
+		for i := range 3 {
+			if _, ok, err := n.take(t.Context(), 1, more, before); ok != (i < 2) || err != nil {
+				t.Errorf("more requests, number %d: %v, %v", i, ok, err)
+			}
+		}
+	})
+}
+
 func TestNodesShareAQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger(1)

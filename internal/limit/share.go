@@ -86,9 +86,10 @@ func (s *share) latest() key.Quota {
 	return s.quota
 }
 
-// paused reports whether the store is not to be asked again yet. A clock that has jumped back is not waited for.
+// paused reports whether the store is not to be asked again yet. A clock that has jumped back is not waited for. A request that has only
+// looked at it before the store answered knows nothing newer.
 func (s *share) paused(now time.Duration) bool {
-	return s.asked && now < s.retryAt && now >= s.retryAt-s.pause
+	return s.asked && now < s.retryAt && now >= s.retryAt-s.pause-mostLate
 }
 
 // low reports whether it is time for the next share. Of small shares there are so few requests left then that one can as well
@@ -192,7 +193,7 @@ func (s *share) enter(got store.QuotaShare, err error, now time.Duration) {
 	if got.Granted == 0 {
 		s.rest(min(max(usedUpPause, 2*s.pause), longestPause), now)
 	} else {
-		s.pause = 0
+		s.rest(0, 0)
 	}
 }
 

@@ -96,6 +96,10 @@ func (s *session) run(ctx context.Context, leased func()) error {
 	defer report.Stop()
 	told := 0 // uses that are being noted
 	for first := true; ; {
+		many := s.uses.many
+		if told > 0 {
+			many = nil // it keeps
+		}
 		select {
 		case err := <-failed:
 			return err
@@ -116,10 +120,8 @@ func (s *session) run(ctx context.Context, leased func()) error {
 			if told == 0 {
 				told = s.report()
 			}
-		case <-s.uses.many:
-			if told == 0 {
-				told = s.report()
-			}
+		case <-many:
+			told = s.report()
 		case <-s.noted:
 			if told < api.MaxKeyUses {
 				told = 0

@@ -298,6 +298,35 @@ func TestUsesOfManyKeys(t *testing.T) {
 	})
 }
 
+// Where many keys wait before the last uses that were told of are noted, they are told of as soon as those are.
+func TestUsesOfManyKeysBeforeOthersAreNoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, far, u, _ := open(t)
+		began := time.Now()
+		told := func() int {
+			for {
+				if l := far.hear(); l.Renew != 0 {
+					far.grant(l.Renew, time.Second)
+				} else {
+					return len(l.Uses)
+				}
+			}
+		}
+		u.count(newEntry(digest{}, good(1)), valid)
+		if n := told(); n != 1 || time.Since(began) != reportEvery {
+			t.Errorf("%d uses were told of after %v", n, time.Since(began))
+		}
+		for range u.most / 2 {
+			u.count(newEntry(digest{}, good(1)), valid)
+		}
+		synctest.Wait()
+		far.say(api.ServerLine{Noted: true})
+		if n := told(); n != api.MaxKeyUses || time.Since(began) != reportEvery {
+			t.Errorf("%d uses were told of after %v", n, time.Since(began)-reportEvery)
+		}
+	})
+}
+
 // Of keys that the cache has dropped again, no more wait than there may, and where they are many, apikeyd is told at once.
 func TestUsesAreBounded(t *testing.T) {
 	u := newUses(10)

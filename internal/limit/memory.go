@@ -18,9 +18,9 @@ const (
 	// shrinkAbove is how many keys a shard has room for without giving any back.
 	shrinkAbove = 64
 
-	// mostLate is how long a request may take from when it has looked at the clock until it is counted. A time that is further back
-	// is that of a clock that has jumped.
-	mostLate = time.Minute
+	// mostLate is how long a request may take from when it has looked at the clock until it is counted: also in a process that was
+	// stopped for a while. A time that is further back is that of a clock that has jumped, as only one that is not monotonic does.
+	mostLate = time.Hour
 )
 
 // Memory holds how much of the limits of keys is used, of one process. A key whose limits are all there again is

@@ -58,7 +58,7 @@ func (s *Server) PgBouncer(t testing.TB, mode, database string, settings ...stri
 		_ = cmd.Wait()
 	})
 	url := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", port, database)
-	const patience = 10 * time.Second
+	const patience = 30 * time.Second
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := connect(url)
 		if err == nil {

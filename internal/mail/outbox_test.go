@@ -236,11 +236,14 @@ func TestOutboxWithAServerThatComesBack(t *testing.T) {
 	l.Close()
 
 	s := newSender(t, Options{Address: address, From: "keys@example.com", TLS: None})
-	failures := make(chan error, 100)
+	failures := make(chan error, 1)
 	r := run(t, func(ctx context.Context, m Message) error {
 		err := s.Send(ctx, m)
 		if err != nil {
-			failures <- err
+			select {
+			case failures <- err:
+			default: // the first is looked at
+			}
 		}
 		return err
 	})

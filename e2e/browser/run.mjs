@@ -20,6 +20,7 @@ const ask = async what => {
 
 const browser = await require('playwright-core').chromium.launch({
   executablePath,
+  timeout: 120_000,
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.test 127.0.0.1'],
 })

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/apikeyd/apikeyd/internal/freeport"
 )
 
 // PgBouncer starts a pooler before the server, with a pool_mode, and returns the URL of a database by way of it. It ends with
@@ -29,7 +31,7 @@ func (s *Server) PgBouncer(t testing.TB, mode, database string, settings ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort()
+	port, err := freeport.Find()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -391,6 +391,22 @@ func init() {
 	}
 }
 
+// wantTurnFree adds a key when a node has lost the turn that has frozen. Where that takes the server longer than others wait, because the
+// machine is busy, it is tried again.
+func wantTurnFree(t *testing.T, s *Store, n int64) {
+	t.Helper()
+	began := time.Now()
+	err := addKey(t.Context(), s, n)
+	for errors.Is(err, store.ErrUnavailable) && time.Since(began) < turnTimeout+busy {
+		err = addKey(t.Context(), s, n)
+	}
+	took := time.Since(began)
+	t.Logf("the turn was free after %v", took)
+	if err != nil || took > turnTimeout+busy {
+		t.Errorf("Update() of another node = %v, after %v", err, took)
+	}
+}
+
 // A node that freezes with the turn in its hands loses it, and what it has done.
 func TestFrozenNode(t *testing.T) {
 	t.Parallel()
@@ -401,13 +417,7 @@ func TestFrozenNode(t *testing.T) {
 		t.Fatalf("child says %q", got)
 	}
 	c.signal(t, syscall.SIGSTOP)
-	began := time.Now()
-	if err := addKey(t.Context(), s, 100); err != nil {
-		t.Errorf("Update() = %v", err)
-	}
-	if took := time.Since(began); took > idleTimeout+busy {
-		t.Errorf("Update() of another node took %v", took)
-	}
+	wantTurnFree(t, s, 100)
 	if _, err := s.RecordByDigest(t.Context(), digestOf(500)); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("RecordByDigest() of what the frozen one did = %v", err)
 	}
@@ -444,11 +454,7 @@ func TestFrozenInAnAnswer(t *testing.T) {
 	c := startChild(t, "delete a key", proxy.URL(t, dsn))
 	<-stalled
 	c.signal(t, syscall.SIGSTOP)
-	began := time.Now()
-	if err := addKey(t.Context(), s, 100); err != nil {
-		t.Errorf("Update() of another node = %v", err)
-	}
-	t.Logf("the turn was free after %v", time.Since(began))
+	wantTurnFree(t, s, 100)
 	c.signal(t, syscall.SIGCONT)
 	if got := c.line(); !strings.Contains(got, store.ErrUnavailable.Error()) {
 		t.Errorf("child says %q, want that its change was refused", got)

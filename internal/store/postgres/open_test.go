@@ -647,7 +647,7 @@ func TestServerWaitsForItsStandby(t *testing.T) {
 		go func() { ended <- addKey(t.Context(), s, n) }()
 		if impatience != "" {
 			conn := plain(t, dsn)
-			for count(t, conn, `SELECT count(*) FROM (`+impatience+`) x`) == 0 {
+			for len(ended) == 0 && count(t, conn, `SELECT count(*) FROM (`+impatience+`) x`) == 0 {
 			}
 		}
 		if err := <-ended; !errors.Is(err, store.ErrOutcomeUnknown) {

@@ -101,12 +101,12 @@ func CodeForStatus(status int) Code {
 //
 //	if errors.Is(err, api.ErrNotFound) { … }
 type Error struct {
-	Type      string  `json:"type"`       // always "about:blank": Code is what tells problems apart
-	Title     string  `json:"title"`      // the status in words
-	Status    int     `json:"status"`     // the HTTP status code
-	Detail    string  `json:"detail"`     // what was wrong and what is right
-	Code      Code    `json:"code"`       // what to switch on
-	RequestID string  `json:"request_id"` // the same id is in the server's log
+	Type      string  `json:"type"`                 // always "about:blank": Code is what tells problems apart
+	Title     string  `json:"title"`                // the status in words
+	Status    int     `json:"status"`               // the HTTP status code
+	Detail    string  `json:"detail"`               // what was wrong and what is right
+	Code      Code    `json:"code"`                 // what to switch on
+	RequestID string  `json:"request_id,omitempty"` // the same id is in the server's log; a document of package middleware has none
 	Errors    []Fault `json:"errors,omitempty"`
 	KeyIDs    []int64 `json:"key_ids,omitempty"` // with CodeKeysRemain: those keys, the first 1000 of them
 }

@@ -19,8 +19,8 @@ import (
 	bootstrap "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authz "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3" // for whoever reads the file
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"          // so, too
+	mutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3" // for whoever reads the file
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3" // so, too
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -72,17 +72,38 @@ func envoyFilter(t *testing.T, name string) *authz.ExtAuthz {
 		t.Errorf("%s: upgrades %v", name, u)
 	}
 	var filter authz.ExtAuthz
+	var before mutation.HeaderMutation
 	for _, f := range manager.GetHttpFilters() {
-		if f.GetName() == "envoy.filters.http.ext_authz" {
-			if err := f.GetTypedConfig().UnmarshalTo(&filter); err != nil {
-				t.Fatal(err)
-			}
+		var err error
+		switch f.GetName() {
+		case "envoy.filters.http.ext_authz":
+			err = f.GetTypedConfig().UnmarshalTo(&filter)
+		case "envoy.filters.http.header_mutation":
+			err = f.GetTypedConfig().UnmarshalTo(&before)
 		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := before.ValidateAll(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	var removed []string
+	set := map[string]string{}
+	for _, m := range before.GetMutations().GetRequestMutations() {
+		if a := m.GetAppend(); a.GetAppendAction() == core.HeaderValueOption_OVERWRITE_IF_EXISTS {
+			set[a.GetHeader().GetKey()] = a.GetHeader().GetValue()
+		} else {
+			removed = append(removed, m.GetRemove())
+		}
+	}
+	if len(removed) != gateway.IdentityCount || len(set) != 1 || set["connection"] != "upgrade" {
+		t.Errorf("%s: before the judge %q are removed, and set %v", name, removed, set)
 	}
 	if err := filter.ValidateAll(); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	if filter.GetFailureModeAllow() || filter.GetTransportApiVersion() != core.ApiVersion_V3 {
+	if filter.GetFailureModeAllow() || !filter.GetEncodeRawHeaders() || filter.GetTransportApiVersion() != core.ApiVersion_V3 {
 		t.Errorf("%s: %v", name, &filter)
 	}
 	return &filter
@@ -139,7 +160,7 @@ func TestEnvoy(t *testing.T) {
 	}
 	defer conn.Close()
 	byHTTP, byGRPC := envoyFilter(t, "envoy-http.yaml"), envoyFilter(t, "envoy-grpc.yaml")
-	if !byGRPC.GetEncodeRawHeaders() || byGRPC.GetGrpcService().GetEnvoyGrpc().GetClusterName() != "apikeyd" {
+	if byGRPC.GetGrpcService().GetEnvoyGrpc().GetClusterName() != "apikeyd" {
 		t.Errorf("by gRPC: %v", byGRPC)
 	}
 	for _, c := range envoyRequests {

@@ -42,7 +42,7 @@ type Cache struct {
 	keys    *client.Verifier
 	options CacheOptions
 	current atomic.Pointer[session] // nil: there is none
-	uses    uses
+	uses    *uses
 
 	closing context.CancelFunc
 	done    chan struct{} // closed when nothing runs any more
@@ -62,7 +62,7 @@ func NewCache(keys *client.Verifier, o CacheOptions) *Cache {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Cache{keys: keys, options: o, closing: cancel, done: make(chan struct{})}
+	c := &Cache{keys: keys, options: o, uses: newUses(o.Keys), closing: cancel, done: make(chan struct{})}
 	go c.run(ctx)
 	return c
 }
@@ -164,7 +164,7 @@ func (c *Cache) subscribe(ctx context.Context, leased func()) error {
 	if err != nil {
 		return err
 	}
-	s := newSession(stream, c.options, &c.uses)
+	s := newSession(stream, c.options, c.uses)
 	c.current.Store(s)
 	defer c.current.Store(nil)
 	return s.run(ctx, leased)

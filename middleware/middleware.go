@@ -77,7 +77,7 @@ func (s *settings) check(checker Checker, r *http.Request) (api.Verification, *R
 	switch {
 	case err != nil:
 		return api.Verification{}, &Refusal{Status: http.StatusServiceUnavailable, Err: err,
-			Detail: "the key cannot be checked just now; nothing was done, try again"}
+			Detail: "the key cannot be checked just now; try again"}
 	case !answer.Valid:
 		return answer, refused(answer, scope)
 	}

@@ -43,7 +43,8 @@ func TestOutcomes(t *testing.T) {
 			continue
 		}
 		var doc api.Error
-		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || doc.Code != tt.problem || doc.Status != tt.status || doc.Detail == "" {
+		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || doc.Code != tt.problem || doc.Status != tt.status || doc.Detail == "" ||
+			strings.Contains(w.Body.String(), "request_id") {
 			t.Errorf("%s: %+v, %v", tt.code, doc, err)
 		}
 		if tt.challenge == narrow && !strings.Contains(doc.Detail, "the scope CREATE,") {
@@ -210,10 +211,11 @@ func TestRespond(t *testing.T) {
 
 func TestMistakesOfAProgramPanic(t *testing.T) {
 	for name, f := range map[string]func(){
-		"no checker":  func() { middleware.Require(nil) },
-		"no scope":    func() { middleware.Scope("WRITE") },
-		"no response": func() { middleware.Respond(nil) },
-		"no block":    func() { middleware.TrustedProxies(netip.Prefix{}) },
+		"no checker":          func() { middleware.Require(nil) },
+		"no scope":            func() { middleware.Scope("WRITE") },
+		"no response":         func() { middleware.Respond(nil) },
+		"no block":            func() { middleware.TrustedProxies(netip.Prefix{}) },
+		"no address is in it": func() { middleware.TrustedProxies(netip.MustParsePrefix("::ffff:10.0.0.0/104")) },
 	} {
 		func() {
 			defer func() {

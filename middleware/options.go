@@ -44,6 +44,9 @@ func TrustedProxies(proxies ...netip.Prefix) Option {
 		if !p.IsValid() {
 			panic("middleware: a trusted proxy is no block of addresses")
 		}
+		if p.Addr().Is4In6() { // requests come from IPv4 addresses, whichever socket they come by
+			panic("middleware: a trusted proxy is an IPv4 block in IPv6 notation; write it like 10.0.0.0/8")
+		}
 	}
 	return func(s *settings) { s.trusted = proxies }
 }

@@ -94,12 +94,13 @@ func (s *session) run(ctx context.Context, leased func()) error {
 	renew, report := time.NewTimer(firstRenewal), time.NewTicker(reportEvery)
 	defer renew.Stop()
 	defer report.Stop()
-	for first, idle := true, true; ; {
+	told := 0 // uses that are being noted
+	for first := true; ; {
 		select {
 		case err := <-failed:
 			return err
 		case <-ctx.Done():
-			s.leave(failed, idle)
+			s.leave(failed, told == 0)
 			return ctx.Err()
 		case <-renew.C:
 			if time.Since(s.base)-time.Duration(s.heard.Load()) > silence {
@@ -112,11 +113,19 @@ func (s *session) run(ctx context.Context, leased func()) error {
 				leased()
 			}
 		case <-report.C:
-			if idle {
-				idle = !s.report()
+			if told == 0 {
+				told = s.report()
+			}
+		case <-s.uses.many:
+			if told == 0 {
+				told = s.report()
 			}
 		case <-s.noted:
-			idle = true
+			if told < api.MaxKeyUses {
+				told = 0
+			} else { // what did not fit into one line
+				told = s.report()
+			}
 		}
 	}
 }
@@ -134,7 +143,7 @@ func (s *session) leave(failed <-chan error, idle bool) {
 	s.stop()
 	timeout := time.NewTimer(leaveTimeout)
 	defer timeout.Stop()
-	for !idle || s.report() {
+	for !idle || s.report() > 0 {
 		select {
 		case <-s.noted:
 			idle = true
@@ -151,13 +160,13 @@ func (s *session) leave(failed <-chan error, idle bool) {
 	}
 }
 
-// report tells of uses, and reports whether there were any.
-func (s *session) report() bool {
+// report tells of uses, and returns how many there were.
+func (s *session) report() int {
 	told := s.uses.take()
 	if len(told) > 0 {
 		s.say(api.SubscriberLine{Uses: told})
 	}
-	return len(told) > 0
+	return len(told)
 }
 
 // renew asks for a lease.

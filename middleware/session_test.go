@@ -29,7 +29,7 @@ type server struct {
 func open(t *testing.T) (s *session, far *server, u *uses, stop func()) {
 	t.Helper()
 	near, there := net.Pipe()
-	u = new(uses)
+	u = newUses(10)
 	s = newSession(near, CacheOptions{Keys: 10, UnknownTokens: 10}, u)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -254,6 +254,69 @@ func TestLeave(t *testing.T) {
 			t.Errorf("%d uses were told of", told)
 		}
 	})
+}
+
+// Of however many keys there are uses, all are told of in one go: a line as soon as the one before it was noted.
+func TestUsesOfManyKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, far, u, _ := open(t)
+		noted := func() int {
+			for {
+				switch l := far.hear(); {
+				case l.Renew != 0:
+					far.grant(l.Renew, time.Second)
+				default:
+					far.say(api.ServerLine{Noted: true})
+					return len(l.Uses)
+				}
+			}
+		}
+		began := time.Now()
+		const keys = 3*api.MaxKeyUses + 1
+		for i := range keys {
+			u.count(newEntry(digest{byte(i), byte(i >> 8)}, good(1)), valid)
+		}
+		for told := 0; told < keys; {
+			told += noted()
+		}
+		if took := time.Since(began); took > reportEvery {
+			t.Errorf("it took %v", took)
+		}
+		u.count(newEntry(digest{}, good(1)), valid)
+		if noted(); time.Since(began) != 2*reportEvery {
+			t.Errorf("one more use was told of after %v", time.Since(began))
+		}
+		for i := range u.most / 2 {
+			u.count(newEntry(digest{byte(i), byte(i >> 8)}, good(1)), valid)
+		}
+		for told := 0; told < u.most/2; {
+			told += noted()
+		}
+		if time.Since(began) != 2*reportEvery {
+			t.Errorf("many uses were told of after %v", time.Since(began)-2*reportEvery)
+		}
+	})
+}
+
+// Of keys that the cache has dropped again, no more wait than there may, and where they are many, apikeyd is told at once.
+func TestUsesAreBounded(t *testing.T) {
+	u := newUses(10)
+	for i := range u.most {
+		if i == u.most/2-1 && len(u.many) > 0 {
+			t.Errorf("%d are many", i)
+		}
+		u.count(newEntry(digest{}, good(1)), valid)
+	}
+	late := newEntry(digest{1}, good(1))
+	u.count(late, valid)
+	if len(u.pending) != 10+maxDropped || len(u.many) != 1 {
+		t.Errorf("%d keys wait; many: %d", len(u.pending), len(u.many))
+	}
+	u.take()
+	u.count(late, valid)
+	if told := u.take(); digest(told[len(told)-1].Digest) != late.digest || told[len(told)-1].Count != 1 {
+		t.Errorf("of the one that had no place, %+v is told", told[len(told)-1])
+	}
 }
 
 func TestASilentServerIsGivenUp(t *testing.T) {

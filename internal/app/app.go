@@ -163,7 +163,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *App, err error) 
 		return nil, err
 	}
 	if err := a.grpc.open(ctx, c, extauthz.Options{Gateway: a.gateway, Client: client, RequestIDs: api.RequestIDs, Requests: o.Requests,
-		Metrics: metrics, Log: a.log, VerifyToken: api.VerifyToken, LogChecks: c.LogChecks}); err != nil {
+		Metrics: metrics, Log: a.log, VerifyToken: api.VerifyToken, LogChecks: c.LogChecks, Ready: a.ready}); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -326,6 +326,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       browser.ConnContext,
 		ErrorLog:          belowHTTP(log),
 	}
 }

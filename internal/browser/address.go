@@ -1,6 +1,8 @@
 package browser
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -26,11 +28,22 @@ func (c Client) Address(r *http.Request) string {
 // Each proxy adds the address it was called from at the end of X-Forwarded-For. So the list is read from its end, up to the
 // first address that is no trusted proxy's: what stands before that, the client may have made up.
 func (c Client) Addr(r *http.Request) netip.Addr {
-	address, ok := parseHop(r.RemoteAddr)
+	address, ok := r.Context().Value(peer{}).(netip.Addr)
 	if !ok {
+		address = parseHop(r.RemoteAddr)
+	}
+	if !address.IsValid() {
 		return address
 	}
 	return c.Behind(address, r.Header["X-Forwarded-For"])
+}
+
+// peer is what the address that a connection comes from is called in the contexts of its requests.
+type peer struct{}
+
+// ConnContext is that of an http.Server. With it, the address that a connection comes from is read once, and not for each request.
+func ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, peer{}, parseHop(conn.RemoteAddr().String()))
 }
 
 // Behind is Addr for who has a request from elsewhere: address is where it came from, forwarded the lines of X-Forwarded-For.
@@ -45,8 +58,8 @@ func (c Client) Behind(address netip.Addr, forwarded []string) netip.Addr {
 			}
 			var hop string
 			line, hop, more = cutLast(line)
-			before, ok := parseHop(strings.TrimSpace(hop))
-			if !ok {
+			before := parseHop(strings.TrimSpace(hop))
+			if !before.IsValid() {
 				return address
 			}
 			address = before
@@ -61,15 +74,22 @@ func cutLast(list string) (before, last string, more bool) {
 	return list[:max(i, 0)], list[i+1:], i >= 0
 }
 
-// parseHop reads one address of X-Forwarded-For. Some proxies add the port, and some write IPv6 in brackets without one.
-func parseHop(text string) (netip.Addr, bool) {
-	var address netip.Addr
-	if pair, err := netip.ParseAddrPort(text); err == nil { // first, because it is what a connection has
+// parseHop reads one address of X-Forwarded-For, the zero Addr where it is none. Some proxies add the port, and some write IPv6 in
+// brackets without one.
+func parseHop(text string) (address netip.Addr) {
+	if hasPort(text) { // netip could say so as well, but what it refuses it puts into words, which costs more
+		pair, _ := netip.ParseAddrPort(text)
 		address = pair.Addr()
-	} else if address, err = netip.ParseAddr(withoutBrackets(text)); err != nil {
-		return netip.Addr{}, false
+	} else {
+		address, _ = netip.ParseAddr(withoutBrackets(text))
 	}
-	return address.Unmap().WithZone(""), true
+	return address.Unmap().WithZone("")
+}
+
+// hasPort reports whether a port follows an address: "192.0.2.1:80", "[2001:db8::1]:80".
+func hasPort(text string) bool {
+	i := strings.IndexByte(text, ':')
+	return i >= 0 && (text[0] == '[' && strings.Contains(text, "]:") || strings.IndexByte(text[i+1:], ':') < 0)
 }
 
 // withoutBrackets takes the brackets from "[2001:db8::1]", and from nothing that is not IPv6.

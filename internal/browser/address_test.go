@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -65,5 +66,20 @@ func TestAddress(t *testing.T) {
 		if got := c.client.Address(r); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
+		r = r.WithContext(ConnContext(t.Context(), from{text: c.remote}))
+		r.RemoteAddr = ""
+		if got := c.client.Address(r); got != c.want {
+			t.Errorf("%s, and the connection's address is known: %q, want %q", c.name, got, c.want)
+		}
 	}
 }
+
+// from is a connection from an address.
+type from struct {
+	net.Conn
+	text string
+}
+
+func (c from) RemoteAddr() net.Addr { return c }
+func (c from) Network() string      { return "tcp" }
+func (c from) String() string       { return c.text }

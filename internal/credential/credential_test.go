@@ -36,6 +36,29 @@ func TestFind(t *testing.T) {
 		if got != c.want || err != c.err {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
+		if text, ok := Only(c.authorization, c.apiKey); ok && (err != nil || text != got.Key+got.Foreign) {
+			t.Errorf("%s: the only one is %q", c.name, text)
+		}
+	}
+	for _, c := range []struct {
+		authorization, apiKey []string
+		want                  string
+	}{
+		{[]string{"Bearer " + a}, nil, a},
+		{[]string{"bEARER  " + a + " "}, nil, a},
+		{nil, []string{a}, a},
+		{nil, []string{"x"}, "x"},
+		{[]string{"Bearer"}, nil, ""},
+		{[]string{"Basic " + a}, nil, ""},
+		{nil, []string{""}, ""},
+		{nil, nil, ""},
+		{[]string{"Bearer " + a}, []string{a}, ""},
+		{[]string{"Bearer " + a, "Bearer " + a}, nil, ""},
+		{nil, []string{a, a}, ""},
+	} {
+		if text, ok := Only(c.authorization, c.apiKey); text != c.want || ok != (c.want != "") {
+			t.Errorf("of %q and %q the only one is %q, want %q", c.authorization, c.apiKey, text, c.want)
+		}
 	}
 	lines := []string{"Bearer " + a}
 	if n := testing.AllocsPerRun(100, func() {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -40,6 +41,8 @@ type Options struct {
 	VerifyToken func(presented string) bool
 	// LogChecks asks for a log line for each request that is allowed; those that are not have one in any case.
 	LogChecks bool
+	// Ready returns why requests cannot be answered now, for the health service; nil: they always can.
+	Ready func(context.Context) error
 	// TLS is nil for plain HTTP/2.
 	TLS *tls.Config
 }
@@ -60,7 +63,9 @@ const (
 type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
-	end    context.CancelFunc // ends what would go on for as long as the server
+	ready  func(context.Context) error // nil: always
+	ending context.Context             // ends when the server is to, with what would go on for as long as the server
+	end    context.CancelFunc
 }
 
 // New returns a Server.
@@ -84,7 +89,7 @@ func New(o Options) *Server {
 	if o.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(o.TLS)))
 	}
-	s := &Server{grpc: grpc.NewServer(options...), health: health.NewServer(), end: end}
+	s := &Server{grpc: grpc.NewServer(options...), health: health.NewServer(), ready: o.Ready, ending: ending, end: end}
 	auth.RegisterAuthorizationServer(s.grpc, c)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	s.health.SetServingStatus(auth.Authorization_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
@@ -92,7 +97,16 @@ func New(o Options) *Server {
 }
 
 // Serve answers until Shutdown, which makes it return nil, or until the listener fails.
-func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+func (s *Server) Serve(l net.Listener) error {
+	var background sync.WaitGroup
+	if s.ready != nil {
+		background.Go(func() { s.followReadiness(s.ending) })
+	}
+	err := s.grpc.Serve(l)
+	s.end()
+	background.Wait()
+	return err
+}
 
 // Drain says no to whoever asks for the server's health from now on, and goes on answering all else.
 func (s *Server) Drain() { s.health.Shutdown() }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -332,6 +334,51 @@ func TestHealthAndDrain(t *testing.T) {
 	}
 	if _, err := watch.Recv(); status.Code(err) != codes.Unavailable {
 		t.Errorf("the watch goes on: %v", err)
+	}
+}
+
+// A server that is not ready is not healthy, for as long as it is not: others are asked meanwhile.
+func TestHealthIsReadiness(t *testing.T) {
+	var away atomic.Bool
+	away.Store(true)
+	k := newKit(t, func(o *Options) {
+		o.Ready = func(context.Context) error {
+			if away.Load() {
+				return errors.New("the database cannot be read")
+			}
+			return nil
+		}
+	})
+	var watches []grpc.ServerStreamingClient[grpc_health_v1.HealthCheckResponse]
+	for _, service := range []string{"", "envoy.service.auth.v3.Authorization"} {
+		w, err := grpc_health_v1.NewHealthClient(k.conn).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: service})
+		if err != nil {
+			t.Fatal(err)
+		}
+		watches = append(watches, w)
+	}
+	until := func(want grpc_health_v1.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		for _, w := range watches {
+			for told := grpc_health_v1.HealthCheckResponse_UNKNOWN; told != want; {
+				out, err := w.Recv()
+				if err != nil {
+					t.Fatalf("it is never %v: %v", want, err)
+				}
+				told = out.GetStatus()
+			}
+		}
+	}
+	until(grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	away.Store(false)
+	k.server.tellReadiness(t.Context())
+	until(grpc_health_v1.HealthCheckResponse_SERVING)
+
+	k.server.Drain()
+	k.server.tellReadiness(t.Context())
+	out, err := grpc_health_v1.NewHealthClient(k.conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil || out.GetStatus() != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("while it drains: %v, %v", out, err)
 	}
 }
 

@@ -70,12 +70,14 @@ func (g *Gateway) Judge(ctx context.Context, r *Request) Judgement {
 	// otherwise a client could use one without its limits, and without anybody being told whose it is, by naming something public.
 	counted := r
 	if j := g.judge(ctx, set, r, r, true); !j.Allowed() {
+		g.note(ctx, set, r, r, &j)
 		return j
 	}
 	for i := range r.Contradictions {
 		said := &r.Contradictions[i]
 		j := g.judge(ctx, set, r, said, true)
 		if !j.Allowed() {
+			g.note(ctx, set, r, said, &j)
 			return j
 		}
 		if j.Verdict == Allowed {
@@ -85,24 +87,38 @@ func (g *Gateway) Judge(ctx context.Context, r *Request) Judgement {
 	return g.judge(ctx, set, r, counted, false)
 }
 
+// note has a refusal counted among the uses of its key. What is made of the request is decided: that is j, whatever has changed since.
+func (g *Gateway) note(ctx context.Context, set *rules.Set, r, said *Request, j *Judgement) {
+	if j.record != nil {
+		g.judge(ctx, set, r, said, false)
+	}
+}
+
 // judge judges what is said, of which r is the rest.
 func (g *Gateway) judge(ctx context.Context, set *rules.Set, r, said *Request, uncounted bool) Judgement {
 	need, j := needOf(set, said.Method, said.Target, said.Scope)
 	if j.Verdict != undecidedYet {
 		return j
 	}
-	sent, err := credential.Find(r.Authorization, r.APIKey)
+	text, only := credential.Only(r.Authorization, r.APIKey)
+	if !only {
+		sent, err := credential.Find(r.Authorization, r.APIKey)
+		switch {
+		case err != nil:
+			return Judgement{Verdict: BadKey, Detail: err.Error()}
+		case sent.Key == "" && sent.Foreign == "":
+			return Judgement{Verdict: NoKey, Detail: "send a key as Authorization: Bearer or as X-API-Key"}
+		case sent.Key == "":
+			return Judgement{Verdict: BadKey, Detail: credential.ErrNoKey.Error()}
+		}
+		text = sent.Key
+	}
+	d, err := g.checker.Check(ctx, view(text), key.Question{Scope: need.Scope, IP: r.IP, Uncounted: uncounted})
 	switch {
 	case err != nil:
-		return Judgement{Verdict: BadKey, Detail: err.Error()}
-	case sent.Key == "" && sent.Foreign == "":
-		return Judgement{Verdict: NoKey, Detail: "send a key as Authorization: Bearer or as X-API-Key"}
-	case sent.Key == "":
+		return Judgement{Verdict: Undecided, Detail: "the key cannot be checked just now; try again", Err: err}
+	case d.Malformed:
 		return Judgement{Verdict: BadKey, Detail: credential.ErrNoKey.Error()}
-	}
-	d, err := g.checker.Check(ctx, view(sent.Key), key.Question{Scope: need.Scope, IP: r.IP, Uncounted: uncounted})
-	if err != nil {
-		return Judgement{Verdict: Undecided, Detail: "the key cannot be checked just now; nothing was done, try again", Err: err}
 	}
 	j = Judgement{Verdict: ofOutcome[d.Outcome].verdict, Detail: ofOutcome[d.Outcome].detail, Need: need.Scope,
 		Outcome: d.Outcome, Checked: true, Allowance: d.Allowance, record: d.Record}

@@ -163,5 +163,5 @@ func badCredential(detail string) error {
 // the store of limits. Whatever the reason, nobody gets in.
 func undecided(err error) error {
 	return &problem{code: api.CodeUnavailable, cause: err,
-		detail: "the key cannot be checked just now; nothing was done, try again"}
+		detail: "the key cannot be checked just now; try again"}
 }

@@ -41,6 +41,7 @@ func (h authorization) serve(x *exchange) error {
 	if j.Allowed() {
 		// It is about this one request: a proxy that kept it would let a deleted key in, and count nothing.
 		x.Header()["Cache-Control"] = noStore
+		x.setDate()
 		x.WriteHeader(http.StatusOK)
 		return nil
 	}

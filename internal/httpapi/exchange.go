@@ -21,6 +21,9 @@ type exchange struct {
 	requestID telemetry.RequestID
 	id        string     // the same as text
 	idHeaders []idHeader // for later requests
+	nextID    uint64     // the number of the first of them
+	date      []string   // the value of a header Date: of the second dated, since 1970
+	dated     int64
 
 	status  int      // 0: nothing is sent yet
 	sent    int64    // bytes of the answer's body
@@ -46,11 +49,20 @@ func (x *exchange) reset() {
 	}
 	clear(body)
 	clear(answer)
-	*x = exchange{body: body[:0], answer: answer[:0], idHeaders: x.idHeaders}
+	*x = exchange{body: body[:0], answer: answer[:0], idHeaders: x.idHeaders, nextID: x.nextID, date: x.date, dated: x.dated}
 }
 
 // Header returns the headers of the answer.
 func (x *exchange) Header() http.Header { return x.w.Header() }
+
+// setDate sets the header Date to when the request came. net/http would put it into words anew for each answer, which costs more than
+// many a check. It is for answers that are made at once.
+func (x *exchange) setDate() {
+	if second := x.began.Unix(); second != x.dated {
+		x.date, x.dated = []string{x.began.UTC().Format(http.TimeFormat)}, second // answers that are being sent hold the one before
+	}
+	x.Header()["Date"] = x.date
+}
 
 // WriteHeader begins the answer.
 func (x *exchange) WriteHeader(status int) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -41,8 +42,12 @@ func (h leaks) routes() []route {
 // maxFindings is how long a message of GitHub's may be: it may hold many finds.
 const maxFindings = 1 << 20 // bytes
 
+// leakShape passes over white space around the token, which comes along from a file: the answer would not tell that it was in the way.
 var leakShape = shape[string]{
-	{name: "key", required: true, read: func(token *string, v value) { *token, _ = v.string() }},
+	{name: "key", required: true, read: func(token *string, v value) {
+		text, _ := v.string()
+		*token = strings.TrimSpace(text)
+	}},
 }
 
 func readLeak(in *input) (token string, err error) { return token, body(in, leakShape, &token) }

@@ -27,7 +27,7 @@ func TestReportALeak(t *testing.T) {
 	}
 	check("VALID") // it is cached from now on
 	var answers []reply
-	for _, text := range []string{leaked.Token, leaked.Token, token.New("ak").Reveal(), "nonsense", "", strings.Repeat("x", 1<<10)} {
+	for _, text := range []string{"\t" + leaked.Token + " \n", leaked.Token, token.New("ak").Reveal(), "nonsense", "", strings.Repeat("x", 1<<10)} {
 		r := k.send(k.management.URL, "POST", "/v1/leaked", fmt.Sprintf(`{"key":%q}`, text), nil).ok(http.StatusAccepted)
 		check("NOT_FOUND")
 		for _, changing := range []string{"Date", "X-Request-Id"} {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -449,6 +450,36 @@ func TestMetricsCountRequestsByRoute(t *testing.T) {
 	} {
 		if !strings.Contains(got, want+"\n") {
 			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+}
+
+// TestDate looks at the time of an answer, which is put into words once in a second: what is being sent keeps its own.
+func TestDate(t *testing.T) {
+	var x exchange
+	var before []string
+	for _, c := range []struct{ began, want string }{
+		{"2026-11-26T04:05:06.9Z", "Thu, 26 Nov 2026 04:05:06 GMT"},
+		{"2026-11-26T04:05:06.99Z", "Thu, 26 Nov 2026 04:05:06 GMT"},
+		{"2026-11-26T05:05:07+01:00", "Thu, 26 Nov 2026 04:05:07 GMT"},
+		{"2026-11-26T04:05:06Z", "Thu, 26 Nov 2026 04:05:06 GMT"},
+	} {
+		w := httptest.NewRecorder()
+		began, err := time.Parse(time.RFC3339, c.began)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.w, x.began = w, began
+		x.setDate()
+		x.reset()
+		if got := w.Header().Get("Date"); got != c.want {
+			t.Errorf("at %s: %q, want %q", c.began, got, c.want)
+		}
+		if before != nil && before[0] != "Thu, 26 Nov 2026 04:05:06 GMT" {
+			t.Errorf("at %s an answer before has become one of %q", c.began, before[0])
+		}
+		if before == nil {
+			before = w.Header()["Date"]
 		}
 	}
 }

@@ -22,17 +22,19 @@ type idHeader struct {
 	value [1]string
 }
 
-// idHeaders is how many of them are made at once, because to make one costs as much as to fill it.
+// idHeaders is how many of them are made at once, and their ids reserved, because to make one costs as much as to fill it.
 const idHeaders = 16
 
 // identify gives the request its id, which stands in the answer's header, in problem documents and in the log.
 func (s *server) identify(x *exchange) {
 	if len(x.idHeaders) == 0 {
 		x.idHeaders = make([]idHeader, idHeaders)
+		x.nextID = s.ids.Reserve(idHeaders)
 	}
 	h := &x.idHeaders[0]
 	x.idHeaders = x.idHeaders[1:]
-	h.text = s.ids.Next()
+	h.text = s.ids.Reserved(x.nextID)
+	x.nextID++
 	h.value[0] = unsafe.String(&h.text[0], len(h.text))
 	x.requestID, x.id = h.text, h.value[0]
 	x.w.Header()["X-Request-Id"] = h.value[:]

@@ -211,6 +211,16 @@ func TestRateLimitInAnswers(t *testing.T) {
 	}
 	k.limiter.answer(key.CheckValid, key.Allowance{}, store.ErrUnavailable)
 	k.ask("POST", "/v1/verify", question).problem(api.CodeUnavailable)
+	// Of a batch, it is said what was counted in vain.
+	for questions, want := range map[string]string{
+		question:                              "the key cannot be checked just now; try again",
+		`{"key":"x"},` + question:             "requests/1 cannot be checked just now; try again: those before it have no answer either, and those of limited keys were counted",
+		`{"key":"x"},{"key":"x"},` + question: "requests/2 cannot",
+	} {
+		if r := k.ask("POST", "/v1/verify/batch", `{"requests":[`+questions+`]}`); !strings.Contains(r.problem(api.CodeUnavailable).Detail, want) {
+			t.Errorf("batch: %s", r.body)
+		}
+	}
 }
 
 // Requests to the management API, and those that are refused before, are not counted.

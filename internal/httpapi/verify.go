@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"unsafe"
@@ -74,7 +75,7 @@ func (h checks) batch(x *exchange) error {
 	for i := range questions {
 		d, err := h.checker.Check(x.r.Context(), questions[i].token, questions[i].Question)
 		if err != nil {
-			return undecided(err)
+			return undecidedBatch(i, err)
 		}
 		h.metrics.Check(d.Outcome)
 		if i > 0 {
@@ -84,6 +85,15 @@ func (h checks) batch(x *exchange) error {
 	}
 	x.answer = append(out, "]}\n"...)
 	return x.sendVerification()
+}
+
+// undecidedBatch is the answer where the question at i has none. What was counted for those in front of it cannot be given back.
+func undecidedBatch(i int, err error) error {
+	if i == 0 {
+		return undecided(err)
+	}
+	return &problem{code: api.CodeUnavailable, cause: err, detail: fmt.Sprintf("the key of requests/%d cannot be checked just now; "+
+		"try again: those before it have no answer either, and those of limited keys were counted", i)}
 }
 
 // refuseQuery is for the checks, which have no query parameters.
@@ -108,6 +118,7 @@ const serverBuffer = 2048
 func (x *exchange) sendVerification() error {
 	h := x.Header()
 	h["Content-Type"] = jsonType
+	x.setDate()
 	if len(x.answer) > serverBuffer {
 		h.Set("Content-Length", strconv.Itoa(len(x.answer)))
 	}

@@ -24,9 +24,27 @@ func (r *run) path(ctx context.Context, path string) {
 	case err != nil:
 		r.fault(path, err)
 	case info.IsDir():
+		r.noteAround(path)
 		r.folder(ctx, path)
 	default:
 		r.open(ctx, path, info.Mode())
+	}
+}
+
+// noteAround tells where a folder is a part of a repository: the history is looked into of those alone that are given as a whole.
+func (r *run) noteAround(path string) {
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil || r.NoHistory || isRepository(real) {
+		return
+	}
+	for dir := filepath.Dir(real); dir != real; real, dir = dir, filepath.Dir(dir) {
+		if isRepository(dir) {
+			r.Note(path, "is a part of a git repository, whose history is looked into where the whole of it is given")
+			return
+		}
 	}
 }
 

@@ -30,6 +30,12 @@ func isGitDir(path string) bool {
 	return true
 }
 
+// isRepository reports whether a folder is a repository, or a working tree of one.
+func isRepository(path string) bool {
+	_, err := os.Lstat(filepath.Join(path, ".git"))
+	return err == nil || isGitDir(path)
+}
+
 // history makes the job for the history of a repository, unless there is one. dir is its git folder; "": the file .git says
 // where that is.
 func (r *run) history(ctx context.Context, tree, dir string) {

@@ -405,6 +405,31 @@ func TestLinkedRepositories(t *testing.T) {
 	}
 }
 
+// Who has a part of a repository looked into is told that its history is not.
+func TestAPartOfARepository(t *testing.T) {
+	r := newRepo(t)
+	put(t, r.folder, "src/deep/f", "x")
+	r.commit("one")
+	outer := t.TempDir()
+	link := filepath.Join(outer, "link")
+	if err := os.Symlink(filepath.Join(r.folder, "src"), link); err != nil {
+		t.Fatal(err)
+	}
+	within := func(names ...string) string { return filepath.Join(append([]string{r.folder}, names...)...) }
+	for path, told := range map[string]bool{
+		within("src"): true, within("src", "deep"): true, within(".git", "objects"): true, within(".git", "refs"): true, link: true,
+		r.folder: false, within(".git"): false, within("src", "deep", "f"): false, outer: false,
+	} {
+		notes := look(t, nil, path).notes
+		if got := slices.ContainsFunc(notes, func(n string) bool { return strings.HasPrefix(n, path+" is a part of a git repository") }); got != told {
+			t.Errorf("%s: %q", path, notes)
+		}
+		if notes := look(t, func(o *Options) { o.NoHistory = true }, path).notes; strings.Contains(strings.Join(notes, "\n"), "is a part") {
+			t.Errorf("%s without history: %q", path, notes)
+		}
+	}
+}
+
 func TestRepositoriesThatCannotBeRead(t *testing.T) {
 	r := newRepo(t)
 	put(t, r.folder, "f", newToken())
@@ -482,7 +507,8 @@ func TestCompressed(t *testing.T) {
 	if !slices.Equal(got.notes, want) {
 		t.Errorf("notes %q, want %q", got.notes, want)
 	}
-	for _, begin := range []string{"BZh91AY&SY", "\xfd7zXZ\x00", "\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18", "PK\x03\x04", "7z\xbc\xaf\x27\x1c", "Rar!\x1a\x07"} {
+	for _, begin := range []string{"BZh91AY&SY", "\xfd7zXZ\x00", "\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18", "PK\x03\x04", "7z\xbc\xaf\x27\x1c", "Rar!\x1a\x07",
+		"PACK\x00\x00\x00\x02", "# v2 git bundle\n", "# v3 git bundle\n"} {
 		if !isCompressed([]byte(begin)) || isCompressed([]byte(begin[:3])) {
 			t.Errorf("%q", begin)
 		}

@@ -42,7 +42,7 @@ type subscriber struct {
 
 	mu     sync.Mutex // of what follows
 	queue  [][]byte
-	queued int           // bytes
+	queued int           // bytes, with those that are being written
 	wake   chan struct{} // there is something in the queue, or the subscriber is gone
 	noting bool          // uses are being noted
 }
@@ -88,8 +88,8 @@ func (s *subscriber) say(lines ...[]byte) {
 func (s *subscriber) write() {
 	for range s.wake {
 		s.mu.Lock()
-		lines := net.Buffers(s.queue)
-		s.queue, s.queued = nil, 0
+		lines, taken := net.Buffers(s.queue), s.queued
+		s.queue = nil
 		s.mu.Unlock()
 		if lines == nil { // nothing but the end is signalled without a line
 			if s.isGone() {
@@ -105,6 +105,9 @@ func (s *subscriber) write() {
 			s.cut(err)
 			return
 		}
+		s.mu.Lock()
+		s.queued -= taken // which has waited until now
+		s.mu.Unlock()
 	}
 }
 

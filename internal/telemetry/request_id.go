@@ -14,7 +14,8 @@ const (
 
 // RequestID names a request in its answer, in the log and in the audit log: 23 characters of a-z and 2-7. The first 13
 // are random and stand for one run of one process, so that no two nodes and no two runs give the same id; the last
-// 10 count that run's requests. Ids are not secret, and the next one can be guessed. The zero RequestID is none.
+// 10 are a number, of about the order in which that run's requests came. Ids are not secret, and the next one can be
+// guessed. The zero RequestID is none.
 type RequestID [processDigits + counterDigits]byte
 
 // String returns the id as text; "" for the zero RequestID.
@@ -45,10 +46,16 @@ func NewRequestIDs() *RequestIDs {
 }
 
 // Next returns an id that neither this nor any other RequestIDs has returned before. It allocates nothing.
-func (ids *RequestIDs) Next() RequestID {
+func (ids *RequestIDs) Next() RequestID { return ids.Reserved(ids.Reserve(1)) }
+
+// Reserve sets apart the numbers of n ids that follow one another, and returns the first. All processors count together,
+// and each waits for the others to do so: who needs many ids asks once.
+func (ids *RequestIDs) Reserve(n uint64) (first uint64) { return ids.count.Add(n) - n + 1 }
+
+// Reserved returns the id with a number that was reserved. Call it once for each. It allocates nothing.
+func (ids *RequestIDs) Reserved(n uint64) RequestID {
 	var id RequestID
 	copy(id[:], ids.process[:])
-	n := ids.count.Add(1)
 	for i := len(id) - 1; i >= processDigits; i-- {
 		id[i] = digits[n%32]
 		n /= 32

@@ -17,8 +17,12 @@ func TestRequestIDs(t *testing.T) {
 	for range goroutines {
 		wg.Go(func() {
 			own := make([]RequestID, each)
-			for i := range own {
+			for i := 0; i < each; i += 5 {
 				own[i] = ids.Next()
+				first := ids.Reserve(4)
+				for j := range uint64(4) {
+					own[uint64(i)+1+j] = ids.Reserved(first + j)
+				}
 			}
 			mu.Lock()
 			defer mu.Unlock()

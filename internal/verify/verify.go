@@ -97,6 +97,8 @@ type known struct {
 // Decision is the answer to a check.
 type Decision struct {
 	Outcome key.Outcome
+	// Malformed: what was asked about is no token, whatever the store holds. With CheckNotFound alone.
+	Malformed bool
 	// Record is what the decision was made from; nil with CheckNotFound. It is shared and must not be changed.
 	Record *key.Record
 	// Allowance is what is left to a key that is limited, where the decision was made after counting.
@@ -128,7 +130,7 @@ func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decis
 	c.checks.Add(1)
 	if len(text) > token.MaxLength { // spares the hashing of what is no token anyway
 		c.malformed.Add(1)
-		return Decision{Outcome: key.CheckNotFound}, nil
+		return Decision{Outcome: key.CheckNotFound, Malformed: true}, nil
 	}
 	// What is cached under the digest was well-formed when it came in, so a hit need not look at the form again.
 	digest := token.Hash(text)
@@ -143,7 +145,7 @@ func (c *Checker) Check(ctx context.Context, text []byte, q key.Question) (Decis
 	}
 	if !token.WellFormed(text) {
 		c.malformed.Add(1)
-		return Decision{Outcome: key.CheckNotFound}, nil
+		return Decision{Outcome: key.CheckNotFound, Malformed: true}, nil
 	}
 	c.misses.Add(1)
 	k, err := c.fetch(ctx, digest)

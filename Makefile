@@ -63,6 +63,13 @@ test: prepare generated lint apidoc browser examples ## everything that must hol
 prepare: # what the tests need from the system; installs it where it may
 	@.ci/prepare
 
+.PHONY: fetch
+fetch: $(REDOCLY) $(BROWSER) # what the tests need from registries, which may take more than one try
+	go list -deps -test ./... >/dev/null
+	cd $(EXAMPLES) && go list -deps -test ./... >/dev/null
+	go mod tidy -diff >/dev/null
+	go run $(STATICCHECK) -version >/dev/null
+
 .PHONY: generated
 generated: # generated files are what their generators make
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted (run gofmt -w):'; gofmt -l $$(git ls-files '*.go'); exit 1; }

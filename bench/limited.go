@@ -84,13 +84,18 @@ func measureLimitedTogether(ctx context.Context, b *bench) (_ []figure, err erro
 		return nil, err
 	}
 	defer shared.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { shared.Run(ctx) })
+	defer looking.Wait()
+	defer cancel()
 	limiter := limit.New(limit.Options{Quotas: noQuotas{}, Valkey: shared, Closed: true, Now: time.Now, Log: log})
 
 	script, restrictions := valkey.NewLuaScript(leastCount), &key.Restrictions{Limits: []key.Limit{{Name: "default", Requests: 1_000_000_000, Window: time.Minute}}}
 	f := figure{What: "a request counted against a limit in a Valkey or Redis", Unit: "/s", Bound: bound{atLeast, 0.7}}
 	err = inTurn(ctx, b.size.Rounds,
 		func() error {
-			perSecond, err := b.callers(func(i int64) error {
+			perSecond, err := b.punctual(shared, func(i int64) error {
 				_, _, err := limiter.Take(ctx, i, restrictions, time.Now())
 				return err
 			})
@@ -105,6 +110,19 @@ func measureLimitedTogether(ctx context.Context, b *bench) (_ []figure, err erro
 			return err
 		})
 	return []figure{f}, err
+}
+
+// punctual is callers where a machine that stands still makes the server late for whoever calls: then it is measured anew.
+func (b *bench) punctual(shared *limit.Valkey, call func(i int64) error) (perSecond float64, err error) {
+	const tries = 10
+	for range tries {
+		if perSecond, err = b.callers(call); !errors.Is(err, store.ErrUnavailable) {
+			return perSecond, err
+		}
+		for end := time.Now().Add(readyTimeout); !shared.Up() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		}
+	}
+	return perSecond, err
 }
 
 // callers has many call at the same time, each with numbers from 1 to 1,000, and returns how many calls there were in a second.

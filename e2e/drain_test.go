@@ -218,7 +218,7 @@ func TestDrainWaits(t *testing.T) {
 // TestDrainDelay gives a load balancer the time to look elsewhere: /readyz says no while requests are served as usual.
 func TestDrainDelay(t *testing.T) {
 	t.Parallel()
-	s := serve(t, t.TempDir(), "--shutdown-delay", "3s")
+	s := serve(t, t.TempDir(), "--shutdown-delay", "8s")
 	s.terminate()
 	resp, err := http.Get(s.verification + "/readyz")
 	if err != nil {

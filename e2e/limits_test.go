@@ -199,13 +199,13 @@ func drainQuota(t *testing.T, c *cluster) {
 		}
 		return created
 	}
-	run := func(k api.CreatedKey, harm func(d *drain)) (int, int64) {
+	// run has all pass that there is, and returns how many did. A node that was told that nothing is left asks again within seconds:
+	// another one may have given something back.
+	run := func(k api.CreatedKey, still time.Duration, harm func(d *drain)) (int, int64) {
 		over := make(chan struct{})
 		d, wait := c.drain(k.Token, over)
 		harm(d)
 		d.until(t, api.VerifyQuotaExceeded, 1)
-		// A node that was told that nothing is left asks again within seconds: another one may have given something back.
-		const still = 3 * time.Second
 		for passed, since := -1, time.Now(); passed < int(k.Quota.Requests) && time.Since(since) < still; time.Sleep(10 * time.Millisecond) {
 			if n := d.count(api.VerifyValid); n != passed {
 				passed, since = n, time.Now()
@@ -243,7 +243,7 @@ func drainQuota(t *testing.T, c *cluster) {
 		check(c.nodes[1], api.VerifyValid) // one of the day
 		change(api.Null[api.Period]())
 		k.Quota.Requests--
-		passed, keyID := run(k, func(*drain) {})
+		passed, keyID := run(k, patience, func(*drain) {})
 		if left := remaining(keyID); passed != 99 || left != 0 {
 			t.Errorf("%d have passed and %d remain, want 99 and none", passed, left)
 		}
@@ -252,7 +252,7 @@ func drainQuota(t *testing.T, c *cluster) {
 		}
 	})
 	t.Run("stopped", func(t *testing.T) {
-		passed, keyID := run(create(quota), func(d *drain) {
+		passed, keyID := run(create(quota), patience, func(d *drain) {
 			for i, n := range c.nodes {
 				d.until(t, api.VerifyValid, (i+1)*quota/5)
 				n.server().stop()
@@ -264,7 +264,8 @@ func drainQuota(t *testing.T, c *cluster) {
 		}
 	})
 	t.Run("killed", func(t *testing.T) {
-		passed, _ := run(create(quota), func(d *drain) {
+		const still = 3 * time.Second // what is lost is waited for in vain
+		passed, _ := run(create(quota), still, func(d *drain) {
 			for i, n := range c.nodes {
 				d.until(t, api.VerifyValid, (i+1)*quota/5)
 				n.server().kill()
@@ -292,14 +293,15 @@ func drainLimits(t *testing.T, c *cluster, shared *valkeytest.Server) {
 	}
 	over := make(chan struct{})
 	d, wait := c.drain(k.Token, over)
+	d.until(t, api.VerifyValid, requests) // of those, some may be told later than others are that nothing is left
 	d.until(t, api.VerifyRateLimited, 30)
 	passed := d.count(api.VerifyValid)
 	fallbacks := 0 // a busy machine may hold the server up for longer than a check waits; read behind what has passed meanwhile
 	for _, n := range c.nodes {
 		fallbacks += int(n.metric(t, "apikeyd_limits_fallback_total"))
 	}
-	if passed < requests || fallbacks == 0 && passed != requests {
-		t.Errorf("%d have passed, want %d", passed, requests)
+	if passed > requests+fallbacks {
+		t.Errorf("%d have passed, want %d and at most %d that the server was late for", passed, requests, fallbacks)
 	}
 	up := func(want float64) {
 		t.Helper()
@@ -325,9 +327,15 @@ func drainLimits(t *testing.T, c *cluster, shared *valkeytest.Server) {
 	}
 	shared.Run(t)
 	up(1)
-	if answer, err := v.Verify(t.Context(), api.VerifyRequest{Key: k.Token}); err != nil || answer.RateLimit == nil {
-		t.Errorf("%+v, %v", answer, err)
-	}
 	close(over)
 	wait()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // it may be late for one check, and there for the next
+		answer, err := v.Verify(t.Context(), api.VerifyRequest{Key: k.Token})
+		if err == nil && answer.RateLimit != nil {
+			break
+		}
+		if err == nil || time.Now().After(deadline) {
+			t.Fatalf("the server is back: %+v, %v", answer, err)
+		}
+	}
 }

@@ -152,7 +152,7 @@ func TestLostPassword(t *testing.T) {
 // answers come at once, and the mail when the server is there.
 func TestNoMailServer(t *testing.T) {
 	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	silent, err := net.Listen("tcp", freeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestNoMailServer(t *testing.T) {
 		if _, err := s.client(made.Key).InviteMember(t.Context(), ours, api.NewMember{Email: name + "@example.com", Role: api.RoleViewer}); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > busy {
 			t.Errorf("%s: it took %v to be answered", name, took)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 // patience is how long a test waits for what must happen soon. It is long because a machine may be busy, and nobody
 // waits so long unless something is wrong.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // process is a program that runs beside the test. It is dead when the test ends, whatever happens.
 type process struct {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/apikeyd/apikeyd/api"
+	"github.com/apikeyd/apikeyd/internal/freeport"
 	"github.com/apikeyd/apikeyd/internal/gateway"
 	"github.com/apikeyd/apikeyd/internal/store/postgres/postgrestest"
 )
@@ -119,12 +120,11 @@ func writeFile(t *testing.T, path, text string) {
 // freeAddress returns an address that nobody listens at.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // countedAPI is an API behind a proxy that keeps what has reached it.

@@ -33,8 +33,8 @@ func TestScripts(t *testing.T) {
 		Setup:               setUpScript,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		// A server that starts where it should have refused to is ended then.
-		Deadline: time.Now().Add(4 * time.Minute),
+		// A server that starts where it should have refused to is ended then. Scripts wait for their turn among all other tests.
+		Deadline: time.Now().Add(10 * time.Minute),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serve": serveInScript, "halt": halt, "crash": crash, "capture": capture, "certificates": certificates,
 		},

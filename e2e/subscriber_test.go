@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -177,16 +176,19 @@ func (u *use) ended() {
 func TestADeadKeyIsDeadBehindTheMiddleware(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	s := serve(t, folder)
-	verification := strings.TrimPrefix(s.verification, "http://")
+	management, verification := freeAddress(t), freeAddress(t)
+	start := func() *server {
+		env := []string{"APIKEYD_LISTEN=" + management, "APIKEYD_VERIFY_LISTEN=" + verification}
+		return await(t, launch(t, folder, env, binary, "serve"), folder)
+	}
+	s := start()
 	l := newLine(t, verification)
 	g := guard(t, "http://"+l.address)
 	marker := filepath.Join(folder, "apikeyd.db.subscribers")
 
 	again := func() { // the server, at the same addresses
-		env := []string{"APIKEYD_LISTEN=" + strings.TrimPrefix(s.management, "http://"), "APIKEYD_VERIFY_LISTEN=" + verification}
 		token := s.token
-		s = await(t, launch(t, folder, env, binary, "serve"), folder)
+		s = start()
 		s.token = token
 	}
 	create := func(t *testing.T) api.CreatedKey {

@@ -89,7 +89,7 @@ func buildNext(t *testing.T) string {
 // beside those.
 func upgradeNodes(t *testing.T, next string) {
 	db := postgrestest.Start(t)
-	c := serveCluster(t, db, "--shutdown-delay", "500ms")
+	c := serveCluster(t, db, "--shutdown-delay", "2s")
 	kept := c.create(t, c.nodes[0])
 	w := startWork(t, c, kept.Token)
 	w.goesOn()
@@ -226,7 +226,7 @@ func (w *work) goesOn() {
 
 // look asks a node all the time whether it is ready.
 func (w *work) look(ctx context.Context, n *node, ready *atomic.Bool) {
-	h := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
+	h := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	for ctx.Err() == nil {
 		resp, err := h.Get(n.server().verification + "/readyz")
 		if err == nil {

@@ -265,7 +265,7 @@ func subscribe(t *testing.T, r *apidoctest.Recorder) {
 
 // askWhileDraining asks a server that is about to stop whether it is ready.
 func askWhileDraining(t *testing.T, r *apidoctest.Recorder) {
-	server, s := startTarget(t, r, &apptest.Options{Config: func(c *config.Config) { c.ShutdownDelay = 2 * time.Second }})
+	server, s := startTarget(t, r, &apptest.Options{Config: func(c *config.Config) { c.ShutdownDelay = 4 * time.Second }})
 	s.send(200, "GET", "/readyz", "")
 	go server.Stop()
 	for {

@@ -428,11 +428,11 @@ func TestShutdownCutsOff(t *testing.T) {
 		ctx := metadata.AppendToOutgoingContext(t.Context(), verifyTokenHeader, "x")
 		_, err := auth.NewAuthorizationClient(k.conn).Check(ctx, &auth.CheckRequest{})
 		answered <- err
+		close(hold) // who was cut off knows before what is under way ends
 	}()
 	<-asked
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	time.AfterFunc(100*time.Millisecond, func() { close(hold) })
 	if err := k.server.Shutdown(ctx); err != context.DeadlineExceeded {
 		t.Errorf("shutdown: %v", err)
 	}

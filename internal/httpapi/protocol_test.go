@@ -405,7 +405,7 @@ func TestOneLineForEachRequest(t *testing.T) {
 // which is logged when the answer is sent already.
 func (k *kit) logLine(id, message string) string {
 	k.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); k.logged(id, "request") == ""; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); k.logged(id, "request") == ""; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			k.t.Fatalf("request %q has no line in the log", id)
 		}

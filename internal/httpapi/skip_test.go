@@ -25,7 +25,7 @@ func (k *kit) wire(t *testing.T) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil { // the server itself never gives up
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil { // the server itself never gives up
 		t.Fatal(err)
 	}
 	return &wire{t, conn, bufio.NewReader(conn)}

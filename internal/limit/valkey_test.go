@@ -62,14 +62,16 @@ func startLimiter(t testing.TB, url string, closed bool) (*Limiter, *words) {
 func startPatient(t testing.TB, url string) (*Limiter, *words) {
 	t.Helper()
 	l, log := startLimiter(t, url, true)
-	l.valkey.timeout = 10 * time.Second
+	l.valkey.timeout = patience
 	until(t, "the server answers", l.valkey.Up)
 	return l, log
 }
 
+// mustTake asks the server, which has all the time that a busy machine takes.
 func (l *Limiter) mustTake(t testing.TB, keyID int64, limits []key.Limit) (bool, key.Allowance) {
 	t.Helper()
-	a, ok, err := l.valkey.take(t.Context(), keyID, limits)
+	v := &Valkey{client: l.valkey.client, script: l.valkey.script, log: l.valkey.log, timeout: patience}
+	a, ok, err := v.take(t.Context(), keyID, limits)
 	if err != nil {
 		t.Error(err)
 	}
@@ -123,7 +125,7 @@ func TestTheScriptIsLikeMemory(t *testing.T) {
 		for i := range 10 {
 			want, wantOK := m.take(1, l, begin)
 			ok, a := limiter.mustTake(t, int64(id+1), l)
-			const busy = 5 * time.Second
+			const busy = 30 * time.Second
 			if ok != wantOK || a.Name != want.Name || a.Requests != want.Requests || a.Remaining-want.Remaining > a.Requests/1_000_000 ||
 				a.Remaining < want.Remaining || a.Reset > want.Reset+time.Microsecond || a.Reset < want.Reset-busy ||
 				a.Retry > want.Retry+time.Microsecond || a.Retry < want.Retry-busy {
@@ -153,7 +155,6 @@ func TestLimitsInTheServerChangeAtOnceAndLeaveNothing(t *testing.T) {
 		t.Errorf("a window of a second: %v, %+v", ok, a)
 	}
 	// What was ahead by half an hour is ahead by no more than the window now, and nothing stays.
-	const patience = 10 * time.Second
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		if n, err := s.Ask("EXISTS", "apikeyd:{1}:default"); err == nil && n == ":0" {
 			break
@@ -212,10 +213,12 @@ func TestTheServerForgetsTheScript(t *testing.T) {
 	}
 }
 
+// patience is how long a busy machine may take for what takes no time.
+const patience = 20 * time.Second
+
 // until waits for something that the server's state brings about.
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	const patience = 20 * time.Second
 	for began := time.Now(); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > patience {
 			t.Fatalf("not within %v: %s", patience, what)
@@ -252,8 +255,9 @@ func TestTheServerIsAwayAndComesBack(t *testing.T) {
 				_, _, _ = open.Take(t.Context(), 2, r, time.Now())
 				return !closed.Stats().Up && !open.Stats().Up
 			})
+			const checks = 1000
 			began, outcomes := time.Now(), map[key.Outcome]int{}
-			for range 1000 {
+			for range checks {
 				o, _, err := open.Take(t.Context(), 1, r, time.Now())
 				if err != nil {
 					t.Fatal(err)
@@ -263,11 +267,11 @@ func TestTheServerIsAwayAndComesBack(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if outcomes[key.CheckValid] != 5 || outcomes[key.CheckRateLimited] != 995 || open.Stats().Fallbacks < 1000 {
+			if outcomes[key.CheckValid] != 5 || outcomes[key.CheckRateLimited] != checks-5 || open.Stats().Fallbacks < checks {
 				t.Errorf("%v, %+v; want the limits of this process", outcomes, open.Stats())
 			}
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("checks wait for a server that is away: %v for 1000", took)
+			if took := time.Since(began); took > checks*valkeyTimeout/10 { // to wait for it each time takes a hundred seconds
+				t.Errorf("checks wait for a server that is away: %v for %d", took, checks)
 			}
 			tt.back(s, t)
 			until(t, "the server is found to be back", func() bool { return open.Stats().Up && closed.Stats().Up })
@@ -301,6 +305,7 @@ func TestThePasswordIsShownToTheServerAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
+	v.timeout = patience
 	if _, ok, err := v.take(t.Context(), 1, limits(perMinute(10))); !ok || err != nil {
 		t.Error(ok, err)
 	}
@@ -490,7 +495,7 @@ func startRepeater(t *testing.T) string {
 
 func TestAServerThatRepeatsThePassword(t *testing.T) {
 	limiter, log := startLimiter(t, "redis://user:hunter2@"+startRepeater(t), true)
-	_, err := limiter.valkey.ask(t.Context(), 10*time.Second, []string{"a"}, []string{"b"})
+	_, err := limiter.valkey.ask(t.Context(), patience, []string{"a"}, []string{"b"})
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Error(err)
 	}

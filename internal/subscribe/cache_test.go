@@ -1,6 +1,8 @@
 package subscribe_test
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -52,13 +54,29 @@ func createKey(t testing.TB, s *apptest.Server, change func(*api.NewKey)) api.Cr
 	return k
 }
 
+// passes has a key end, and returns then. On a machine that is too busy for the end to be in the future still, a later one is tried.
+func passes(t testing.TB, s *apptest.Server, keyID int64) {
+	t.Helper()
+	for lasts := 200 * time.Millisecond; ; lasts *= 2 {
+		end := api.Time{Time: time.Now().Add(lasts)}
+		_, err := s.Client().UpdateKey(t.Context(), keyID, api.KeyPatch{ExpiresAt: api.Value(end)})
+		if err == nil {
+			time.Sleep(time.Until(end.Time))
+			return
+		}
+		if !errors.Is(err, api.ErrInvalid) || lasts > time.Minute {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The cache says of every key what apikeyd says, the first time and later.
 func TestCacheAnswersAsApikeyd(t *testing.T) {
 	s := apptest.Start(t, nil)
 	v := s.Verifier()
 	c := newCache(t, v, middleware.CacheOptions{})
 	soon, off := api.Time{Time: time.Now().Add(time.Hour)}, false
-	passing := createKey(t, s, func(n *api.NewKey) { n.ExpiresAt = &api.Time{Time: time.Now().Add(200 * time.Millisecond)} })
+	passing := createKey(t, s, nil)
 	rotated := createKey(t, s, nil)
 	if _, err := s.Client().RotateKey(t.Context(), rotated.KeyID, time.Hour); err != nil {
 		t.Fatal(err)
@@ -68,7 +86,7 @@ func TestCacheAnswersAsApikeyd(t *testing.T) {
 		createKey(t, s, func(n *api.NewKey) { n.ExpiresAt, n.Metadata = &soon, []byte(`{"plan":"<gold> & \u00e9"}`) }).Token,
 		createKey(t, s, func(n *api.NewKey) { n.Enabled, n.KeyName = &off, "off “é”" }).Token,
 	}
-	time.Sleep(time.Until(passing.ExpiresAt.Time))
+	passes(t, s, passing.KeyID)
 	for _, text := range tokens {
 		for _, scope := range []api.Scope{"", api.ScopeRead, api.ScopeDelete} {
 			for _, organization := range []int64{0, s.First.OrganizationID, s.First.OrganizationID + 1} {
@@ -242,11 +260,15 @@ func TestClosedCache(t *testing.T) {
 	if a, err := c.Verify(t.Context(), api.VerifyRequest{Key: key.Token}); err != nil || !a.Valid || c.Leased() {
 		t.Errorf("%+v, %v, leased: %t", a, err, c.Leased())
 	}
-	began := time.Now()
 	if err := s.Client().DeleteKey(t.Context(), key.KeyID); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > 800*time.Millisecond {
-		t.Errorf("a delete waits for a cache that has left: %v", took)
+	resp, err := http.Get(s.VerificationURL + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), "\napikeyd_subscriber_expiries_total 0\n") {
+		t.Errorf("a delete waits for a cache that has left: %v\n%s", err, text)
 	}
 }

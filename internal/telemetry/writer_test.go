@@ -133,51 +133,53 @@ func TestWarningsDoNotWait(t *testing.T) {
 }
 
 func TestConcurrentLinesStayWhole(t *testing.T) {
-	const writers, lines = 8, 3000
-	var out sink
-	w := NewWriter(&out)
-	var wg sync.WaitGroup
-	for id := range writers {
-		wg.Go(func() {
-			for n := range lines {
-				if _, err := fmt.Fprintf(w, "%d %d %s\n", id, n, strings.Repeat("x", n%400)); err != nil {
-					t.Error(err)
-				}
-				if n%1000 == 0 {
-					if err := w.Flush(); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		const writers, lines = 8, 3000
+		var out sink
+		w := NewWriter(&out)
+		var wg sync.WaitGroup
+		for id := range writers {
+			wg.Go(func() {
+				for n := range lines {
+					if _, err := fmt.Fprintf(w, "%d %d %s\n", id, n, strings.Repeat("x", n%400)); err != nil {
 						t.Error(err)
 					}
+					if n%1000 == 0 {
+						if err := w.Flush(); err != nil {
+							t.Error(err)
+						}
+					}
 				}
+			})
+		}
+		wg.Wait()
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var next [writers]int
+		for line := range strings.Lines(out.String()) {
+			var id, n int
+			var rest string
+			if _, err := fmt.Sscan(line, &id, &n); err != nil {
+				t.Fatalf("line %q: %v", line, err)
 			}
-		})
-	}
-	wg.Wait()
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	var next [writers]int
-	for line := range strings.Lines(out.String()) {
-		var id, n int
-		var rest string
-		if _, err := fmt.Sscan(line, &id, &n); err != nil {
-			t.Fatalf("line %q: %v", line, err)
+			if _, rest, _ = strings.Cut(strings.TrimSuffix(line, "\n"), fmt.Sprintf("%d %d ", id, n)); rest != strings.Repeat("x", n%400) {
+				t.Fatalf("line %q is not whole", line)
+			}
+			if n != next[id] {
+				t.Fatalf("line %d of %d comes after %d", n, id, next[id]-1)
+			}
+			next[id]++
 		}
-		if _, rest, _ = strings.Cut(strings.TrimSuffix(line, "\n"), fmt.Sprintf("%d %d ", id, n)); rest != strings.Repeat("x", n%400) {
-			t.Fatalf("line %q is not whole", line)
+		for id, n := range next {
+			if n != lines {
+				t.Errorf("writer %d: %d lines", id, n)
+			}
 		}
-		if n != next[id] {
-			t.Fatalf("line %d of %d comes after %d", n, id, next[id]-1)
+		if w.Lost() != 0 {
+			t.Errorf("%d lines lost", w.Lost())
 		}
-		next[id]++
-	}
-	for id, n := range next {
-		if n != lines {
-			t.Errorf("writer %d: %d lines", id, n)
-		}
-	}
-	if w.Lost() != 0 {
-		t.Errorf("%d lines lost", w.Lost())
-	}
+	})
 }
 
 // kilobyte is a line.
@@ -377,26 +379,28 @@ func TestCloseIsBounded(t *testing.T) {
 
 // TestALineLargerThanTheBound is written whole all the same, and its memory is not kept.
 func TestALineLargerThanTheBound(t *testing.T) {
-	var out sink
-	w := NewWriter(&out)
-	huge := strings.Repeat("x", 3*maxGathered) + "\n"
-	for _, line := range []string{"a\n", huge, "b\n", "c\n"} {
-		io.WriteString(w, line)
-		if err := w.Flush(); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		var out sink
+		w := NewWriter(&out)
+		huge := strings.Repeat("x", 3*maxGathered) + "\n"
+		for _, line := range []string{"a\n", huge, "b\n", "c\n"} {
+			io.WriteString(w, line)
+			if err := w.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, b := range append(w.spare, w.lines) {
+			if cap(b) > 2*gatherBytes {
+				t.Errorf("%d bytes of memory are kept", cap(b))
+			}
+		}
+		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for _, b := range append(w.spare, w.lines) {
-		if cap(b) > 2*gatherBytes {
-			t.Errorf("%d bytes of memory are kept", cap(b))
+		if out.String() != "a\n"+huge+"b\nc\n" {
+			t.Error("lines are not whole")
 		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if out.String() != "a\n"+huge+"b\nc\n" {
-		t.Error("lines are not whole")
-	}
+	})
 }
 
 // TestAFailureThatPassesLosesNothing: the destination takes half a line, then nothing, then everything.
@@ -430,18 +434,20 @@ func TestAFailureThatPassesLosesNothing(t *testing.T) {
 
 // TestAShortWriteIsAFailure even of a destination that returns no error with it.
 func TestAShortWriteIsAFailure(t *testing.T) {
-	var out shortSink
-	w := NewWriter(&out)
-	fmt.Fprintln(w, "a line")
-	if err := w.Flush(); !errors.Is(err, io.ErrShortWrite) {
-		t.Errorf("Flush = %v", err)
-	}
-	for range 10 {
-		_ = w.Flush()
-	}
-	if err := w.Close(); err != nil || out.String() != "a line\n" {
-		t.Errorf("Close = %v, written %q", err, out.String())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var out shortSink
+		w := NewWriter(&out)
+		fmt.Fprintln(w, "a line")
+		if err := w.Flush(); !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("Flush = %v", err)
+		}
+		for range 10 {
+			_ = w.Flush()
+		}
+		if err := w.Close(); err != nil || out.String() != "a line\n" {
+			t.Errorf("Close = %v, written %q", err, out.String())
+		}
+	})
 }
 
 type shortSink struct{ bytes.Buffer }
@@ -486,57 +492,61 @@ func TestAFailureThatStaysStopsNobody(t *testing.T) {
 }
 
 func TestCloseSaysWhatIsLost(t *testing.T) {
-	var out sink
-	w := NewWriter(&out)
-	out.fail(errDisk, 3)
-	fmt.Fprint(w, "one\ntwo\n")
-	if err := w.Flush(); !errors.Is(err, errDisk) {
-		t.Fatal(err)
-	}
-	fmt.Fprint(w, "three\n")
-	out.fail(errDisk, 0)
-	err := w.Close()
-	if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), "3 lines are lost") || w.Lost() != 3 {
-		t.Errorf("Close = %v, %d lost", err, w.Lost())
-	}
-	if again := w.Close(); again != err {
-		t.Errorf("second Close = %v", again)
-	}
-	if _, err := fmt.Fprintln(w, "late"); !errors.Is(err, ErrWriterClosed) {
-		t.Errorf("Write after Close = %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var out sink
+		w := NewWriter(&out)
+		out.fail(errDisk, 3)
+		fmt.Fprint(w, "one\ntwo\n")
+		if err := w.Flush(); !errors.Is(err, errDisk) {
+			t.Fatal(err)
+		}
+		fmt.Fprint(w, "three\n")
+		out.fail(errDisk, 0)
+		err := w.Close()
+		if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), "3 lines are lost") || w.Lost() != 3 {
+			t.Errorf("Close = %v, %d lost", err, w.Lost())
+		}
+		if again := w.Close(); again != err {
+			t.Errorf("second Close = %v", again)
+		}
+		if _, err := fmt.Fprintln(w, "late"); !errors.Is(err, ErrWriterClosed) {
+			t.Errorf("Write after Close = %v", err)
+		}
+	})
 }
 
 // TestCloseLosesNoLineThatWasTaken while others go on writing.
 func TestCloseLosesNoLineThatWasTaken(t *testing.T) {
-	for range 50 {
-		var out sink
-		w := NewWriter(&out)
-		var taken atomic.Int64
-		var wg sync.WaitGroup
-		started := make(chan struct{}, 4)
-		for range 4 {
-			wg.Go(func() {
-				for n := 0; ; n++ {
-					if _, err := io.WriteString(w, "line\n"); err != nil {
-						return
+	synctest.Test(t, func(t *testing.T) {
+		for range 50 {
+			var out sink
+			w := NewWriter(&out)
+			var taken atomic.Int64
+			var wg sync.WaitGroup
+			started := make(chan struct{}, 4)
+			for range 4 {
+				wg.Go(func() {
+					for n := 0; ; n++ {
+						if _, err := io.WriteString(w, "line\n"); err != nil {
+							return
+						}
+						taken.Add(1)
+						if n == 10 {
+							started <- struct{}{}
+						}
 					}
-					taken.Add(1)
-					if n == 10 {
-						started <- struct{}{}
-					}
-				}
-			})
+				})
+			}
+			<-started
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wg.Wait()
+			if got := int64(strings.Count(out.String(), "line\n")); got != taken.Load() {
+				t.Fatalf("%d lines written, %d taken", got, taken.Load())
+			}
 		}
-		<-started
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		wg.Wait()
-		if got := int64(strings.Count(out.String(), "line\n")); got != taken.Load() {
-			t.Fatalf("%d lines written, %d taken", got, taken.Load())
-		}
-	}
+	})
 }
 
 func TestCloseReleasesThoseWhoWait(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/apikeyd/apikeyd/internal/freeport"
 )
 
 // Server is a server.
@@ -38,7 +40,7 @@ func Start(t testing.TB, settings ...string) *Server {
 
 // Launch is Start where there is no test: in a folder, and until End.
 func Launch(dir string, settings ...string) (*Server, error) {
-	port, err := freePort()
+	port, err := freeport.Find()
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +73,7 @@ func (s *Server) run() error {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	const patience = 10 * time.Second
+	const patience = 30 * time.Second
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		answer, err := s.Ask("PING")
 		if err == nil && answer != "" {
@@ -93,15 +95,6 @@ func program() (string, error) {
 		}
 	}
 	return "", errors.New("there is no valkey-server or redis-server: install Debian's package redis-server")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // Address returns where the server listens, "127.0.0.1:6379".

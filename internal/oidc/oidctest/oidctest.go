@@ -21,6 +21,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/apikeyd/apikeyd/internal/freeport"
 )
 
 const (
@@ -47,7 +49,11 @@ type Provider struct {
 // Start starts a provider with no users and stops it at the end of the test.
 func Start(t testing.TB) *Provider {
 	t.Helper()
-	l := listen(t, "127.0.0.1:0")
+	address, err := freeport.Address() // which it comes back to
+	if err != nil {
+		t.Fatalf("start provider: %v", err)
+	}
+	l := listen(t, address)
 	p := &Provider{address: l.Addr().String(), store: newStore(newKey(t, jose.RS256))}
 	var secret [32]byte
 	rand.Read(secret[:])

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -18,6 +19,7 @@ const childVariable = "APIKEYD_POSTGRES_TEST_CHILD"
 type child struct {
 	*exec.Cmd
 	lines *bufio.Scanner
+	stdin io.Writer
 }
 
 // startChild starts the test binary again to do what is called name.
@@ -37,10 +39,22 @@ func startChild(t *testing.T, name, dsn string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return &child{cmd, bufio.NewScanner(out)}
+	return &child{cmd, bufio.NewScanner(out), in}
+}
+
+// tell sends a line, for a child that waits for one.
+func (c *child) tell(t *testing.T) {
+	t.Helper()
+	if _, err := io.WriteString(c.stdin, "\n"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // line returns the next line, and "" where there is none.

@@ -85,7 +85,7 @@ func (s *Server) Set(t testing.TB, name, value string) {
 	t.Helper()
 	execute(t, s.URL("postgres"), fmt.Sprintf(`ALTER SYSTEM SET %s = '%s'`, name, value))
 	execute(t, s.URL("postgres"), `SELECT pg_reload_conf()`)
-	const patience = 10 * time.Second
+	const patience = 30 * time.Second
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
 		if s.setting(t, name) == value {
 			return

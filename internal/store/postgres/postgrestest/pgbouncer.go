@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/apikeyd/apikeyd/internal/freeport"
 )
 
 // PgBouncer starts a pooler before the server, with a pool_mode, and returns the URL of a database by way of it. It ends with
@@ -29,7 +31,7 @@ func (s *Server) PgBouncer(t testing.TB, mode, database string, settings ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort()
+	port, err := freeport.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +60,7 @@ func (s *Server) PgBouncer(t testing.TB, mode, database string, settings ...stri
 		_ = cmd.Wait()
 	})
 	url := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", port, database)
-	const patience = 10 * time.Second
+	const patience = 30 * time.Second
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := connect(url)
 		if err == nil {

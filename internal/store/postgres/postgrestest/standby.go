@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/apikeyd/apikeyd/internal/freeport"
 )
 
 // Standby starts a server that replicates s.
@@ -28,7 +30,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 	if standby.credential, err = owner(dir); err != nil {
 		t.Fatal(err)
 	}
-	if standby.port, err = freePort(); err != nil {
+	if standby.port, err = freeport.Find(); err != nil {
 		t.Fatal(err)
 	}
 	if standby.log, err = os.Create(filepath.Join(dir, "log")); err != nil {

@@ -1,7 +1,7 @@
 // From the address that the first start prints to an account with a password, and back in with it.
 
 import assert from 'node:assert/strict'
-import {password, signIn, signOut, text} from './steps.mjs'
+import {count, password, signIn, signOut, text} from './steps.mjs'
 
 export default async ({open, world, look}) => {
   const page = await open()
@@ -48,7 +48,7 @@ export default async ({open, world, look}) => {
   await look(page, 'account')
   await page.locator('li.session', {hasNotText: 'this one'}).getByRole('button').click()
   await page.getByText('The session has ended.').waitFor()
-  assert.equal(await page.locator('li.session').count(), 1)
+  assert.equal(await count(page.locator('li.session')), 1)
   await other.reload()
   await other.getByText('Your session has ended.').waitFor()
 
@@ -56,7 +56,7 @@ export default async ({open, world, look}) => {
   await page.getByText('You are signed out.').waitFor()
   await page.goBack()
   await page.waitForURL('**/sign-in**')
-  assert.equal(await page.getByText('admin@localhost').count(), 0)
+  assert.equal(await count(page.getByText('admin@localhost')), 0)
 
   await page.goto('/')
   await look(page, 'sign-in')

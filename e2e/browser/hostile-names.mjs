@@ -1,7 +1,7 @@
 // Names that somebody has chosen to do harm, or that are just long.
 
 import assert from 'node:assert/strict'
-import {begin, signIn, text} from './steps.mjs'
+import {begin, count, signIn, text} from './steps.mjs'
 
 export default async ({open, world, look}) => {
   const page = await open({userAgent: world.agent})
@@ -17,5 +17,5 @@ export default async ({open, world, look}) => {
   await page.getByText('E-mail address or password is wrong.').waitFor()
   assert.equal(await page.getByLabel('E-mail address').inputValue(), typed)
   await page.goto('/sign-in?note=%3Cscript%3Ealert(1)%3C/script%3E')
-  assert.equal(await page.locator('.note').count(), 0)
+  assert.equal(await count(page.locator('.note')), 0)
 }

@@ -1,7 +1,7 @@
 // Signing in at an identity provider: connected first, then enough; and what is said where it does not work.
 
 import assert from 'node:assert/strict'
-import {begin, loseSession, signOut, text} from './steps.mjs'
+import {begin, count, loseSession, signOut, text} from './steps.mjs'
 
 export default async ({open, ask, world, look}) => {
   const page = await open()
@@ -62,6 +62,6 @@ export default async ({open, ask, world, look}) => {
   await page.goto('/account')
   await page.getByRole('button', {name: /^Disconnect 127/}).click()
   await page.getByText('You cannot sign in this way any more.').waitFor()
-  assert.equal(await page.getByRole('button', {name: /^Disconnect/}).count(), 0)
+  assert.equal(await count(page.getByRole('button', {name: /^Disconnect/})), 0)
   assert.deepEqual((await page.context().cookies(world.url)).filter(c => c.name.includes('oidc')), [])
 }

@@ -1,7 +1,7 @@
 // A list of keys that is longer than a page, with names that somebody has chosen to do harm.
 
 import assert from 'node:assert/strict'
-import {begin, text} from './steps.mjs'
+import {begin, count, text} from './steps.mjs'
 
 export default async ({open, world, look}) => {
   const page = await open({timezoneId: 'Asia/Tokyo', locale: 'en-GB'})
@@ -18,7 +18,7 @@ export default async ({open, world, look}) => {
   await page.getByLabel('Search by name').pressSequentially('batch 1')
   await page.waitForURL('**q=batch+1**')
   await page.locator('tbody tr').nth(9).waitFor()
-  assert.equal(await page.locator('tbody tr').count(), 10)
+  assert.equal(await count(page.locator('tbody tr')), 10)
   assert.equal(await page.evaluate(() => document.activeElement.name), 'q')
   await page.getByLabel('Scope').selectOption('MANAGE')
   await page.getByRole('heading', {name: 'No key is like that'}).waitFor()

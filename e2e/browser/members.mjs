@@ -1,7 +1,7 @@
 // Organizations and their members: somebody is invited, comes, changes role with keys in the way, and is removed; names may do harm.
 
 import assert from 'node:assert/strict'
-import {begin, text} from './steps.mjs'
+import {begin, count, text} from './steps.mjs'
 
 export default async ({open, world, look}) => {
   const page = await open({permissions: ['clipboard-read', 'clipboard-write']})
@@ -49,7 +49,7 @@ export default async ({open, world, look}) => {
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), link)
   await page.getByRole('link', {name: 'I have handed it over'}).click()
   await page.getByRole('heading', {name: 'Members'}).waitFor()
-  assert.equal(await page.locator('tbody tr').count(), 2)
+  assert.equal(await count(page.locator('tbody tr')), 2)
   assert.ok((await text(page, 'table')).includes(world.email))
   await look(page, 'members')
   await page.getByLabel('Search by e-mail address').pressSequentially('ALERT')
@@ -60,7 +60,7 @@ export default async ({open, world, look}) => {
   await page.getByText('Nobody here has such an address').waitFor()
   await look(page, 'members-none')
   await page.goBack()
-  assert.equal(await page.getByText(link).count(), 0)
+  assert.equal(await count(page.getByText(link)), 0)
 
   await page.goto(`${home}/members/invite`)
   await page.getByLabel('E-mail address').fill(world.email)
@@ -71,7 +71,7 @@ export default async ({open, world, look}) => {
   // They come, without script, and make a key.
   const theirs = await open({javaScriptEnabled: false})
   await begin(theirs, link)
-  assert.equal(await theirs.getByRole('link', {name: 'Audit log'}).count(), 0)
+  assert.equal(await count(theirs.getByRole('link', {name: 'Audit log'})), 0)
   await theirs.getByRole('link', {name: 'Create the first key'}).click()
   await theirs.getByLabel('Name').fill(world.names[0])
   await theirs.getByText('CREATE', {exact: true}).click()

@@ -34,5 +34,14 @@ export async function signOut(page) {
 // loseSession has the browser forget its session.
 export const loseSession = page => page.context().clearCookies({name: '__Host-apikeyd'})
 
-// text returns what a reader sees of an element.
-export const text = (page, selector) => page.locator(selector).innerText()
+// text returns what a reader sees of an element, when all of the page has come: what was waited for may be at its top.
+export async function text(page, selector) {
+  await page.waitForLoadState()
+  return page.locator(selector).innerText()
+}
+
+// count returns how many elements there are, on a page of which all has come.
+export async function count(locator) {
+  await locator.page().waitForLoadState()
+  return locator.count()
+}

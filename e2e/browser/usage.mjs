@@ -1,7 +1,7 @@
 // How keys are used, and what is asked before one that is in use is deleted.
 
 import assert from 'node:assert/strict'
-import {begin, text} from './steps.mjs'
+import {begin, count, text} from './steps.mjs'
 
 export default async ({open, world, look}) => {
   const page = await open()
@@ -17,7 +17,7 @@ export default async ({open, world, look}) => {
   await look(page, 'key-used')
   await page.getByRole('link', {name: 'Last 30 days'}).click()
   await page.getByText('today, in UTC').waitFor()
-  assert.equal(await page.locator('.chart g').count(), 30)
+  assert.equal(await count(page.locator('.chart g')), 30)
   await page.getByRole('link', {name: 'Usage', exact: true}).click()
   await page.getByRole('heading', {name: 'Usage', exact: true}).waitFor()
   assert.match(await text(page, '.totals'), /24 allowed\s+12 refused/)

@@ -14,6 +14,20 @@ import (
 	"github.com/apikeyd/apikeyd/internal/store/postgres/postgrestest"
 )
 
+// ready asks /readyz.
+func (n *node) ready(ctx context.Context) (bool, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.server().verification+"/readyz", nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false, err
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK, nil
+}
+
 // recovery is how long nodes may take once the database is back.
 const recovery = 2 * time.Second
 
@@ -68,6 +82,12 @@ func goAway(t *testing.T, c *cluster, begin, end func(testing.TB)) {
 		t.Error("a stale answer is not counted")
 	}
 	stale.says(t, "checks are answered from memory although the lease has ended")
+	for _, n := range c.nodes { // no load balancer takes it out of its list
+		ready, err := n.ready(t.Context())
+		if err != nil || ready != (n == stale) {
+			t.Errorf("node %s says that it is ready: %v, %v", n.name, ready, err)
+		}
+	}
 	if code, err := stale.ask(never.Token); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("with --stale-if-error, about a key that it does not hold: %s, %v", code, err)
 	}

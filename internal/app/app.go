@@ -213,6 +213,8 @@ func (a *App) ready(ctx context.Context) error {
 	switch err := a.store.Ready(ctx); {
 	case errors.Is(err, store.ErrSchema):
 		return &httpapi.NotReady{Reason: "this version cannot work on the schema of the database", Err: err}
+	case err != nil && a.stale != nil && a.stale.Allowed(): // the operator wants answers, and other nodes have no better ones
+		return nil
 	case err != nil:
 		return &httpapi.NotReady{Reason: "the database cannot be read", Err: err}
 	}

@@ -43,7 +43,10 @@ type peer struct{}
 
 // ConnContext is that of an http.Server. With it, the address that a connection comes from is read once, and not for each request.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, peer{}, parseHop(conn.RemoteAddr().String()))
+	if address := conn.RemoteAddr(); address != nil {
+		return context.WithValue(ctx, peer{}, parseHop(address.String()))
+	}
+	return ctx
 }
 
 // Behind is Addr for who has a request from elsewhere: address is where it came from, forwarded the lines of X-Forwarded-For.

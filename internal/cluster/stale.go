@@ -35,6 +35,9 @@ func NewStaleness(l *Lease, answers func() int64, now func() time.Time, log *slo
 // InForce reports whether checks are being answered from memory without a lease: one was, and the lease is not held again.
 func (s *Staleness) InForce() bool { return s.inForce.Load() }
 
+// Allowed reports whether checks of keys in memory are answered while the database is away.
+func (s *Staleness) Allowed() bool { return s.lease.Excused(s.now()) }
+
 // Run watches until ctx ends. Where the operator allows no such answers, it returns at once.
 func (s *Staleness) Run(ctx context.Context) {
 	if s.lease.stale == 0 {

@@ -27,7 +27,8 @@ import (
 const (
 	// valkeyTimeout bounds how long a check waits for the store of limits.
 	valkeyTimeout = 100 * time.Millisecond
-	// valkeyFailures is how many times one after the other it does not answer until it is not asked any more.
+	// valkeyFailures is how many times one after the other it does not answer until it is not asked any more. Checks that wait for it
+	// together are one time: a server that stands still for a moment, as to write a snapshot, is not away.
 	valkeyFailures = 3
 	// probeInterval is how often it is looked whether it answers, and probeTimeout how long that may take: to connect as well.
 	probeInterval = 500 * time.Millisecond
@@ -135,6 +136,7 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 	if v.away.Load() {
 		return a, false, errValkeyAway
 	}
+	before := v.failures.Load()
 	names, arguments := question(keyID, limits)
 	answer, err := v.ask(ctx, v.timeout, names, arguments)
 	// A connection from before the server was started anew fails when it is used next, and is replaced then. What was under way on it
@@ -154,7 +156,7 @@ func (v *Valkey) take(ctx context.Context, keyID int64, limits []key.Limit) (a k
 	case ctx.Err() != nil:
 		return a, false, fmt.Errorf("wait for the store of limits: %w", ctx.Err())
 	}
-	v.failed(err)
+	v.failed(before, err)
 	return a, false, fmt.Errorf("%w: store of limits: %w", store.ErrUnavailable, err)
 }
 
@@ -255,9 +257,10 @@ func doubleAt(answer string, at int) int64 {
 	return int64(n)
 }
 
-// failed counts that the server has not answered.
-func (v *Valkey) failed(err error) {
-	if v.failures.Add(1) >= valkeyFailures {
+// failed counts that the server has not answered somebody who has begun to ask after so many failures, unless another one has been
+// counted since.
+func (v *Valkey) failed(before int32, err error) {
+	if v.failures.CompareAndSwap(before, before+1) && before+1 >= valkeyFailures {
 		v.gone(err)
 	}
 }
@@ -276,6 +279,7 @@ func (v *Valkey) Run(ctx context.Context) {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
 	for {
+		before := v.failures.Load()
 		answer, err := v.ask(ctx, probeTimeout, names, arguments)
 		if err == nil {
 			_, _, err = read(answer, limits)
@@ -284,7 +288,7 @@ func (v *Valkey) Run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			v.failed(err)
+			v.failed(before, err)
 		default:
 			v.failures.Store(0)
 			if v.away.CompareAndSwap(true, false) {

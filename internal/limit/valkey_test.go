@@ -285,6 +285,22 @@ func TestTheServerIsAwayAndComesBack(t *testing.T) {
 	}
 }
 
+// However many wait for a server that stands still for a moment, it is not away: only if the next ones wait in vain, too.
+func TestWhoWaitTogetherFailOnce(t *testing.T) {
+	v := &Valkey{log: slog.New(slog.DiscardHandler)}
+	for before := range int32(valkeyFailures) {
+		if !v.Up() {
+			t.Errorf("away after %d failures", before)
+		}
+		for range 10 {
+			v.failed(before, errValkeyAway)
+		}
+	}
+	if v.Up() {
+		t.Errorf("not away after %d failures", valkeyFailures)
+	}
+}
+
 func TestAServerThatIsNotThereAtTheStart(t *testing.T) {
 	s := valkeytest.Start(t)
 	s.Kill(t)

@@ -439,7 +439,10 @@ func (f *fronted) judge() {
 	if c := bad.Header.Get("WWW-Authenticate"); c != `Bearer realm="api", error="invalid_token"` {
 		f.t.Errorf("challenge %q", c)
 	}
-	f.refused("DELETE /x\n"+f.reader, nil, 403)
+	lacking := f.refused("DELETE /x\n"+f.reader, nil, 403)
+	if c := lacking.Header.Get("WWW-Authenticate"); c != `Bearer error="insufficient_scope", scope="DELETE"` {
+		f.t.Errorf("challenge %q", c)
+	}
 	f.refused("GET /x\n"+f.writer, nil, 403)
 	f.refused("GET /admin/users\n"+f.reader, nil, 403)
 	f.refused("BREW /x\n"+f.admin, nil)

@@ -63,11 +63,20 @@ core.register_action("apikeyd", { "http-req" }, function(txn)
 		return refuse(txn, math.max(response.status, 400), response)
 	end
 
+	local whose = {}
 	for _, name in ipairs(identity) do
 		txn.http:req_del_header(name)
 		local found = lines(response.headers, name)
 		if #found == 1 and found[1] ~= "" then
 			txn.http:req_set_header(name, found[1])
+			whose[name] = found[1]
+		end
+	end
+	-- HAProxy says nothing where a header has found no room.
+	local given = txn.http:req_get_headers()
+	for _, name in ipairs(identity) do
+		if lines(given, name)[1] ~= whose[name] then
+			return refuse(txn, 431, nil)
 		end
 	end
 	for name, variable in pairs({ ["ratelimit-policy"] = "txn.apikeyd_policy", ["ratelimit"] = "txn.apikeyd_state" }) do

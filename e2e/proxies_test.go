@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,8 +131,31 @@ func freeAddress(t *testing.T) string {
 // countedAPI is an API behind a proxy that keeps what has reached it.
 type countedAPI struct {
 	*httptest.Server
-	mu   sync.Mutex
-	seen []reached
+	heard atomic.Int64 // bytes since take, also of what is no request
+	mu    sync.Mutex
+	seen  []reached
+}
+
+// ear counts what the connections of a listener read.
+type ear struct {
+	net.Listener
+	heard *atomic.Int64
+}
+
+func (e ear) Accept() (net.Conn, error) {
+	conn, err := e.Listener.Accept()
+	return eared{conn, e.heard}, err
+}
+
+type eared struct {
+	net.Conn
+	heard *atomic.Int64
+}
+
+func (e eared) Read(p []byte) (int, error) {
+	n, err := e.Conn.Read(p)
+	e.heard.Add(int64(n))
+	return n, err
 }
 
 // reached is a request as the API got it.
@@ -143,7 +167,9 @@ type reached struct {
 
 func newCountedAPI(t *testing.T) *countedAPI {
 	a := new(countedAPI)
-	a.Server = httptest.NewServer(a)
+	a.Server = httptest.NewUnstartedServer(a)
+	a.Listener = ear{a.Listener, &a.heard}
+	a.Start()
 	t.Cleanup(a.Close)
 	return a
 }
@@ -181,6 +207,7 @@ func (a *countedAPI) take() []reached {
 	defer a.mu.Unlock()
 	seen := a.seen
 	a.seen = nil
+	a.heard.Store(0)
 	return seen
 }
 
@@ -191,6 +218,7 @@ type fronted struct {
 	api                   *countedAPI
 	reader, writer, admin string
 	readerID              int64
+	wordy                 string // a key with the longest name
 	limited, spent        string // a key that may make two requests in an hour, and one that may make one for ever
 	home, away            string // one for this machine's addresses; one for others
 }
@@ -262,12 +290,15 @@ func (f *fronted) tells(head, policy, state string) {
 	}
 }
 
-// refused wants a request not to reach the API. Where statuses are given, the answer has one of them.
+// refused wants nothing of a request to reach the API. Where statuses are given, the answer has one of them.
 func (f *fronted) refused(head string, body io.Reader, statuses ...int) *http.Response {
 	f.t.Helper()
 	resp := f.request(head, body)
+	heard := f.api.heard.Load()
 	if seen := f.api.take(); len(seen) > 0 {
 		f.t.Errorf("%.100q reached the API: %s %s", head, seen[0].method, seen[0].target)
+	} else if heard > 0 {
+		f.t.Errorf("%.100q reached the API, in %d bytes that are no request", head, heard)
 	}
 	switch {
 	case resp == nil && len(statuses) == 0:
@@ -309,11 +340,13 @@ func TestProxies(t *testing.T) {
 	}
 	home := restricted("home", func(d *api.NewKey) { d.AllowedCIDRs = []string{"127.0.0.0/8"} })
 	away := restricted("away", func(d *api.NewKey) { d.AllowedCIDRs = []string{"203.0.113.0/24"} })
+	wordy := restricted("wordy", func(d *api.NewKey) { d.KeyName = strings.Repeat("🔑", 100) })
 	var all []*fronted
 	for _, p := range proxies {
 		counted := newCountedAPI(t)
 		f := &fronted{t: t, proxy: freeAddress(t), api: counted, reader: "Authorization: Bearer " + reader.Token,
 			writer: "X-API-Key: " + writer.Token, admin: "Authorization: Bearer " + s.token, readerID: reader.KeyID, home: home, away: away,
+			wordy:   wordy,
 			limited: restricted("limited", func(d *api.NewKey) { d.Limits = []api.Limit{{Name: "default", Requests: 2, WindowSeconds: 3600}} }),
 			spent:   restricted("spent", func(d *api.NewKey) { d.Quota = &api.NewQuota{Requests: 1} })}
 		folder := t.TempDir()
@@ -406,7 +439,10 @@ func (f *fronted) judge() {
 	if c := bad.Header.Get("WWW-Authenticate"); c != `Bearer realm="api", error="invalid_token"` {
 		f.t.Errorf("challenge %q", c)
 	}
-	f.refused("DELETE /x\n"+f.reader, nil, 403)
+	lacking := f.refused("DELETE /x\n"+f.reader, nil, 403)
+	if c := lacking.Header.Get("WWW-Authenticate"); c != `Bearer error="insufficient_scope", scope="DELETE"` {
+		f.t.Errorf("challenge %q", c)
+	}
 	f.refused("GET /x\n"+f.writer, nil, 403)
 	f.refused("GET /admin/users\n"+f.reader, nil, 403)
 	f.refused("BREW /x\n"+f.admin, nil)
@@ -442,14 +478,15 @@ func (f *fronted) judge() {
 // impersonate sends what could change what the API is told of the key, or have it told things that nobody looks at.
 func (f *fronted) impersonate() {
 	f.t.Helper()
-	const spelled = "\nX_Apikey_Id: 1\nx_apikey-id: 1\nX-Apikey_Scope: MANAGE\nX-APIKEY_ORGANIZATION_ID: 99\nX_APIKEY_NAME:\nX-Apikey_User-Id: 99\nx.apikey.id: 1\nX.Apikey-Scope: MANAGE"
+	const spelled = "\nX!Apikey!Id: 1\nX~Apikey-Scope: MANAGE\nX_Apikey_Id: 1\nx_apikey-id: 1\nX-Apikey_Scope: MANAGE\nX-APIKEY_ORGANIZATION_ID: 99\nX_APIKEY_NAME:\nX-Apikey_User-Id: 99\nx.apikey.id: 1\nX.Apikey-Scope: MANAGE"
 	for _, who := range []string{"", "\n" + f.reader} {
 		for name, lines := range f.passes("GET /health"+who+spelled, nil).header {
-			if strings.ContainsAny(name, "_.") {
+			if strings.ContainsAny(name, "_.!~") {
 				f.t.Errorf("the API is told %s: %q", name, lines)
 			}
 		}
 	}
+	f.crowd()
 	got := f.passes("GET /x\n"+f.reader+"\nConnection: close, X-Apikey-Id, X-Apikey-Scope", nil)
 	if got.header.Get("X-Apikey-Id") != fmt.Sprint(f.readerID) || got.header.Get("X-Apikey-Scope") != "READ" {
 		f.t.Errorf("the client has had headers taken away: %q", got.header)
@@ -466,6 +503,24 @@ func (f *fronted) impersonate() {
 	}
 }
 
+// crowd sends so much that what the API is told of the key may have no room beside it. Then nothing is let through.
+func (f *fronted) crowd() {
+	f.t.Helper()
+	for size := 12 << 10; size <= 16<<10; size += 128 {
+		resp := f.request("GET /x\n"+f.wordy+"\nX-Long: "+strings.Repeat("x", size), nil)
+		seen := f.api.take()
+		if len(seen) == 0 && (resp == nil || resp.StatusCode >= 400) {
+			continue
+		}
+		for _, name := range gateway.Identity {
+			if len(seen) != 1 || seen[0].header.Get(name) == "" {
+				f.t.Errorf("with a header of %d bytes the API gets %d requests, and no %s", size, len(seen), name)
+				return
+			}
+		}
+	}
+}
+
 // unknownToken is a well-formed token of no key.
 const unknownToken = "ak_0ThisIsAnExampleAndNoRealToken00000000000001ANLg8"
 
@@ -478,7 +533,7 @@ func (f *fronted) confuse() {
 		"//admin/x", "/.//admin/x", "/./admin/x", "/admin//x", "/x/..//admin", "/health/..;/admin/x", "/admin;x/y", "/admin%3bx",
 		"/health%00/../admin", "/admin%00", "/health\\..\\admin", "/health%5c..%5cadmin", "/Admin/x", "/ADMIN", "/%2561dmin/x", "/health/%252e%252e/admin", "/%2fadmin/x",
 		"/health%0d%0aX-Apikey-Id:%201", "/%c0%ae%c0%ae/admin", "/health#/../admin", "http://api.example/admin/x", "http://api.example/health/../admin",
-		"*", "admin/x",
+		"*", "admin/x", "x:http://h/livez", "http:http://h/v1/authorize/health", "x:x",
 	} {
 		f.refused("GET "+target+"\n"+f.reader, nil)
 	}
@@ -493,6 +548,13 @@ func (f *fronted) confuse() {
 		"X-Forwarded-Method: GET", "X-Original-Method: GET", "X-HTTP-Method-Override: GET", "X-Forwarded-Method: GET\nX-Original-Method: GET",
 	} {
 		f.refused("DELETE /x\n"+headers+"\n"+f.reader, nil, 403)
+	}
+	// What ends elsewhere for the API than for the proxy would have it take what comes next for something else.
+	for _, end := range []string{
+		"Content-Length: 18446744073709551616", "Content-Length: 18446744073709551617", "Content-Length: 2\nContent-Length: 3", "Content-Length: +2",
+		"Transfer-Encoding: chunked,", "Transfer-Encoding: chunked, identity", "Transfer-Encoding: xchunked",
+	} {
+		f.refused("POST /x\n"+f.writer+"\n"+end, strings.NewReader("2\r\nab\r\n0\r\n\r\n"))
 	}
 	f.refused("GET /x?scope=READ\n"+f.writer, nil, 403)
 	f.refused("GET /x?scope=CREATE\n"+f.writer, nil, 403)

@@ -185,6 +185,10 @@ func provokeRefusals(t *testing.T, r *apidoctest.Recorder) {
 		{413, "POST", "/introspect", tooLarge, form},
 		{415, "POST", "/introspect", `{"token": "x"}`, ""},
 
+		{403, "GET", "/livez", "", "X-Forwarded-Method: GET"},
+		{403, "GET", "/readyz", "", "X-Forwarded-Uri: /x"},
+		{403, "GET", "/metrics", "", "X-Original-Method: GET"},
+		{403, "GET", "/v1/subscribe", "", "X-Original-URI: /x"},
 		{405, "POST", "/livez", "", ""},
 		{405, "POST", "/readyz", "", ""},
 		{405, "POST", "/metrics", "", ""},

@@ -165,6 +165,19 @@ func (r reply) identity(want [5]string) {
 	}
 }
 
+// A client can bring some proxies to ask for another address than the one that judges. There is no yes to be had there.
+func TestProxiesAreToldNothingElsewhere(t *testing.T) {
+	k := authorizer(t, nil)
+	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
+		if r := k.ask("GET", path, ""); r.status != http.StatusOK {
+			t.Errorf("%s: %d", path, r.status)
+		}
+		for _, header := range []string{"X-Forwarded-Method: DELETE", "X-Forwarded-Uri: " + path, "X-Original-Method: DELETE", "X-Original-URI: /x"} {
+			k.ask("GET", path, "", header).problem(api.CodeForbidden)
+		}
+	}
+}
+
 func TestAuthorizeTakesEveryMethodAndBody(t *testing.T) {
 	k := newKit(t, nil)
 	for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"} {

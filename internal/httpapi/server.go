@@ -81,6 +81,10 @@ func (s *server) handle(x *exchange) error {
 		return err
 	} else {
 		x.route, x.wildcards = found, w
+		if s.authorize != nil && found.method == http.MethodGet && judgesElsewhere(x.r.Header) {
+			return &problem{code: api.CodeForbidden, detail: "whether somebody else's request may go on is asked at " + authorizePath +
+				"; leave out X-Forwarded-Method and X-Forwarded-Uri here"}
+		}
 	}
 	if s.client != nil {
 		x.caller = admin.Caller{IP: s.client.Address(x.r), RequestID: x.id}
@@ -114,6 +118,13 @@ func (s *server) authorizes(r *http.Request) bool {
 	}
 	_, ok := cutAuthorize(r)
 	return ok
+}
+
+// judgesElsewhere reports whether a proxy asks about somebody else's request at another place than the one for that. There are proxies
+// that a client can bring to it, by a target such as "x:http://h/livez": they would take the 200 of a route that anybody may read for
+// a yes.
+func judgesElsewhere(h http.Header) bool {
+	return h["X-Forwarded-Method"] != nil || h["X-Forwarded-Uri"] != nil || h["X-Original-Method"] != nil || h["X-Original-Uri"] != nil
 }
 
 // end is deferred, so that a request ends in the log whatever has become of it.

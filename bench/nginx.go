@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/apikeyd/apikeyd/internal/freeport"
 )
 
 // measureNginx measures requests to an API behind nginx that asks apikeyd about each, and behind the same nginx that asks somebody
@@ -100,7 +102,7 @@ func (b *bench) startNginx(ctx context.Context, judge, api *server) (_ *server, 
 	if err != nil {
 		return nil, err
 	}
-	address, err := freeAddress(ctx)
+	address, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
@@ -138,15 +140,6 @@ func (b *bench) configureNginx(ctx context.Context, address string, judge, api *
 		return "", err
 	}
 	return folder, os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(nginxConfig), 0o600)
-}
-
-// freeAddress returns an address that nobody listens at.
-func freeAddress(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // awaitConnections waits until a server that does not say when it is ready takes connections.

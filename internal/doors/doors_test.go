@@ -45,7 +45,7 @@ var rules = []struct {
 	{"internal/gateway", append(drivers, "database/sql", module+"/internal/admin", module+"/internal/httpapi", module+"/internal/config"), "a request is judged in the same way whatever the transport"},
 	{"internal/admin", append(drivers, "database/sql", "net/http", module+"/internal/verify", module+"/internal/httpapi"), "use cases know no database and no transport"},
 	{"internal/limit", append(drivers, "database/sql", module+"/internal/admin", module+"/internal/verify", module+"/internal/httpapi"), "counting knows no database and no transport"},
-	{"cmd/apikeyd", []string{module + "/internal/limit/valkeytest"}, "servers of tests are for tests"},
+	{"cmd/apikeyd", []string{module + "/internal/limit/valkeytest", module + "/internal/freeport"}, "servers of tests are for tests"},
 	{"internal/usage", append(drivers, "database/sql", "net/http", module+"/internal/admin"), "counting knows no database and no transport"},
 	{"internal/config", append(drivers, module+"/internal/app", module+"/internal/admin", module+"/internal/httpapi", "net/http"), "settings open nothing"},
 	{"internal/mail", []string{module + "/...", "net/http", "database/sql"}, "a leaf: it is told which server takes mails, and sends"},

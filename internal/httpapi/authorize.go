@@ -62,6 +62,20 @@ func cutAuthorize(r *http.Request) (rest string, ok bool) {
 	return rest, ok && (rest == "" || rest[0] == '/' || rest[0] == '?')
 }
 
+// The headers in which proxies say which request they ask about.
+var (
+	methodHeaders = [...]string{"X-Forwarded-Method", "X-Original-Method"}
+	targetHeaders = [...]string{"X-Forwarded-Uri", "X-Original-Uri"}
+)
+
+// judgesElsewhere reports, of a request for another route, whether a proxy asks there about somebody else's request. There are proxies
+// that a client can bring to it, by a target such as "x:http://h/livez": they would take the 200 of a route that anybody may read for
+// a yes.
+func judgesElsewhere(h http.Header) bool {
+	sent := func(name string) bool { return h[name] != nil }
+	return slices.ContainsFunc(methodHeaders[:], sent) || slices.ContainsFunc(targetHeaders[:], sent)
+}
+
 // readAuthorization fills in the request that is asked about, and returns the code of a refusal because of a limit.
 //
 // Whoever sent that request may have sent headers of the proxy's names too, and a proxy passes on those that it does not write
@@ -72,10 +86,12 @@ func cutAuthorize(r *http.Request) (rest string, ok bool) {
 // left the client's there, or an operator has written what a client now writes too. It may then ask for more, and not for less.
 func readAuthorization(r *http.Request, into *gateway.Request) (limited api.Code, err error) {
 	var methods, targets statement
-	methods.add(r.Header["X-Forwarded-Method"])
-	methods.add(r.Header["X-Original-Method"])
-	targets.add(r.Header["X-Forwarded-Uri"])
-	targets.add(r.Header["X-Original-Uri"])
+	for _, name := range methodHeaders {
+		methods.add(r.Header[name])
+	}
+	for _, name := range targetHeaders {
+		targets.add(r.Header[name])
+	}
 	rest, _ := cutAuthorize(r)
 	follows := strings.HasPrefix(rest, "/")
 	if follows {

@@ -120,13 +120,6 @@ func (s *server) authorizes(r *http.Request) bool {
 	return ok
 }
 
-// judgesElsewhere reports whether a proxy asks about somebody else's request at another place than the one for that. There are proxies
-// that a client can bring to it, by a target such as "x:http://h/livez": they would take the 200 of a route that anybody may read for
-// a yes.
-func judgesElsewhere(h http.Header) bool {
-	return h["X-Forwarded-Method"] != nil || h["X-Forwarded-Uri"] != nil || h["X-Original-Method"] != nil || h["X-Original-Uri"] != nil
-}
-
 // end is deferred, so that a request ends in the log whatever has become of it.
 func (s *server) end(x *exchange) {
 	v := recover()
